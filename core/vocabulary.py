@@ -1,0 +1,178 @@
+"""Latchkey's own words: its actions, its kinds, and what each built-in role may do with them.
+
+Where LaunchDarkly has a word for the same deed, it is that word. Each is written once, with what it is for.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+from core.catalogue import Kind, KindAction, Mark
+
+
+class Action(StrEnum):
+    """A deed on one of Latchkey's own kinds: granted by policies, required by mutations, recorded by entries."""
+
+    description: str
+
+    def __new__(cls, word: str, description: str) -> Self:
+        """Make an action from its word and what it is for."""
+        action = str.__new__(cls, word)
+        action._value_ = word
+        action.description = description
+        return action
+
+    VIEW_ACCOUNT = "viewAccount", "See the account's name and settings."
+    UPDATE_ACCOUNT_OWNER = "updateAccountOwner", "Hand the account over to another member. Only its owner ever may."
+    VIEW_AUDIT_LOG = "viewAuditLog", "See audit entries: on `acct` all, on a member those of their deeds and tokens."
+    VIEW_AUDIT_CHANGES = "viewAuditChanges", "See what an audit entry changed, before and after."
+
+    VIEW_MEMBER = "viewMember", "See that a member exists, and their name, state and roles."
+    VIEW_MEMBER_EMAIL = "viewMemberEmail", "See a member's e-mail address."
+    CREATE_MEMBER = "createMember", "Invite a member, and reissue the link that lets them in."
+    DELETE_MEMBER = "deleteMember", "Remove a member for good; their personal tokens end."
+    UPDATE_MEMBER_NAME = "updateMemberName", "Change a member's name."
+    UPDATE_MEMBER_STATE = "updateMemberState", "Suspend a member and let them back in."
+    UPDATE_ROLE = "updateRole", "Change a member's base role."
+    UPDATE_CUSTOM_ROLE = "updateCustomRole", "Change which custom roles a member has."
+    UPDATE_MEMBER_ROLE_ATTRIBUTES = "updateMemberRoleAttributes", "Change the values that fill a member's roles."
+    VIEW_SESSION = "viewSession", "See where a member is signed in."
+    REVOKE_SESSION = "revokeSession", "Sign a member out of a session."
+
+    VIEW_ACCESS_TOKEN = "viewAccessToken", "See a token and what it may do; never its secret."
+    VIEW_ACCESS_TOKEN_USE = "viewAccessTokenUse", "See from where a token was last used."
+    CREATE_ACCESS_TOKEN = "createAccessToken", "Make a token."
+    DELETE_ACCESS_TOKEN = "deleteAccessToken", "End a token's life at once."
+    RESET_ACCESS_TOKEN = "resetAccessToken", "Give a token a new secret; the old one dies when its grace ends."
+    UPDATE_ACCESS_TOKEN_NAME = "updateAccessTokenName", "Change a token's name."
+    UPDATE_ACCESS_TOKEN_DESCRIPTION = "updateAccessTokenDescription", "Change a token's description."
+    UPDATE_ACCESS_TOKEN_POLICY = "updateAccessTokenPolicy", "Change a token's scope."
+    UPDATE_ACCESS_TOKEN_EXPIRY = "updateAccessTokenExpiry", "Change when a token ends."
+
+    VIEW_ROLE = "viewRole", "See that a custom role exists, and its name."
+    VIEW_ROLE_POLICY = "viewRolePolicy", "See what a custom role allows and who holds it."
+    CREATE_ROLE = "createRole", "Make a custom role."
+    DELETE_ROLE = "deleteRole", "Delete a custom role that nobody holds."
+    UPDATE_NAME = "updateName", "Change a custom role's name."
+    UPDATE_DESCRIPTION = "updateDescription", "Change a custom role's description."
+    UPDATE_POLICY = "updatePolicy", "Change what a custom role allows."
+    UPDATE_BASE_PERMISSIONS = "updateBasePermissions", "Change what a custom role builds on."
+
+    VIEW_KIND = "viewKind", "See a resource kind and its actions."
+    CREATE_KIND = "createKind", "Define a new resource kind."
+    UPDATE_KIND = "updateKind", "Change a resource kind and its actions."
+    DELETE_KIND = "deleteKind", "Remove a resource kind."
+
+
+A = Action
+
+_READ = {A.VIEW_ACCOUNT, A.VIEW_MEMBER, A.VIEW_ROLE, A.VIEW_KIND}
+"""Seeing the account, its members and roles by name, and the catalogue. All else of Latchkey's own is `MANAGE`."""
+
+_SERVICE_TOKEN = (
+    A.VIEW_ACCESS_TOKEN,
+    A.VIEW_ACCESS_TOKEN_USE,
+    A.CREATE_ACCESS_TOKEN,
+    A.DELETE_ACCESS_TOKEN,
+    A.RESET_ACCESS_TOKEN,
+    A.UPDATE_ACCESS_TOKEN_NAME,
+    A.UPDATE_ACCESS_TOKEN_DESCRIPTION,
+    A.UPDATE_ACCESS_TOKEN_EXPIRY,
+)
+
+
+def _own(key: str, *actions: Action, parents: tuple[str, ...] = (), singleton: bool = False, description: str) -> Kind:
+    marked = (KindAction(a.value, Mark.READ if a in _READ else Mark.MANAGE, a.description) for a in actions)
+    return Kind(key, tuple(marked), parents, key, description, singleton=singleton, own=True)
+
+
+OWN_KINDS = (
+    _own(
+        "acct",
+        A.VIEW_ACCOUNT,
+        A.UPDATE_ACCOUNT_OWNER,
+        A.VIEW_AUDIT_LOG,
+        A.VIEW_AUDIT_CHANGES,
+        singleton=True,
+        description="The account itself.",
+    ),
+    _own(
+        "member",
+        A.VIEW_MEMBER,
+        A.VIEW_MEMBER_EMAIL,
+        A.CREATE_MEMBER,
+        A.DELETE_MEMBER,
+        A.UPDATE_MEMBER_NAME,
+        A.UPDATE_MEMBER_STATE,
+        A.UPDATE_ROLE,
+        A.UPDATE_CUSTOM_ROLE,
+        A.UPDATE_MEMBER_ROLE_ATTRIBUTES,
+        A.VIEW_SESSION,
+        A.REVOKE_SESSION,
+        A.VIEW_AUDIT_LOG,
+        A.VIEW_AUDIT_CHANGES,
+        description="A person in the account, by id.",
+    ),
+    _own(
+        "token",
+        *_SERVICE_TOKEN,
+        A.UPDATE_ACCESS_TOKEN_POLICY,
+        parents=("member",),
+        description="A personal token, by id, beneath the member who owns it.",
+    ),
+    _own("service-token", *_SERVICE_TOKEN, description="A token that the account owns, by id."),
+    _own(
+        "account-token",
+        A.VIEW_ACCESS_TOKEN,
+        A.VIEW_ACCESS_TOKEN_USE,
+        A.DELETE_ACCESS_TOKEN,
+        A.UPDATE_ACCESS_TOKEN_NAME,
+        A.UPDATE_ACCESS_TOKEN_DESCRIPTION,
+        A.UPDATE_ACCESS_TOKEN_POLICY,
+        A.UPDATE_ACCESS_TOKEN_EXPIRY,
+        description="A legacy account-wide token, by id. Flagged for deletion.",
+    ),
+    _own(
+        "role",
+        A.VIEW_ROLE,
+        A.VIEW_ROLE_POLICY,
+        A.CREATE_ROLE,
+        A.DELETE_ROLE,
+        A.UPDATE_NAME,
+        A.UPDATE_DESCRIPTION,
+        A.UPDATE_POLICY,
+        A.UPDATE_BASE_PERMISSIONS,
+        description="A custom role, by key.",
+    ),
+    _own(
+        "kind",
+        A.VIEW_KIND,
+        A.CREATE_KIND,
+        A.UPDATE_KIND,
+        A.DELETE_KIND,
+        description="A resource kind of the catalogue, by key.",
+    ),
+)
+
+OWNER_ONLY = frozenset({("acct", A.UPDATE_ACCOUNT_OWNER.value)})
+"""(kind, action) pairs that no policy can grant: being the owner does."""
+
+
+class BuiltInRole(StrEnum):
+    """A role that every account has. `OWNER` is held by exactly one member."""
+
+    NO_ACCESS = "no_access"
+    READER = "reader"
+    WRITER = "writer"
+    ADMIN = "admin"
+    OWNER = "owner"
+
+
+ON_ONESELF = (
+    A.VIEW_MEMBER_EMAIL,
+    A.UPDATE_MEMBER_NAME,
+    A.VIEW_SESSION,
+    A.REVOKE_SESSION,
+    A.VIEW_AUDIT_LOG,
+    A.VIEW_AUDIT_CHANGES,
+)
+"""What readers and writers may do on `member/<self>`, beside every action on their own tokens."""
