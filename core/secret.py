@@ -1,0 +1,157 @@
+"""A credential's text and the digests it is stored and found by.
+
+The shape is GitHub's, so that existing scanners' rules fit: a prefix, 30 random base62 characters, their CRC32 in six.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+RANDOM_CHARACTERS = 30
+CHECKSUM_CHARACTERS = 6
+ENDING_CHARACTERS = 4
+KEY_BYTES = 32
+
+
+class SecretKind(StrEnum):
+    """What a secret opens, by its prefix."""
+
+    PERSONAL = "lkp_"
+    SERVICE = "lks_"
+    SESSION = "lkt_"
+    LINK = "lkl_"
+    """A one-time link: lets its holder set a password."""
+
+
+_SHAPE = re.compile(
+    rf"(?:{'|'.join(SecretKind)})([{ALPHABET}]{{{RANDOM_CHARACTERS}}})([{ALPHABET}]{{{CHECKSUM_CHARACTERS}}})"
+)
+
+
+class Malformed(ValueError):  # noqa: N818  # named as in core.specifiers: a text that cannot be parsed
+    """A text that no secret or key ring has. The message never repeats any of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A well-formed credential. There is no other: making one of any other text raises Malformed."""
+
+    text: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        shape = _SHAPE.fullmatch(self.text)
+        if shape is None or checksum(shape[1]) != shape[2]:
+            raise Malformed("not a credential")
+
+    @classmethod
+    def parse(cls, text: str) -> "Secret":
+        """Take a presented text, checking shape and checksum. Raises Malformed, with one message for all reasons."""
+        return cls(text)
+
+    @classmethod
+    def mint(cls, kind: SecretKind) -> "Secret":
+        """Make a new secret of 178 bits of chance."""
+        body = "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
+        return cls(kind + body + checksum(body))
+
+    @property
+    def kind(self) -> SecretKind:
+        """What this secret opens."""
+        return SecretKind(self.text[: len(SecretKind.PERSONAL)])
+
+    @property
+    def ending(self) -> str:
+        """The last characters, which may be shown: they tell tokens apart and are part of the checksum alone."""
+        return self.text[-ENDING_CHARACTERS:]
+
+
+def checksum(body: str) -> str:
+    """Give the CRC32 of an ASCII text as six base62 digits, padded with zeros on the left."""
+    rest, digits = zlib.crc32(body.encode("ascii")), ""
+    for _ in range(CHECKSUM_CHARACTERS):
+        rest, digit = divmod(rest, len(ALPHABET))
+        digits = ALPHABET[digit] + digits
+    return digits
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What is stored of a secret: under which server key, and 64 hex digits."""
+
+    key_id: str
+    hex: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKeys:
+    """The server's live keys, newest first, by id. To retire a key is to leave it out."""
+
+    keys: Mapping[str, bytes] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.keys:
+            raise Malformed("a key ring needs at least one key")
+        if not all(self.keys) or any(len(key) != KEY_BYTES for key in self.keys.values()):
+            raise Malformed(f"a server key needs an id and {KEY_BYTES} bytes")
+
+    @classmethod
+    def mint(cls, key_id: str) -> "ServerKeys":
+        """Make a ring of one new key."""
+        return cls({key_id: secrets.token_bytes(KEY_BYTES)})
+
+    @classmethod
+    def parse(cls, text: str) -> "ServerKeys":
+        """Read `{"keys": [{"id": "2026-01", "key": "<32 bytes in base64>"}, ...]}`, newest first. Raises Malformed."""
+        pairs = _pairs(text)
+        if pairs is None:
+            raise Malformed('a key ring reads {"keys": [{"id": ..., "key": <base64>}, ...]}')
+        keys = dict(pairs)
+        if len(keys) != len(pairs):
+            raise Malformed("a key ring names each key once")
+        return cls(keys)
+
+    def json(self) -> str:
+        """Write what `parse` reads. This text is as secret as the keys."""
+        pairs = [{"id": key_id, "key": base64.b64encode(key).decode()} for key_id, key in self.keys.items()]
+        return json.dumps({"keys": pairs}, indent=2) + "\n"
+
+    @property
+    def newest(self) -> str:
+        """The id of the key that new digests are made under."""
+        return next(iter(self.keys))
+
+    def digest(self, secret: Secret) -> Digest:
+        """Digest a secret under the newest key: what is to be stored."""
+        return self.digest_text(secret.text)
+
+    def candidates(self, secret: Secret) -> tuple[Digest, ...]:
+        """Digest a secret under every live key, newest first: what may be stored."""
+        return self.candidates_text(secret.text)
+
+    def digest_text(self, text: str) -> Digest:
+        """Digest any text, for imported tokens that keep a shape of their own."""
+        return self.candidates_text(text)[0]
+
+    def candidates_text(self, text: str) -> tuple[Digest, ...]:
+        """Digest any text under every live key, newest first."""
+        # A lone surrogate cannot be encoded otherwise, and a hostile presented text must not become an error.
+        inner = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        return tuple(Digest(key_id, hmac.digest(key, inner, "sha256").hex()) for key_id, key in self.keys.items())
+
+
+def _pairs(text: str) -> list[tuple[str, bytes]] | None:
+    # None rather than an exception from here: json's and base64's own would carry the keys along as their context.
+    try:
+        pairs = [(entry["id"], base64.b64decode(entry["key"], validate=True)) for entry in json.loads(text)["keys"]]
+    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
+        return None
+    return pairs if all(isinstance(key_id, str) for key_id, _ in pairs) else None
