@@ -23,6 +23,7 @@ class Action(StrEnum):
 
     VIEW_ACCOUNT = "viewAccount", "See the account's name and settings."
     UPDATE_ACCOUNT_OWNER = "updateAccountOwner", "Hand the account over to another member. Only its owner ever may."
+    CREATE_ACCOUNT = "createAccount", "Make an account and its owner. Done on the command line; no policy grants it."
     VIEW_AUDIT_LOG = "viewAuditLog", "See audit entries: on `acct` all, on a member those of their deeds and tokens."
     VIEW_AUDIT_CHANGES = "viewAuditChanges", "See what an audit entry changed, before and after."
 
@@ -35,6 +36,9 @@ class Action(StrEnum):
     UPDATE_ROLE = "updateRole", "Change a member's base role."
     UPDATE_CUSTOM_ROLE = "updateCustomRole", "Change which custom roles a member has."
     UPDATE_MEMBER_ROLE_ATTRIBUTES = "updateMemberRoleAttributes", "Change the values that fill a member's roles."
+    CREATE_SESSION = "createSession", "Sign in. Done with a password; no policy grants it."
+    UPDATE_PASSWORD = "updatePassword", "Change one's own password. Done with a password; no policy grants it."
+    ACCEPT_INVITE = "acceptInvite", "Set a password with a one-time link; no policy grants it."
     VIEW_SESSION = "viewSession", "See where a member is signed in."
     REVOKE_SESSION = "revokeSession", "Sign a member out of a session."
 
@@ -152,6 +156,9 @@ OWN_KINDS = (
         description="A resource kind of the catalogue, by key.",
     ),
 )
+
+CREDENTIAL_ONLY = frozenset({A.CREATE_ACCOUNT, A.CREATE_SESSION, A.UPDATE_PASSWORD, A.ACCEPT_INVITE})
+"""Deeds that a password, a one-time link or the command line allows. They stand on no kind, so no policy can speak of them."""
 
 OWNER_ONLY = frozenset({("acct", A.UPDATE_ACCOUNT_OWNER.value)})
 """(kind, action) pairs that no policy can grant: being the owner does."""

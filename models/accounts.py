@@ -1,0 +1,33 @@
+"""Accounts: the tenants. Every other row belongs to one."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from tortoise import fields
+
+from core.specifiers import Resource
+from models.row import Row
+
+
+class Account(Row):
+    """A tenant. `version` counts its changes: what memory built from an older one is worthless."""
+
+    recorded: ClassVar[Mapping[str, str]] = {"key": "key", "name": "name"}
+
+    key = fields.CharField(max_length=64, unique=True)
+    name = fields.CharField(max_length=256)
+
+    class Meta:
+        """One row a tenant."""
+
+        table = "account"
+
+    @property
+    def resource(self) -> Resource:
+        """The singleton `acct`."""
+        return Resource.of(("acct", None))
+
+    @property
+    def label(self) -> str:
+        """The account's name."""
+        return self.name

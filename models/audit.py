@@ -1,0 +1,134 @@
+"""The audit log: one sealed chain of entries per account."""
+
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.indexes import Index
+from tortoise.models import Model
+
+from core.specifiers import Resource
+from models.accounts import Account
+from models.row import Json, new_id, plain
+
+
+class ActorKind(StrEnum):
+    """With what a deed was done. A member's token names both the member and the token."""
+
+    SESSION = "SESSION"
+    PERSONAL = "PERSONAL"
+    SERVICE = "SERVICE"
+    ACCOUNT = "ACCOUNT"
+    PASSWORD = "PASSWORD"
+    LINK = "LINK"
+    COMMAND_LINE = "COMMAND_LINE"
+
+
+class Outcome(StrEnum):
+    """How a deed ended."""
+
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+
+
+class AuditHead(Model):
+    """The end of an account's chain. It is the first row every change locks."""
+
+    account: fields.OneToOneRelation[Account] = fields.OneToOneField(
+        "models.Account", primary_key=True, related_name="head", on_delete=fields.OnDelete.RESTRICT
+    )
+    account_id: UUID
+    sequence = fields.BigIntField(default=0)
+    seal = fields.CharField(max_length=64)
+
+    class Meta:
+        """One row an account."""
+
+        table = "audit_head"
+
+
+class AuditEntry(Model):
+    """Who did what, with what, when. Names are kept as they were; the database refuses to change or delete it."""
+
+    id = fields.UUIDField(primary_key=True, default=new_id)
+    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
+        "models.Account", related_name="entries", on_delete=fields.OnDelete.RESTRICT
+    )
+    account_id: UUID
+    sequence = fields.BigIntField()
+    at = fields.DatetimeField()
+    request_id = fields.CharField(max_length=64)
+    outcome = fields.CharEnumField(Outcome, max_length=16, default=Outcome.DONE)
+    actor_kind = fields.CharEnumField(ActorKind, max_length=16)
+    member_id = fields.UUIDField(null=True)
+    member_name = fields.CharField(max_length=320, null=True)
+    token_id = fields.UUIDField(null=True)
+    token_name = fields.CharField(max_length=256, null=True)
+    token_ending = fields.CharField(max_length=4, null=True)
+    address = fields.CharField(max_length=64, null=True)
+    user_agent = fields.CharField(max_length=256, null=True)
+    target_kind = fields.CharField(max_length=64)
+    target_id = fields.UUIDField()
+    target_resource = fields.CharField(max_length=512)
+    target_name = fields.CharField(max_length=320)
+    target_member_id = fields.UUIDField(null=True)
+    accesses: list[dict[str, str]] = fields.JSONField()
+    before: dict[str, Any] | None = fields.JSONField(null=True)
+    after: dict[str, Any] | None = fields.JSONField(null=True)
+    comment = fields.CharField(max_length=1024, null=True)
+    because: list[dict[str, Any]] = fields.JSONField(default=list)
+    idempotency_key = fields.CharField(max_length=128, null=True)
+    idempotency_actor = fields.CharField(max_length=64, null=True)
+    previous = fields.CharField(max_length=64, unique=True)  # the database itself refuses a forked chain
+    seal = fields.CharField(max_length=64, unique=True)
+
+    class Meta:
+        """Read by account, newest first; by member, by token and by target."""
+
+        table = "audit_entry"
+        unique_together = (("account", "sequence"), ("account", "idempotency_actor", "idempotency_key"))
+        indexes = (
+            Index(fields=("account_id", "member_id", "sequence")),
+            Index(fields=("account_id", "token_id", "sequence")),
+            Index(fields=("account_id", "target_id", "sequence")),
+            Index(fields=("account_id", "target_member_id", "sequence")),
+            Index(fields=("account_id", "at", "sequence")),
+        )
+
+    @property
+    def subjects(self) -> tuple[Resource, ...]:
+        """As what the entry is judged: the account, the member who acted, and the member it is about."""
+        whom = dict.fromkeys(str(member) for member in (self.member_id, self.target_member_id) if member)
+        return (Resource.of(("acct", None)), *(Resource.of(("member", member)) for member in whom))
+
+    def sealed(self) -> dict[str, Json]:
+        """Show what the seal covers: every column but the seals themselves, ready for `core.chain`."""
+        return {name: plain(getattr(self, name)) for name in sorted(self._meta.db_fields - {"previous", "seal"})}
+
+
+class AuditAccess(Model):
+    """One access of an entry, so that entries are found by action and by resource."""
+
+    id = fields.UUIDField(primary_key=True, default=new_id)
+    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
+        "models.Account", related_name=False, on_delete=fields.OnDelete.RESTRICT
+    )
+    account_id: UUID
+    entry: fields.ForeignKeyRelation[AuditEntry] = fields.ForeignKeyField(
+        "models.AuditEntry", related_name="access_rows", on_delete=fields.OnDelete.RESTRICT
+    )
+    entry_id: UUID
+    sequence = fields.BigIntField()
+    action = fields.CharField(max_length=64)
+    resource = fields.CharField(max_length=512)
+
+    class Meta:
+        """Read by action and by resource, newest first."""
+
+        table = "audit_access"
+        indexes = (
+            Index(fields=("account_id", "action", "sequence")),
+            Index(fields=("account_id", "resource", "sequence")),
+            Index(fields=("entry_id",)),
+        )

@@ -1,0 +1,189 @@
+"""Tokens of every kind, sessions among them, and the digests of their secrets."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.indexes import Index
+
+from core.specifiers import Resource
+from core.vocabulary import BuiltInRole
+from models.accounts import Account
+from models.members import Member
+from models.roles import Role
+from models.row import Json, Row
+
+
+class TokenKind(StrEnum):
+    """Whose a token is. `ACCOUNT` is the legacy account-wide kind; a `SESSION` is got by signing in."""
+
+    PERSONAL = "PERSONAL"
+    SERVICE = "SERVICE"
+    ACCOUNT = "ACCOUNT"
+    SESSION = "SESSION"
+
+
+class ScopeKind(StrEnum):
+    """How a token's scope is given. A session has none: it may do all that its member may."""
+
+    BUILT_IN = "BUILT_IN"
+    CUSTOM_ROLES = "CUSTOM_ROLES"
+    INLINE = "INLINE"
+    MEMBER = "MEMBER"
+
+
+class TokenState(StrEnum):
+    """Whether a token works, and if not, why. `OWNER_INACTIVE` comes back with its owner."""
+
+    ACTIVE = "ACTIVE"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+    OWNER_INACTIVE = "OWNER_INACTIVE"
+
+
+class Token(Row):
+    """A credential. Stored scopes are never rewritten when rights shrink: rights are compared at every use."""
+
+    recorded: ClassVar[Mapping[str, str]] = {
+        "kind": "kind",
+        "name": "name",
+        "description": "description",
+        "scope_kind": "scopeKind",
+        "scope_role": "scopeRole",
+        "scope_policy": "scopePolicy",
+        "ending": "ending",
+        "expires_at": "expiresAt",
+        "revoked_at": "revokedAt",
+        "reset_at": "resetAt",
+    }
+
+    related: ClassVar[tuple[str, ...]] = ("roles__role",)
+
+    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
+        "models.Account", related_name="tokens", on_delete=fields.OnDelete.RESTRICT
+    )
+    account_id: UUID
+    kind = fields.CharEnumField(TokenKind, max_length=16)
+    owner: fields.ForeignKeyNullableRelation[Member] = fields.ForeignKeyField(
+        "models.Member", related_name="tokens", null=True, on_delete=fields.OnDelete.RESTRICT
+    )
+    owner_id: UUID | None
+    creator: fields.ForeignKeyNullableRelation[Member] = fields.ForeignKeyField(
+        "models.Member", related_name="made_tokens", null=True, on_delete=fields.OnDelete.RESTRICT
+    )
+    creator_id: UUID | None
+    parent: fields.ForeignKeyNullableRelation["Token"] = fields.ForeignKeyField(
+        "models.Token", related_name="children", null=True, on_delete=fields.OnDelete.RESTRICT
+    )
+    parent_id: UUID | None
+    name = fields.CharField(max_length=256, default="")
+    description = fields.CharField(max_length=1024, default="")
+    scope_kind = fields.CharEnumField(ScopeKind, max_length=16)
+    scope_role = fields.CharEnumField(BuiltInRole, max_length=16, null=True)
+    scope_policy: list[dict[str, Any]] | None = fields.JSONField(null=True)
+    scope_attributes: dict[str, list[str]] = fields.JSONField(default=dict)
+    ceilings: list[dict[str, Any]] = fields.JSONField(default=list)
+    ending = fields.CharField(max_length=4)
+    expires_at = fields.DatetimeField(null=True)
+    revoked_at = fields.DatetimeField(null=True)
+    reset_at = fields.DatetimeField(null=True)
+    last_used_at = fields.DatetimeField(null=True)
+    last_used_address = fields.CharField(max_length=64, null=True)
+    last_used_agent = fields.CharField(max_length=256, null=True)
+    roles: fields.ReverseRelation["TokenRole"]
+
+    class Meta:
+        """Listed by account, by owner and by creator, newest first."""
+
+        table = "token"
+        indexes = (
+            Index(fields=("account_id", "kind", "id")),
+            Index(fields=("account_id", "owner_id", "id")),
+            Index(fields=("account_id", "creator_id", "id")),
+            Index(fields=("account_id", "name", "id")),
+            Index(fields=("account_id", "expires_at", "id")),
+            Index(fields=("account_id", "last_used_at", "id")),
+            Index(fields=("parent_id",)),
+        )
+
+    @property
+    def resource(self) -> Resource:
+        """`member/<id>:token/<id>`, `service-token/<id>` or `account-token/<id>`; a session is its member's own."""
+        match self.kind:
+            case TokenKind.SESSION:
+                return Resource.of(("member", str(self.owner_id)))
+            case TokenKind.SERVICE:
+                return Resource.of(("service-token", str(self.id)))
+            case TokenKind.ACCOUNT:
+                return Resource.of(("account-token", str(self.id)))
+            case _:
+                return Resource.of(("member", str(self.owner_id)), ("token", str(self.id)))
+
+    @property
+    def label(self) -> str:
+        """The token's name, or its last characters."""
+        return self.name or f"…{self.ending}"
+
+    def dead(self, at: datetime) -> TokenState | None:
+        """Say why the token is over at a moment, its owner aside; None while it lives."""
+        if self.revoked_at is not None:
+            return TokenState.REVOKED
+        if self.expires_at is not None and self.expires_at <= at:
+            return TokenState.EXPIRED
+        return None
+
+    def snapshot(self) -> dict[str, Json]:
+        """Show the columns and, where they were fetched, the keys of the custom roles in its scope."""
+        shown = super().snapshot()
+        if self.roles._fetched:  # noqa: SLF001 - Tortoise offers no public way to ask
+            shown["scopeRoles"] = sorted(held.role.key for held in self.roles)
+        return shown
+
+
+class TokenRole(Row):
+    """A custom role in a token's scope, followed live."""
+
+    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
+        "models.Account", related_name=False, on_delete=fields.OnDelete.RESTRICT
+    )
+    account_id: UUID
+    token: fields.ForeignKeyRelation[Token] = fields.ForeignKeyField(
+        "models.Token", related_name="roles", on_delete=fields.OnDelete.CASCADE
+    )
+    token_id: UUID
+    role: fields.ForeignKeyRelation[Role] = fields.ForeignKeyField(
+        "models.Role", related_name="tokens", on_delete=fields.OnDelete.RESTRICT
+    )
+    role_id: UUID
+
+    class Meta:
+        """A role stands in a scope once."""
+
+        table = "token_role"
+        unique_together = (("account", "token", "role"),)
+        indexes = (Index(fields=("account_id", "role_id")), Index(fields=("token_id",)), Index(fields=("role_id",)))
+
+
+class SecretDigest(Row):
+    """A secret that opens a token: its digest under a server key. The secret itself is nowhere."""
+
+    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
+        "models.Account", related_name=False, on_delete=fields.OnDelete.RESTRICT
+    )
+    account_id: UUID
+    token: fields.ForeignKeyRelation[Token] = fields.ForeignKeyField(
+        "models.Token", related_name="digests", on_delete=fields.OnDelete.CASCADE
+    )
+    token_id: UUID
+    digest = fields.CharField(max_length=64, unique=True)
+    key_id = fields.CharField(max_length=64)
+    expires_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        """Found by its digest; a token has one, or two while an old secret is in its grace."""
+
+        table = "secret"
+        indexes = (Index(fields=("account_id", "token_id")), Index(fields=("token_id",)), Index(fields=("key_id",)))

@@ -1,0 +1,251 @@
+"""Who is asking: one function makes a caller from a credential, another makes it anew inside a transaction."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from core.catalogue import Catalogue
+from core.errors import Forbidden, Unauthenticated
+from core.law import Authority, Side, Verdict
+from core.policy import Effect
+from core.secret import Digest, Malformed, Secret
+from core.specifiers import Resource
+from core.vocabulary import OWN_KINDS, Action, BuiltInRole
+from models import (
+    Account,
+    ActorKind,
+    AuditEntry,
+    Link,
+    Member,
+    MemberRole,
+    MemberState,
+    ResourceKind,
+    Role,
+    Row,
+    SecretDigest,
+    Token,
+    TokenKind,
+    TokenRole,
+    now,
+)
+from resolvers import rights
+from resolvers.house import House
+
+MEMORY_SIZE = 10_000
+"""How many callers a process keeps. Each is compared with the account's version at every use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Where a caller asks from, as entries record it."""
+
+    house: House
+    id: str
+    address: str | None = None
+    user_agent: str | None = None
+
+
+class Rights(Protocol):
+    """What a caller may do, with reasons."""
+
+    def decide(self, action: str, resource: Resource) -> Verdict:
+        """Decide about one action on one resource."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """Rights that a password, a one-time link or the command line gives for the one deed it is used for."""
+
+    def decide(self, action: str, resource: Resource) -> Verdict:  # noqa: ARG002 - the deed is fixed by the code
+        """Allow: which deed it is, the operation says, not the caller."""
+        return Verdict(allowed=True, because=())
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One caller, as true as the moment it was made. Rows in it are read, never saved."""
+
+    account: Account
+    rights: Rights
+    catalogue: Catalogue
+    owner_id: str | None
+    request: Request
+    actor: ActorKind
+    member: Member | None = None
+    token: Token | None = None
+    proof: SecretDigest | Link | None = None
+    """The row that proves the credential; looked at again before anything is written."""
+
+    def may(self, action: Action, target: Row | Resource) -> Verdict:
+        """Decide about an action on a row, or on a resource in policy words."""
+        return self.rights.decide(action.value, target.resource if isinstance(target, Row) else target)
+
+    def require(self, action: Action, target: Row | Resource) -> Verdict:
+        """Decide, and refuse by raising `Forbidden` with the missing action and the resource."""
+        verdict = self.may(action, target)
+        if not verdict:
+            resource = target.resource if isinstance(target, Row) else target
+            raise Forbidden(action.value, str(resource))
+        return verdict
+
+    def sees(self, action: Action, row: Row | AuditEntry) -> bool:
+        """Say whether the caller may do something on any of the resources that a row is judged as."""
+        return any(self.rights.decide(action.value, subject).allowed for subject in row.subjects)
+
+    def could(self, action: Action) -> bool:
+        """Say whether there may be any resource at all on which the caller has this action."""
+        return isinstance(self.rights, Credential) or (
+            bool(self.sides) and all(_could(side, action.value) for side in self.sides)
+        )
+
+    @property
+    def is_session(self) -> bool:
+        """Whether a person is here, not a script."""
+        return self.actor is ActorKind.SESSION
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The sides that must all allow."""
+        return self.rights.sides if isinstance(self.rights, Authority) else ()
+
+    @property
+    def actor_id(self) -> str:
+        """Under which idempotency keys are kept: the member, else the token, else the actor's kind."""
+        whom = self.member or self.token
+        return str(whom.id) if whom else self.actor.value
+
+
+def _could(side: Side, action: str) -> bool:
+    return any(
+        statement.effect is Effect.ALLOW and statement.names(action)
+        for named in side.policies
+        for statement in named.policy.policy
+    )
+
+
+_remembered: OrderedDict[str, Caller] = OrderedDict()
+
+
+async def identify(credential: str, request: Request) -> Caller:
+    """Make a caller from a presented secret. Raises `Unauthenticated` for all that does not work now.
+
+    A caller in memory is used only while its account's version, read from the database at every use, is the one it was
+    built from. Unknown secrets never enter the memory.
+    """
+    try:
+        digests = request.house.keys.candidates(Secret.parse(credential))
+    except Malformed:
+        raise Unauthenticated from None
+    for digest in digests:
+        known = _remembered.get(digest.hex)
+        if known and request.house.database.version_of(known.account.id) == known.account.version:
+            _remembered.move_to_end(digest.hex)
+            return replace(_living(known, now()), request=request)
+    return await _recalled(digests, request)
+
+
+async def _recalled(digests: tuple[Digest, ...], request: Request) -> Caller:
+    while True:
+        caller = await _by_digest([digest.hex for digest in digests], request)
+        # A fill that raced with a change may be torn between two states: it is thrown away.
+        if request.house.database.version_of(caller.account.id) == caller.account.version:
+            break
+    assert isinstance(caller.proof, SecretDigest)  # noqa: S101 - what _by_digest makes
+    _remembered[caller.proof.digest] = caller
+    if len(_remembered) > MEMORY_SIZE:
+        _remembered.popitem(last=False)
+    return caller
+
+
+async def again(caller: Caller) -> Caller:
+    """Make the caller anew, from the database alone. Called inside the transaction of every write."""
+    match caller.proof:
+        case SecretDigest(digest=digest):
+            fresh = await _by_digest([digest], caller.request)
+            return replace(fresh, rights=caller.rights) if isinstance(caller.rights, Credential) else fresh
+        case Link(id=link_id):
+            link = await Link.get_or_none(id=link_id, used_at=None, expires_at__gt=now()).select_related("member")
+            if link is None or link.member.state is MemberState.REMOVED:
+                raise Unauthenticated
+            return replace(caller, member=link.member, proof=link)
+        case None if caller.member is not None:
+            member = await Member.get(id=caller.member.id)
+            if member.state is not MemberState.ACTIVE or member.password_hash != caller.member.password_hash:
+                raise Unauthenticated
+            return replace(caller, member=member)
+        case None:
+            return caller
+
+
+async def _by_digest(digests: list[str], request: Request) -> Caller:
+    proof = (
+        await SecretDigest.filter(digest__in=digests)
+        .select_related("account", "token", "token__owner")
+        .order_by("id")
+        .first()
+    )
+    if proof is None:
+        raise Unauthenticated
+    return _living(await of_token(proof.token, proof.account, request, proof), now())
+
+
+async def of_token(token: Token, account: Account, request: Request, proof: SecretDigest | None = None) -> Caller:
+    """Read what a token, or a session, may do now. The token's owner is fetched already."""
+    catalogue = await catalogue_of(account)
+    owner_id = await owner_of(account.id)
+    member = token.owner
+    owned: tuple[Side, ...] = ()
+    if member is not None:
+        owned = (rights.of_member(member, await roles_of_member(member), catalogue),)
+    if token.kind is TokenKind.SESSION:
+        sides = owned
+    else:
+        scope = rights.of_scope(token, await roles_of_token(token), catalogue, member)
+        sides = (scope, *owned, *(rights.of_ceiling(ceiling, catalogue) for ceiling in token.ceilings))
+    authority = Authority(sides, owner_id, str(member.id) if member else None)
+    actor = ActorKind(token.kind.value)
+    return Caller(account, authority, catalogue, owner_id, request, actor, member, token, proof)
+
+
+def _living(caller: Caller, at: datetime) -> Caller:
+    assert caller.token is not None  # noqa: S101 - called for tokens and sessions only
+    proof_over = isinstance(caller.proof, SecretDigest) and caller.proof.expires_at and caller.proof.expires_at <= at
+    asleep = caller.member is not None and caller.member.state is not MemberState.ACTIVE
+    if proof_over or asleep or caller.token.dead(at):
+        raise Unauthenticated
+    return caller
+
+
+async def catalogue_of(account: Account) -> Catalogue:
+    """Read the account's catalogue: Latchkey's own kinds and the integrations'."""
+    kinds = await ResourceKind.filter(account_id=account.id).order_by("key")
+    return Catalogue.of((*OWN_KINDS, *(row.kind for row in kinds)))
+
+
+async def owner_of(account_id: UUID) -> str | None:
+    """Find the id of the account's owner; None only while the account is being made."""
+    owner = await Member.get_or_none(account_id=account_id, base_role=BuiltInRole.OWNER).only("id")
+    return str(owner.id) if owner else None
+
+
+async def roles_of_member(member: Member) -> list[Role]:
+    """Read a member's custom roles, in the order of their keys."""
+    held = await MemberRole.filter(account_id=member.account_id, member_id=member.id).select_related("role")
+    return sorted((row.role for row in held), key=lambda role: role.key)
+
+
+async def roles_of_token(token: Token) -> list[Role]:
+    """Read the custom roles in a token's scope, in the order of their keys."""
+    held = await TokenRole.filter(account_id=token.account_id, token_id=token.id).select_related("role")
+    return sorted((row.role for row in held), key=lambda role: role.key)
+
+
+async def with_credential(
+    account: Account, request: Request, actor: ActorKind, member: Member | None = None, proof: Link | None = None
+) -> Caller:
+    """Make the caller of a deed that a password, a link or the command line allows."""
+    catalogue = await catalogue_of(account)
+    return Caller(account, Credential(), catalogue, await owner_of(account.id), request, actor, member, None, proof)

@@ -1,0 +1,19 @@
+"""What one running server shares among its requests."""
+
+from dataclasses import dataclass, field
+
+from core.secret import ServerKeys
+from models.database import Database
+from resolvers.attempts import Attempts
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """One running server: its database, its keys and its lifetimes."""
+
+    database: Database
+    keys: ServerKeys = field(repr=False)
+    public_url: str = "http://127.0.0.1:8000"
+    session_lifetime_s: int = 12 * 60 * 60
+    link_lifetime_s: int = 7 * 24 * 60 * 60
+    attempts: Attempts = field(default_factory=Attempts)

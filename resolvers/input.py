@@ -1,0 +1,79 @@
+"""What callers type, checked once at the edge of every operation: names, keys, e-mail addresses, times."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+
+from core.errors import Invalid
+from models import now
+
+KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
+_CONTROL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def name(field: str, text: str, *, most: int = 256) -> str:
+    """Take a name for people to read: at least one visible character, none that hides or breaks a line."""
+    clean = unicodedata.normalize("NFC", text).strip()
+    if not clean:
+        raise Invalid(field, "must not be empty")
+    return _shown(field, clean, most)
+
+
+def description(field: str, text: str) -> str:
+    """Take a description: up to 1,024 characters, empty allowed."""
+    return _shown(field, unicodedata.normalize("NFC", text).strip(), 1024, breaks=True)
+
+
+def key(field: str, text: str) -> str:
+    """Take a key: 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit."""
+    if not KEY.fullmatch(text):
+        shown = text if len(text) <= 64 else f"{text[:64]}…"  # noqa: PLR2004 - the longest key
+        raise Invalid(field, f"must be 1 to 64 of a-z, 0-9, `.`, `_`, `-`, and begin with a letter or digit: `{shown}`")
+    return text
+
+
+def email(field: str, text: str) -> tuple[str, str]:
+    """Take an e-mail address; returns it as typed and as it is compared (NFKC, case-folded)."""
+    typed = unicodedata.normalize("NFC", text).strip()
+    _shown(field, typed, 320)
+    if not _EMAIL.fullmatch(typed):
+        raise Invalid(field, "must be an e-mail address")
+    return typed, unicodedata.normalize("NFKC", typed).casefold()
+
+
+def password(field: str, text: str) -> str:
+    """Take a new password: 12 to 256 characters, as NIST SP 800-63B asks no more of its shape."""
+    if not 12 <= len(text) <= 256:  # noqa: PLR2004 - the bounds are said in the message
+        raise Invalid(field, "must have 12 to 256 characters")
+    return text
+
+
+def future(field: str, at: datetime) -> datetime:
+    """Take a time that is still to come, aware; returns it in UTC."""
+    if at.tzinfo is None:
+        raise Invalid(field, "must name its time zone, as in `2030-01-31T12:00:00Z`")
+    if at <= now():
+        raise Invalid(field, "must be in the future")
+    return at.astimezone(UTC)
+
+
+def comment(field: str, text: str | None) -> str | None:
+    """Take a comment for the audit log: up to 1,024 characters."""
+    return None if text is None else description(field, text) or None
+
+
+def idempotency_key(field: str, text: str | None) -> str | None:
+    """Take an idempotency key: 1 to 128 printable ASCII characters."""
+    if text is not None and not re.fullmatch(r"[!-~]{1,128}", text):
+        raise Invalid(field, "must be 1 to 128 printable ASCII characters without spaces")
+    return text
+
+
+def _shown(field: str, text: str, most: int, *, breaks: bool = False) -> str:
+    if len(text) > most:
+        raise Invalid(field, f"must have at most {most} characters")
+    hidden = next((c for c in text if unicodedata.category(c) in _CONTROL and not (breaks and c in "\n\t")), None)
+    if hidden is not None:
+        raise Invalid(field, f"must not hold the control character U+{ord(hidden):04X}")
+    return text

@@ -1,0 +1,83 @@
+"""From rows to rights: the policies a member has, those a token's scope holds, and ceilings frozen by value."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from core.built_in_roles import built_in_policy
+from core.catalogue import Catalogue
+from core.law import NamedPolicy, Side, SideKind
+from core.policy import CompiledPolicy, parse_policy
+from core.vocabulary import BuiltInRole
+from models import BasePermissions, Member, Role, ScopeKind, Token
+
+Attributes = Mapping[str, Sequence[str]]
+
+
+def of_role(role: Role, catalogue: Catalogue, attributes: Attributes, self_id: str | None) -> NamedPolicy:
+    """Read a custom role: its own statements, joined by those it builds on, so that its denies bind both."""
+    statements = parse_policy(role.policy, "policy")
+    if role.base_permissions is BasePermissions.READER:
+        statements = (*statements, *built_in_policy(BuiltInRole.READER, catalogue, self_id))
+    return NamedPolicy(role.key, _compiled(statements, catalogue, attributes))
+
+
+def of_built_in(role: BuiltInRole, catalogue: Catalogue, self_id: str | None) -> NamedPolicy:
+    """Read a built-in role as the catalogue stands now."""
+    return NamedPolicy(role.value, CompiledPolicy(built_in_policy(role, catalogue, self_id), catalogue, {}))
+
+
+def of_member(member: Member, roles: Iterable[Role], catalogue: Catalogue, self_id: str | None = None) -> Side:
+    """Read what a member may do. Custom roles, when there are any, replace the base role.
+
+    `self_id` stands in for the member's own id where rights over oneself are compared with another's.
+    """
+    own_id = self_id or str(member.id)
+    held = tuple(of_role(role, catalogue, member.role_attributes, own_id) for role in roles)
+    return Side(SideKind.OWNER, held or (of_built_in(member.base_role, catalogue, own_id),))
+
+
+def of_scope(token: Token, roles: Iterable[Role], catalogue: Catalogue, owner: Member | None) -> Side:
+    """Read a token's scope. Custom roles are followed live, filled with the owner's attributes of now."""
+    self_id = str(owner.id) if owner else None
+    attributes = owner.role_attributes if owner else token.scope_attributes
+    match token.scope_kind:
+        case ScopeKind.CUSTOM_ROLES:
+            policies = tuple(of_role(role, catalogue, attributes, self_id) for role in roles)
+        case ScopeKind.INLINE:
+            statements = parse_policy(token.scope_policy or [], "policy")
+            policies = (NamedPolicy("inline", _compiled(statements, catalogue, attributes)),)
+        case _:
+            policies = (of_built_in(token.scope_role or BuiltInRole.NO_ACCESS, catalogue, self_id),)
+    return Side(SideKind.SCOPE, policies)
+
+
+def frozen(side: Side) -> dict[str, Any]:
+    """Freeze a side by value, as a ceiling is stored: later edits of roles no longer reach it."""
+    return {
+        "policies": [
+            {
+                "name": named.name,
+                "statements": [statement.json() for statement in named.policy.policy],
+                "attributes": {key: list(values) for key, values in named.policy.attributes.items()},
+            }
+            for named in side.policies
+        ]
+    }
+
+
+def of_ceiling(ceiling: Mapping[str, Any], catalogue: Catalogue) -> Side:
+    """Read a frozen ceiling."""
+    return Side(
+        SideKind.CEILING,
+        tuple(
+            NamedPolicy(
+                stored["name"],
+                _compiled(parse_policy(stored["statements"], "ceiling"), catalogue, stored["attributes"]),
+            )
+            for stored in ceiling["policies"]
+        ),
+    )
+
+
+def _compiled(statements: Any, catalogue: Catalogue, attributes: Attributes) -> CompiledPolicy:  # noqa: ANN401
+    return CompiledPolicy(statements, catalogue, {key: tuple(values) for key, values in attributes.items()})

@@ -1,0 +1,98 @@
+"""A token's scope as it is given, checked before it is stored, and held against what others may do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from core.catalogue import Catalogue
+from core.covers import covers
+from core.errors import Invalid
+from core.law import Side
+from core.policy import check, parse_policy
+from core.vocabulary import BuiltInRole
+from models import Role, ScopeKind, Token, TokenRole
+from resolvers import rights
+from resolvers.callers import Caller, roles_of_member, roles_of_token
+from resolvers.reading import readable
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A scope as a caller asks for it: a built-in role, or custom roles by key, or statements of its own."""
+
+    built_in: BuiltInRole | None = None
+    custom_roles: Sequence[str] | None = None
+    statements: Sequence[Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A scope that holds: its words are known and, for custom roles, the caller sees them."""
+
+    kind: ScopeKind
+    built_in: BuiltInRole | None = None
+    roles: tuple[Role, ...] = ()
+    statements: list[dict[str, Any]] | None = None
+
+    def onto(self, token: Token) -> None:
+        """Set the scope's columns on a token; its custom roles are rows of their own, see `save_roles`."""
+        token.scope_kind = self.kind
+        token.scope_role = self.built_in  # type: ignore[assignment]
+        token.scope_policy = self.statements
+
+    async def save_roles(self, token: Token) -> None:
+        """Make the token's rows of custom roles those of this scope."""
+        await TokenRole.filter(account_id=token.account_id, token_id=token.id).delete()
+        for role in self.roles:
+            await TokenRole.create(account_id=token.account_id, token_id=token.id, role_id=role.id)
+
+
+async def checked(caller: Caller, scope: Scope) -> Checked:
+    """Check a scope against the catalogue and against the roles the caller sees. Raises `Invalid` naming the field."""
+    if scope.built_in is not None:
+        return Checked(ScopeKind.BUILT_IN, built_in=scope.built_in)
+    if scope.custom_roles is not None:
+        return Checked(ScopeKind.CUSTOM_ROLES, roles=await _known_roles(caller, scope.custom_roles))
+    policy = parse_policy(scope.statements or [], "scope.statements")
+    check(policy, caller.catalogue, "scope.statements")
+    return Checked(ScopeKind.INLINE, statements=[statement.json() for statement in policy])
+
+
+async def _known_roles(caller: Caller, keys: Sequence[str]) -> tuple[Role, ...]:
+    if not keys:
+        raise Invalid("scope.customRoles", "must name at least one role")
+    seen = {role.key: role for role in await readable(caller, Role).filter(key__in=list(keys))}
+    if caller.member:
+        seen |= {role.key: role for role in await roles_of_member(caller.member)}
+    for index, key in enumerate(keys):
+        if key not in seen:
+            raise Invalid(f"scope.customRoles[{index}]", f"is no role you can see: `{key}`")
+    return tuple(seen[key] for key in dict.fromkeys(keys))
+
+
+def refuse_hopeless(side: Side, catalogue: Catalogue) -> None:
+    """Refuse a scope of which nothing could ever apply. An empty one is identity only, and fine."""
+    written = [named.policy for named in side.policies if named.policy.policy]
+    if written and covers((), written, catalogue):
+        raise Invalid("scope", "allows nothing that could ever apply; leave it empty for a token of identity only")
+
+
+def within(wider: Sequence[Side], narrower: Sequence[Side], catalogue: Catalogue) -> bool:
+    """Say whether all that must allow in `narrower` is provably within all that must allow in `wider`."""
+    return bool(wider) and all(any(side_covers(wide, narrow, catalogue) for narrow in narrower) for wide in wider)
+
+
+def side_covers(wide: Side, narrow: Side, catalogue: Catalogue) -> bool:
+    """Say whether one side provably allows all that another does."""
+    return covers([named.policy for named in wide.policies], [named.policy for named in narrow.policies], catalogue)
+
+
+async def scope_side(token: Token, catalogue: Catalogue) -> Side:
+    """Read the scope side of a stored token whose owner is fetched."""
+    return rights.of_scope(token, await roles_of_token(token), catalogue, token.owner)
+
+
+def id_or_none(row: Token | None) -> UUID | None:
+    """Tell the id of a row that may be missing."""
+    return row.id if row else None

@@ -1,0 +1,133 @@
+"""Sessions: got by signing in, listed and ended like tokens."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+from tortoise.queryset import QuerySet
+
+from core.errors import Conflict, Forbidden, Unauthenticated
+from core.secret import Secret, SecretKind
+from core.vocabulary import Action
+from models import (
+    ActorKind,
+    Member,
+    MemberState,
+    ScopeKind,
+    SecretDigest,
+    Token,
+    TokenKind,
+    new_id,
+    now,
+)
+from resolvers import input as typed
+from resolvers import passwords
+from resolvers.callers import Caller, Credential, Request, with_credential
+from resolvers.reading import readable_sessions
+from resolvers.writing import At, Done, Said, change
+
+
+async def sign_in(request: Request, email: str, password: str, account_key: str | None = None) -> Done[Token]:
+    """Sign a member in; the session's bearer secret is in the answer.
+
+    Raises `Unauthenticated` alike for everything that is wrong, `RateLimited` after too many failures, and `Conflict`
+    with the accounts' keys where the same e-mail address and password open several.
+    """
+    _, email_key = typed.email("email", email)
+    attempts = request.house.attempts
+    await attempts.allow(email_key, request.address)
+    members = await _with_password(email_key, password, account_key)
+    if not members:
+        await attempts.failed(email_key, request.address)
+        raise Unauthenticated
+    if len(members) > 1:
+        keys = sorted(member.account.key for member in members)
+        raise Conflict("`account` must say which one", field="account", accounts=keys)
+    return await open_session(members[0], request)
+
+
+async def _with_password(email_key: str, password: str, account_key: str | None) -> list[Member]:
+    found = Member.filter(email_key=email_key, state=MemberState.ACTIVE).select_related("account")
+    members = [member for member in await found if account_key in (None, member.account.key)]
+    if not members:
+        await passwords.holds(password, None)
+    return [member for member in members if await passwords.holds(password, member.password_hash)]
+
+
+async def open_session(member: Member, request: Request) -> Done[Token]:
+    """Open a session for a member who has just proved who they are; their account is fetched."""
+    caller = await with_credential(member.account, request, ActorKind.PASSWORD, member)
+    secret = Secret.mint(SecretKind.SESSION)
+    row = Token(
+        id=new_id(),
+        account_id=member.account_id,
+        kind=TokenKind.SESSION,
+        owner_id=member.id,
+        creator_id=member.id,
+        scope_kind=ScopeKind.MEMBER,
+        ending=secret.ending,
+        expires_at=now() + timedelta(seconds=request.house.session_lifetime_s),
+        last_used_at=now(),
+        last_used_address=request.address,
+        last_used_agent=request.user_agent,
+    )
+    async with change(caller, Action.CREATE_SESSION, row) as deed:
+        await row.save()
+        digest = request.house.keys.digest(secret)
+        await SecretDigest.create(account_id=row.account_id, token_id=row.id, digest=digest.hex, key_id=digest.key_id)
+    return Done(row, deed.entry, secret.text)
+
+
+async def sign_out(caller: Caller) -> Done[Token]:
+    """End the caller's own session."""
+    if not caller.is_session or caller.token is None:
+        raise Forbidden(Action.REVOKE_SESSION, why="only a session signs out; revoke a token instead")
+    return await revoke(replace(caller, rights=Credential()), caller.token.id, Said())
+
+
+async def revoke(caller: Caller, session_id: UUID, said: Said) -> Done[Token]:
+    """End a session at once. Ending it twice changes nothing."""
+    async with change(caller, Action.REVOKE_SESSION, At(Token, session_id, _sessions), said) as deed:
+        if deed.row.revoked_at is None:
+            deed.row.revoked_at = now()
+            await deed.row.save()
+    return Done(deed.row, deed.entry)
+
+
+def _sessions(caller: Caller, _: type[Token]) -> QuerySet[Token]:
+    return readable_sessions(caller)
+
+
+async def change_password(caller: Caller, current: str, new: str, said: Said) -> Done[Member]:
+    """Set a new password with the present one, from a session. All other sessions of the member end."""
+    member = await proved(caller, Action.UPDATE_PASSWORD, "currentPassword", current)
+    kept = await passwords.hashed(typed.password("newPassword", new))
+    by_password = replace(caller, rights=Credential())
+    async with change(by_password, Action.UPDATE_PASSWORD, At(Member, member.id), said) as deed:
+        if deed.row.password_hash != member.password_hash:
+            raise Unauthenticated
+        await set_password(deed.row, kept, but=caller.token)
+    return Done(deed.row, deed.entry)
+
+
+async def set_password(member: Member, kept: str, but: Token | None = None) -> None:
+    """Keep a new password and end the member's sessions, but the one at hand. Called inside a change."""
+    member.password_hash, member.password_changed_at = kept, now()
+    await member.save()
+    sessions = Token.filter(account_id=member.account_id, owner_id=member.id, kind=TokenKind.SESSION, revoked_at=None)
+    if but is not None:
+        sessions = sessions.exclude(id=but.id)
+    await sessions.update(revoked_at=now())
+
+
+async def proved(caller: Caller, action: Action, field: str, password: str) -> Member:
+    """Ask a session for its member's password again. Raises `Invalid` naming the field, or `RateLimited`."""
+    member = caller.member
+    if not caller.is_session or member is None:
+        raise Forbidden(action.value, why="only a session may do this, with the password")
+    attempts = caller.request.house.attempts
+    await attempts.allow(member.email_key, caller.request.address)
+    if not await passwords.holds(password, member.password_hash):
+        await attempts.failed(member.email_key, caller.request.address)
+        raise typed.Invalid(field, "is not your password")
+    return member

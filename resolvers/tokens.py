@@ -1,0 +1,212 @@
+"""Tokens: made by members for one use each, never able to do more than their owner."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from core.errors import Forbidden, Invalid
+from core.law import Side
+from core.secret import Secret, SecretKind
+from core.vocabulary import Action
+from models import Member, SecretDigest, Token, TokenKind, TokenState, new_id, now
+from resolvers import input as typed
+from resolvers import rights
+from resolvers.callers import Caller, of_token
+from resolvers.scopes import Checked, Scope, checked, refuse_hopeless, scope_side, side_covers, within
+from resolvers.writing import At, Deed, Done, Said, change
+
+SECRET_KINDS = {TokenKind.PERSONAL: SecretKind.PERSONAL, TokenKind.SERVICE: SecretKind.SERVICE}
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token as a caller asks for it."""
+
+    kind: TokenKind
+    name: str
+    scope: Scope
+    description: str = ""
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenChange:
+    """What to change of a token; what is None stays as it is. `clear_expiry` takes the expiry away."""
+
+    name: str | None = None
+    description: str | None = None
+    scope: Scope | None = None
+    expires_at: datetime | None = None
+    clear_expiry: bool = False
+
+
+async def create(caller: Caller, wanted: NewToken, said: Said) -> Done[Token]:
+    """Make a token. Its secret is in the answer, and nowhere else ever again.
+
+    A personal token is made by and for its own member. One made with a token is bounded by that token's scope,
+    ceilings and expiry; a service token also by its maker's rights of this moment.
+    """
+    secret = Secret.mint(SECRET_KINDS[wanted.kind])
+    row = Token(
+        id=new_id(),
+        account_id=caller.account.id,
+        kind=wanted.kind,
+        owner_id=_owner_id(caller, wanted.kind),
+        creator_id=caller.member.id if caller.member else None,
+        parent_id=None if caller.is_session or caller.token is None else caller.token.id,
+        name=typed.name("name", wanted.name),
+        description=typed.description("description", wanted.description),
+        expires_at=None if wanted.expires_at is None else typed.future("expiresAt", wanted.expires_at),
+        ending=secret.ending,
+    )
+    async with change(caller, Action.CREATE_ACCESS_TOKEN, row, said) as deed:
+        scope = await checked(deed.caller, wanted.scope)
+        scope.onto(row)
+        _bound(deed.caller, row)
+        refuse_hopeless(_side(deed.caller, row, scope), deed.caller.catalogue)
+        await row.save()
+        await scope.save_roles(row)
+        await _open_with(deed, secret)
+    return Done(row, deed.entry, secret.text)
+
+
+def _owner_id(caller: Caller, kind: TokenKind) -> UUID | None:
+    if kind is TokenKind.SERVICE:
+        return None
+    if caller.member is None:
+        raise Invalid("kind", "`PERSONAL` needs a member: only a member's session or personal token makes one")
+    return caller.member.id
+
+
+def _bound(caller: Caller, row: Token) -> None:
+    """Set what the new token's maker bounds it by: ceilings, the member's attributes, and the maker's own expiry."""
+    member, token = caller.member, caller.token
+    live = row.kind is TokenKind.PERSONAL
+    sides = caller.sides
+    row.ceilings = [rights.frozen(side) for side in sides if not (live and side.kind is rights.SideKind.OWNER)]
+    row.scope_attributes = dict(member.role_attributes) if member else dict(token.scope_attributes if token else {})
+    if caller.is_session or token is None or token.expires_at is None:
+        return
+    if row.expires_at is None:
+        row.expires_at = token.expires_at
+    elif row.expires_at > token.expires_at:
+        raise Invalid(
+            "expiresAt", f"must not be after that of the token it is made with, {token.expires_at.isoformat()}"
+        )
+
+
+def _side(caller: Caller, row: Token, scope: Checked) -> Side:
+    return rights.of_scope(row, scope.roles, caller.catalogue, caller.member if row.owner_id else None)
+
+
+async def _open_with(deed: Deed[Token], secret: Secret) -> None:
+    digest = deed.caller.request.house.keys.digest(secret)
+    await SecretDigest.create(
+        account_id=deed.row.account_id, token_id=deed.row.id, digest=digest.hex, key_id=digest.key_id
+    )
+
+
+async def update(caller: Caller, token_id: UUID, wanted: TokenChange, said: Said) -> Done[Token]:
+    """Change a token. Each field needs its own action; widening needs the owner's own session."""
+    async with change(caller, _actions(wanted), At(Token, token_id), said) as deed:
+        token = deed.row
+        await token.fetch_related("owner")
+        if wanted.name is not None:
+            token.name = typed.name("name", wanted.name)
+        if wanted.description is not None:
+            token.description = typed.description("description", wanted.description)
+        if wanted.clear_expiry or wanted.expires_at is not None:
+            await _expire(deed, wanted)
+        if wanted.scope is not None:
+            await _rescope(deed, wanted.scope)
+        await token.save()
+    return Done(deed.row, deed.entry)
+
+
+def _actions(wanted: TokenChange) -> list[Action]:
+    asked = (
+        (Action.UPDATE_ACCESS_TOKEN_NAME, wanted.name is not None),
+        (Action.UPDATE_ACCESS_TOKEN_DESCRIPTION, wanted.description is not None),
+        (Action.UPDATE_ACCESS_TOKEN_POLICY, wanted.scope is not None),
+        (Action.UPDATE_ACCESS_TOKEN_EXPIRY, wanted.clear_expiry or wanted.expires_at is not None),
+    )
+    actions = [action for action, is_asked in asked if is_asked]
+    if not actions:
+        raise Invalid("input", "must change something")
+    return actions
+
+
+async def _expire(deed: Deed[Token], wanted: TokenChange) -> None:
+    token = deed.row
+    at = None if wanted.expires_at is None else typed.future("expiresAt", wanted.expires_at)
+    shorter = at is not None and (token.expires_at is None or at <= token.expires_at)
+    if not shorter:
+        await _require_power(deed, Action.UPDATE_ACCESS_TOKEN_EXPIRY)
+    token.expires_at = at
+
+
+async def _rescope(deed: Deed[Token], wanted: Scope) -> None:
+    token, caller = deed.row, deed.caller
+    if token.kind is TokenKind.SERVICE:
+        raise Invalid("scope", "of a service token is fixed for good; make another token instead")
+    before = await scope_side(token, caller.catalogue)
+    scope = await checked(caller, wanted)
+    scope.onto(token)
+    after = rights.of_scope(token, scope.roles, caller.catalogue, token.owner)
+    refuse_hopeless(after, caller.catalogue)
+    narrower = side_covers(before, after, caller.catalogue)
+    if not narrower:
+        await _require_power(deed, Action.UPDATE_ACCESS_TOKEN_POLICY)
+    await scope.save_roles(token)
+
+
+async def reset(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
+    """Give a token a new secret; the old one is dead with the next request. The new one is in this answer alone."""
+    async with change(caller, Action.RESET_ACCESS_TOKEN, At(Token, token_id), said) as deed:
+        token = deed.row
+        await token.fetch_related("owner")
+        if not (caller.token and caller.token.id == token.id):
+            await _require_power(deed, Action.RESET_ACCESS_TOKEN)
+        if token.dead(now()) is not None:
+            raise Invalid("id", "names a token that has ended; make another token instead")
+        kind = SECRET_KINDS.get(token.kind)
+        if kind is None:
+            raise Invalid("id", "names an account-wide token: those end, they are not renewed")
+        secret = Secret.mint(kind)
+        await SecretDigest.filter(account_id=token.account_id, token_id=token.id).delete()
+        await _open_with(deed, secret)
+        token.ending, token.reset_at = secret.ending, now()
+        await token.save()
+    return Done(deed.row, deed.entry, secret.text)
+
+
+async def _require_power(deed: Deed[Token], action: Action) -> None:
+    """Require the right to hold the token's power: its owner's session, or rights that cover its scope."""
+    caller, token = deed.caller, deed.row
+    if token.kind is TokenKind.PERSONAL:
+        if not (caller.is_session and caller.member and caller.member.id == token.owner_id):
+            raise Forbidden(
+                action.value, str(token.resource), why="only the owner's own session may do this to a personal token"
+            )
+        return
+    holder = await of_token(token, deed.caller.account, deed.caller.request)
+    if not within(caller.sides, holder.sides, caller.catalogue):
+        raise Forbidden(action.value, str(token.resource), why="this needs rights that cover all that the token may do")
+
+
+async def revoke(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
+    """End a token's life at once. Revoking twice changes nothing."""
+    async with change(caller, Action.DELETE_ACCESS_TOKEN, At(Token, token_id), said) as deed:
+        if deed.row.revoked_at is None:
+            deed.row.revoked_at = now()
+            await deed.row.save()
+    return Done(deed.row, deed.entry)
+
+
+def state(token: Token, owner: Member | None, at: datetime) -> TokenState:
+    """Say whether a token works at a moment, and if not, why."""
+    if over := token.dead(at):
+        return over
+    if owner is not None and owner.state != "ACTIVE":
+        return TokenState.OWNER_INACTIVE
+    return TokenState.ACTIVE

@@ -1,0 +1,217 @@
+"""The only door for writing: a change and its entry commit in one transaction, or neither does."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from tortoise.queryset import QuerySet
+from tortoise.transactions import in_transaction
+
+from core import chain
+from core.errors import Conflict, NotFound
+from core.law import Verdict
+from core.vocabulary import Action
+from models import Account, AuditAccess, AuditEntry, AuditHead, Json, Member, Row, Token, now
+from resolvers.callers import Caller, again
+from resolvers.reading import readable
+
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class At(Generic[R]):
+    """A row that is there already: found among those the caller sees, locked and compared inside the transaction."""
+
+    model: type[R]
+    id: UUID
+    among: Callable[[Caller, type[R]], QuerySet[R]] = readable
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a caller says beside the deed itself."""
+
+    comment: str | None = None
+    idempotency_key: str | None = None
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[R]):
+    """What a change came to: the whole row, its entry (None where nothing changed), and a secret where one was made."""
+
+    row: R
+    entry: AuditEntry | None
+    secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
+class Deed(Generic[R]):
+    """A change under way: the row it is about, the caller as the transaction sees them, and at the end its entry."""
+
+    caller: Caller
+    row: R
+    said: Said
+    before: dict[str, Any] | None
+    allowed: list[tuple[Action, Verdict]] = field(default_factory=list)
+    noted: tuple[dict[str, Json], dict[str, Json]] = field(default_factory=lambda: ({}, {}))
+    entry: AuditEntry | None = None
+    deleted: bool = False
+
+    def require(self, *actions: Action) -> None:
+        """Require further actions on the row; the entry names them too."""
+        self.allowed += [(action, self.caller.require(action, self.row)) for action in actions]
+
+    def note(self, before: dict[str, Json], after: dict[str, Json]) -> None:
+        """Add to the entry what the row itself does not show."""
+        self.noted[0].update(before)
+        self.noted[1].update(after)
+
+    async def delete(self) -> None:
+        """Delete the row; its entry keeps what it was."""
+        self.deleted = True
+        await self.row.delete()
+
+
+@asynccontextmanager
+async def change(
+    caller: Caller,
+    actions: Action | Sequence[Action],
+    target: R | At[R],
+    said: Said | None = None,
+    *,
+    head: AuditHead | None = None,
+) -> AsyncIterator[Deed[R]]:
+    """Open the one way to write.
+
+    Locks the account's head first, makes the caller anew, locks the target, requires each action on *that row*, yields,
+    and seals what changed into the chain. What changed nothing writes nothing. Raises `Unauthenticated`, `NotFound`,
+    `Forbidden` or `Conflict`, and then nothing has happened. `head` begins the chain of an account that is being made.
+    """
+    said = said or Said()
+    async with in_transaction():
+        head = head or await AuditHead.select_for_update().get(account_id=caller.account.id)
+        caller = await again(caller)
+        await _refuse_replay(caller, said)
+        row, before = await _found(caller, target, said)
+        deed: Deed[R] = Deed(caller, row, said, before)
+        deed.require(*((actions,) if isinstance(actions, Action) else actions))
+        yield deed
+        await _recorded(deed, head)
+
+
+async def _refuse_replay(caller: Caller, said: Said) -> None:
+    if said.idempotency_key is None:
+        return
+    first = await AuditEntry.get_or_none(
+        account_id=caller.account.id, idempotency_actor=caller.actor_id, idempotency_key=said.idempotency_key
+    )
+    if first is not None:
+        raise Conflict(
+            "`idempotencyKey` was used before",
+            field="idempotencyKey",
+            first={"resource": first.target_resource, "auditEntry": str(first.id)},
+        )
+
+
+async def _found(caller: Caller, target: R | At[R], said: Said) -> tuple[R, dict[str, Json] | None]:
+    if not isinstance(target, At):
+        return target, None
+    row = await target.among(caller, target.model).filter(id=target.id).select_for_update().first()
+    if row is None:
+        raise NotFound
+    await row.fetch_related(*row.related)
+    if said.expected_version is not None and said.expected_version != row.version:
+        raise Conflict(
+            f"`expectedVersion` is {said.expected_version}, the current version is {row.version}",
+            field="expectedVersion",
+            currentVersion=row.version,
+        )
+    return row, row.snapshot()
+
+
+async def _recorded(deed: Deed[R], head: AuditHead) -> None:
+    after = None
+    if not deed.deleted:
+        await deed.row.fetch_related(*deed.row.related)
+        after = deed.row.snapshot()
+    if after == deed.before and not any(deed.noted):
+        return
+    if deed.before is not None and not deed.deleted:
+        deed.row.version += 1
+        deed.row.updated_at = now()
+        await deed.row.save(update_fields=["version", "updated_at"])
+    before = None if deed.before is None else {**deed.before, **deed.noted[0]}
+    deed.entry = await _sealed(deed, head, before, None if after is None else {**after, **deed.noted[1]})
+    account_id = deed.caller.account.id
+    account = await Account.select_for_update().get(id=account_id)
+    await Account.filter(id=account_id).update(version=account.version + 1)
+
+
+async def _sealed(
+    deed: Deed[R], head: AuditHead, before: dict[str, Json] | None, after: dict[str, Json] | None
+) -> AuditEntry:
+    caller, row = deed.caller, deed.row
+    resource = str(row.resource)
+    entry = AuditEntry(
+        account_id=caller.account.id,
+        sequence=head.sequence + 1,
+        at=now(),
+        request_id=caller.request.id,
+        actor_kind=caller.actor,
+        member_id=caller.member.id if caller.member else None,
+        member_name=caller.member.label if caller.member else None,
+        token_id=caller.token.id if caller.token else None,
+        token_name=caller.token.label if caller.token else None,
+        token_ending=caller.token.ending if caller.token else None,
+        address=caller.request.address,
+        user_agent=caller.request.user_agent,
+        target_kind=row.resource.path[-1],
+        target_id=row.id,
+        target_resource=resource,
+        target_name=row.label,
+        target_member_id=_member_of(row),
+        accesses=[{"action": action.value, "resource": resource} for action, _ in deed.allowed],
+        before=before,
+        after=after,
+        comment=deed.said.comment,
+        because=[_because(action, verdict) for action, verdict in deed.allowed],
+        idempotency_key=deed.said.idempotency_key,
+        idempotency_actor=caller.actor_id if deed.said.idempotency_key else None,
+        previous=head.seal,
+    )
+    entry.seal = chain.seal(head.seal, entry.sealed())
+    await entry.save()
+    await AuditAccess.bulk_create(
+        AuditAccess(account_id=entry.account_id, entry_id=entry.id, sequence=entry.sequence, **access)
+        for access in entry.accesses
+    )
+    head.sequence, head.seal = entry.sequence, entry.seal
+    await head.save()
+    return entry
+
+
+def _member_of(row: Row) -> UUID | None:
+    match row:
+        case Member():
+            return row.id
+        case Token():
+            return row.owner_id
+        case _:
+            return None
+
+
+def _because(action: Action, verdict: Verdict) -> dict[str, Json]:
+    return {
+        "action": action.value,
+        "statements": [
+            {
+                "side": decided.side.value,
+                "role": decided.role,
+                "statement": decided.reason.statement.json() if decided.reason.statement else None,
+            }
+            for decided in verdict.because
+        ],
+    }
