@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from core.chain import JSON, Break, Problem, Sealed, canonical, genesis, seal, verify
 
 ACCOUNT = "0199c0de-0000-7000-8000-000000000001"
-LEAVES = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(codec="utf-8"))
+TEXTS = st.text(st.sampled_from('ab"\\\n\x7fü\u2028🔑'), max_size=8)
+LEAVES = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | TEXTS
 VALUES = st.recursive(
     LEAVES,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=5,
 )
 ENTRIES = st.dictionaries(st.sampled_from(["action", "before", "after", "ü", ""]), VALUES)
@@ -153,6 +152,12 @@ def test_the_canonical_form_is_fixed() -> None:
     assert canonical({"b": [1, None, True], "a": {"ü": "\n", "": {}}}) == (
         '{"a":{"":{},"ü":"\\n"},"b":[1,null,true]}'.encode()
     )
+
+
+@pytest.mark.parametrize("previous", ["", "ab", "AB" * 32, "ab" * 33, "xy" * 32])
+def test_nothing_is_sealed_onto_what_is_no_seal(previous: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        seal(previous, {})
 
 
 def test_seals_are_what_the_documentation_says() -> None:
