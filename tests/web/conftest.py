@@ -1,0 +1,50 @@
+"""A world, a client in process, and a real server for what only a real one can show."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+import uvicorn
+
+from tests.web.house import ORIGIN, World, build
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(app=build(world))
+    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers={"accept": "*/*"}) as client:
+        yield client
+
+
+class Server(uvicorn.Server):
+    """A server that tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+
+@pytest.fixture
+async def server(world: World) -> AsyncIterator[str]:
+    """Serve the application on a free port; yields `host:port`."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    app = build(world, init_timeout_s=0.2)
+    running = Server(uvicorn.Config(app, log_level="error", ws="websockets-sansio", lifespan="on"))
+    serving = asyncio.create_task(running.serve([listening]))
+    await running.up.wait()
+    yield "{}:{}".format(*listening.getsockname())
+    running.should_exit = True
+    await serving
+    listening.close()

@@ -1,0 +1,190 @@
+"""What is too much is refused before anything resolves."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+from graphql import parse
+
+from tests.web.house import World, schema
+from web.costs import INTROSPECTION_COST, LIST_SIZE, Costs
+from web.documents import Documents
+from web.errors import RequestError
+from web.limits import Limits
+from web.shapes import Shape
+
+
+def bomb(levels: int) -> str:
+    """Two spreads of the next fragment in each: 2 to the power of `levels` members."""
+    fragments = (f"fragment F{n} on Member{{x:self{{...F{n + 1}}}y:self{{...F{n + 1}}}}}" for n in range(levels))
+    return f"{{viewer{{member{{...F0}}}}}}{''.join(fragments)}fragment F{levels} on Member{{id}}"
+
+
+def loop(levels: int) -> str:
+    """The bomb without a new field at each level, which depth does not see."""
+    fragments = (f"fragment F{n} on Member{{...F{n + 1} ...{{...F{n + 1}}}}}" for n in range(levels))
+    return f"{{viewer{{member{{...F0}}}}}}{''.join(fragments)}fragment F{levels} on Member{{id}}"
+
+
+TOO_MUCH = {
+    "3000 aliases": ("{" + "".join(f"a{n}:hello " for n in range(3000)) + "}", "has more than 2000 tokens"),
+    "101 aliases": (
+        "{viewer{member{" + "".join(f"a{n}:name " for n in range(101)) + "}}}",
+        "has 101 aliases, the limit is 100",
+    ),
+    "21 root fields": (
+        "{" + "".join(f"a{n}:hello " for n in range(21)) + "}",
+        "asks for 21 root fields, the limit is 20",
+    ),
+    "21 root fields by fragments": (
+        "{"
+        + "".join(f"...F{n} " for n in range(21))
+        + "}"
+        + "".join(f"fragment F{n} on Query{{a{n}:hello}}" for n in range(21)),
+        "asks for 21 root fields, the limit is 20",
+    ),
+    "one field 400 times": ("{viewer{" + "account{key}" * 400 + "}}", "asks 400 times for one field in one place"),
+    "one field 400 times inline": (
+        "{viewer{" + "...{account{key}}" * 200 + "}}",
+        "asks 200 times for one field in one place",
+    ),
+    "one fragment 400 times": (
+        "{viewer{" + "...F " * 400 + "}}fragment F on Viewer{account{key}}",
+        "asks 400 times for one field in one place",
+    ),
+    "16 deep": ("{viewer{member{" + "self{" * 13 + "id" + "}" * 15 + "}", "is 16 fields deep, the limit is 15"),
+    "150 deep": ("{viewer{member{" + "self{" * 150 + "id" + "}" * 152 + "}", "is 153 fields deep, the limit is 15"),
+    "a fragment bomb by depth": (bomb(20), "is 23 fields deep, the limit is 15"),
+    "101 fragments": (
+        "{hello}" + "".join(f"fragment F{n} on Query{{hello}}" for n in range(101)),
+        "defines 101 fragments, the limit is 100",
+    ),
+    "a fragment bomb by cost": (bomb(12), "the operation costs 8192, the limit is 5000"),
+    "100 times 100": (
+        "{members(first:100){nodes{friends(last:100){edges{node{id}}}}}}",
+        "the operation costs 20201, the limit is 5000",
+    ),
+    "introspection six times": (
+        "{" + "".join(f"a{n}:__schema{{queryType{{name}}}}" for n in range(6)) + "}",
+        "the operation costs 6000, the limit is 5000",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOO_MUCH)
+async def test_too_much_is_refused_before_any_resolver_runs(
+    client: httpx2.AsyncClient, world: World, name: str
+) -> None:
+    query, problem = TOO_MUCH[name]
+    headers = {"authorization": "lkp_alive", "accept": "application/graphql-response+json"}
+    answer = await client.post("/graphql", json={"query": query}, headers=headers)
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["extensions"]["code"]) == (400, "QUERY_TOO_COMPLEX")
+    assert problem in error["message"]
+    assert error["extensions"]["limit"] > 0
+    assert dict(world.calls) == {"identify": 1}
+
+
+@pytest.mark.parametrize("name", ["itself", "through another"])
+async def test_a_fragment_cycle_is_a_mistake_not_an_endless_walk(client: httpx2.AsyncClient, name: str) -> None:
+    cycle = {
+        "itself": "{viewer{...F}} fragment F on Viewer{account{key} ...F}",
+        "through another": "{viewer{...F}} fragment F on Viewer{...G} fragment G on Viewer{...F}",
+    }
+    answer = await client.post("/graphql", json={"query": cycle[name]})
+    assert {error["extensions"]["code"] for error in answer.json()["errors"]} == {"GRAPHQL_VALIDATION_FAILED"}
+
+
+def test_each_fragment_is_walked_and_counted_once() -> None:
+    tree = parse(bomb(80))
+    assert Shape.of(tree).depth == 83
+    assert Costs.of(schema._schema, tree).evaluate(None, {}) == 2**81
+
+
+def test_a_fragment_spread_everywhere_costs_what_it_says() -> None:
+    tree = parse(loop(30))
+    assert Shape.of(tree).depth == 3
+    assert Costs.of(schema._schema, tree).evaluate(None, {}) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "cost"),
+    [
+        ("{ hello }", {}, 0),
+        ("{ viewer { account { key } } }", {}, 2),
+        ("{ members { nodes { id } } }", {}, 1 + 25),
+        ("{ members { edges { node { id } } } }", {}, 1 + 25 + 25),
+        ("{ members(first: 3) { nodes { id } edges { node { id } } } }", {}, 1 + 3 + 3 + 3),
+        ("{ members(last: 3) { nodes { id } } }", {}, 1 + 3),
+        ("{ members(first: 0) { nodes { id } } }", {}, 1),
+        ("{ members(first: -5) { nodes { id } } }", {}, 1),
+        ("{ members(first: 1000000) { nodes { id } } }", {}, 1 + 100),
+        ("{ members(first: null) { nodes { id } } }", {}, 1 + 25),
+        ("{ members(first: 2, last: 7) { nodes { id } } }", {}, 1 + 7),
+        ("query ($n: Int) { members(first: $n) { nodes { id } } }", {"n": 4}, 1 + 4),
+        ("query ($n: Int) { members(first: $n) { nodes { id } } }", {"n": None}, 1 + 25),
+        ("query ($n: Int) { members(first: $n) { nodes { id } } }", {}, 1 + 25),
+        ("{ members(first: 2) { nodes { friends(first: 3) { nodes { id } } } } }", {}, 1 + 2 * (1 + 1 + 3)),
+        ("{ members(first: 2) { nodes { tags { key } } } }", {}, 1 + 2 * (1 + LIST_SIZE)),
+        ("{ nodes(ids: [1, 2]) { id } }", {}, LIST_SIZE),
+        ("{ nodes(ids: [1,2,3,4,5,6,7,8,9,10,11,12]) { id } }", {}, 12),
+        ("query ($i: [ID!]!) { nodes(ids: $i) { id } }", {"i": ["1"] * 40}, 40),
+        ("{ members(first: 2) { ...F } viewer { member { friends(first: 5) { ...F } } } }"
+         " fragment F on MemberConnection { nodes { id } }", {}, (1 + 2) + (1 + 1 + 1 + 5)),
+        ("{ members(first: 2) { ... { nodes { id } } ... on MemberConnection { nodes { id } } } }", {}, 1 + 2 + 2),
+        ("{ __schema { types { fields { type { name } } } } }", {}, INTROSPECTION_COST),
+        ("{ __typename viewer { __typename } }", {}, 1),
+    ],
+)  # fmt: skip
+def test_the_cost_is_the_objects_that_may_be_resolved(query: str, variables: dict[str, Any], cost: int) -> None:
+    assert Costs.of(schema._schema, parse(query)).evaluate(None, variables) == cost
+
+
+async def test_the_cost_is_known_from_the_coerced_variables(client: httpx2.AsyncClient, world: World) -> None:
+    query = "query ($n: Int = 100) { members(first: $n) { nodes { friends(first: 100) { nodes { id } } } } }"
+    refused = await client.post("/graphql", json={"query": query})
+    assert refused.json()["errors"][0]["extensions"] == {"code": "QUERY_TOO_COMPLEX", "cost": 10201, "limit": 5000}
+    assert not world.calls
+    allowed = await client.post("/graphql", json={"query": query, "variables": {"n": 2}})
+    assert "errors" not in allowed.json()
+
+
+def test_a_document_is_made_once_and_the_oldest_makes_room() -> None:
+    documents = Documents(schema._schema, Limits(), count=2)
+    first = documents.read("{ a: hello }", hints=False)
+    documents.read("{ b: hello }", hints=False)
+    assert documents.read("{ a: hello }", hints=True) is first
+    documents.read("{ c: hello }", hints=False)
+    assert len(documents) == 2
+    assert documents.read("{ a: hello }", hints=False) is first
+
+
+def test_documents_are_kept_by_bytes_too() -> None:
+    documents = Documents(schema._schema, Limits(), size_bytes=10_000)
+    for n in range(20):
+        documents.read(f"{{ a{n}: hello }} #{'x' * 500}", hints=False)
+    assert len(documents) == 2
+    documents.read("#" + "x" * 3000 + "\n{ hello }", hints=False)
+    assert len(documents) == 0
+
+
+def test_what_is_refused_is_not_kept() -> None:
+    documents = Documents(schema._schema, Limits())
+    for text in ("{", "{ nothing }", bomb(20)):
+        with pytest.raises(RequestError):
+            documents.read(text, hints=False)
+    assert len(documents) == 0
+
+
+async def test_inline_fragments_may_not_nest_past_what_can_be_read(client: httpx2.AsyncClient, world: World) -> None:
+    nested = "".join(f"fragment F{n} on Query{{{'...{' * 90}...F{n + 1}{'}' * 90}}}" for n in range(7))
+    answer = await client.post("/graphql", json={"query": f"{{...F0}}{nested}fragment F7 on Query{{hello}}"})
+    assert answer.json()["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert not world.calls
+
+
+async def test_many_bombs_do_not_keep_others_waiting(client: httpx2.AsyncClient) -> None:
+    bombs = (client.post("/graphql", json={"query": bomb(26) + f"# {n}"}) for n in range(20))
+    answers = await asyncio.gather(*bombs)
+    assert {answer.json()["errors"][0]["extensions"]["code"] for answer in answers} == {"QUERY_TOO_COMPLEX"}

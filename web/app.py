@@ -1,0 +1,87 @@
+"""The ASGI application: which path is answered by what. All it depends on is handed over by `server.py`."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import strawberry
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp
+
+from resolvers.callers import Caller, Request
+from web.credentials import Gate
+from web.endpoint import Endpoint
+from web.execution import Engine
+from web.health import healthz, readyz
+from web.limits import Limits
+from web.sessions import Sessions, SignedIn
+from web.sockets import INIT_TIMEOUT_S, Sockets
+
+GRAPHQL_PATH = "/graphql"
+
+
+def application(  # noqa: PLR0913 - the one place where all that the web needs is named
+    *,
+    schema: strawberry.Schema,
+    asking: Callable[[str, str | None, str | None], Request],
+    identify: Callable[[str, Request], Awaitable[Caller]],
+    sign_in: Callable[[Request, str, str, str | None], Awaitable[SignedIn]],
+    sign_out: Callable[[Caller], Awaitable[object]],
+    database_answers: Callable[[], Awaitable[object]],
+    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
+    public_url: str,
+    cors_origins: Sequence[str] = (),
+    limits: Limits | None = None,
+    open_introspection: bool = False,
+    init_timeout_s: float = INIT_TIMEOUT_S,
+    routes: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """Assemble the application.
+
+    `asking` makes a request of its id, address and user agent. `routes` (the console's) come last. The lifespan ends
+    only after the last mutation whose caller left.
+    """
+    limits = limits or Limits()
+    engine = Engine(schema, limits, open_introspection=open_introspection)
+    gate = Gate(asking, identify, public_url)
+    endpoint = Endpoint(engine, gate, body_limit_bytes=limits.body_bytes)
+    sockets = Sockets(engine, gate, frame_limit_bytes=limits.body_bytes, init_timeout_s=init_timeout_s)
+
+    @asynccontextmanager
+    async def living(app: Starlette) -> AsyncIterator[None]:
+        async with lifespan(app):
+            yield
+            await engine.finish()
+
+    own: list[BaseRoute] = [
+        Route(GRAPHQL_PATH, _shared(endpoint, cors_origins)),
+        WebSocketRoute(GRAPHQL_PATH, sockets),
+        Route("/session", Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out)),
+        Route("/schema.graphql", _sdl(schema.as_str())),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz(database_answers)),
+    ]
+    return Starlette(routes=[*own, *routes], lifespan=living)
+
+
+def _shared(endpoint: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Let pages of other origins ask with a bearer of their own; the session cookie is never theirs to use."""
+    if not origins:
+        return endpoint
+    return CORSMiddleware(
+        endpoint,
+        allow_origins=origins,
+        allow_methods=["POST"],
+        allow_headers=["Authorization"],
+        expose_headers=["X-Request-Id", "WWW-Authenticate"],
+    )
+
+
+def _sdl(text: str) -> Callable[[HTTPRequest], Awaitable[Response]]:
+    async def answer(_: HTTPRequest) -> Response:
+        return PlainTextResponse(text)
+
+    return answer

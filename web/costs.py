@@ -1,0 +1,197 @@
+"""What an operation may cost, in objects possibly resolved: compiled once per document, evaluated with its variables.
+
+A field that returns an object costs one and what is asked of that object. A connection's lists count as long as its
+`first` or `last`, any other list as `LIST_SIZE` or its longest list argument. Leaves are free; their number is bounded
+by the aliases. Fields that merge, types that exclude each other, `@skip` and `@include` are not told apart: the
+figure is an upper bound.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    ListValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    ValueNode,
+    VariableNode,
+    get_named_type,
+    get_nullable_type,
+    is_composite_type,
+    is_list_type,
+)
+
+from web.shapes import INTROSPECTION_FIELDS
+
+PAGE_SIZE = 25
+"""The length of a connection's page when neither `first` nor `last` is given."""
+MAX_PAGE_SIZE = 100
+"""No page is longer: the resolvers refuse a larger `first` or `last`."""
+LIST_SIZE = 10
+"""The length that a list without pages is taken for."""
+INTROSPECTION_COST = 1000
+"""Of one `__schema` or `__type`, whatever is asked beneath it: it reads memory, not rows."""
+
+_PAGE_ARGUMENTS = ("first", "last")
+
+
+@dataclass(frozen=True, slots=True)
+class _Variable:
+    name: str
+
+
+_Count = int | _Variable
+"""A number known from the text, or the variable that will hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    many: bool
+    paged: bool
+    pages: tuple[_Count, ...]
+    lengths: tuple[_Count, ...]
+    within: "_Selection"
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    flat: int
+    fields: tuple[_Field, ...]
+    spreads: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """The compiled costs of a valid document's operations, by name."""
+
+    _operations: Mapping[str | None, _Selection]
+    _fragments: Mapping[str, _Selection]
+
+    @classmethod
+    def of(cls, schema: GraphQLSchema, document: DocumentNode) -> "Costs":
+        """Compile a document that passed validation."""
+        operations: dict[str | None, _Selection] = {}
+        fragments: dict[str, _Selection] = {}
+        for node in document.definitions:
+            if isinstance(node, OperationDefinitionNode):
+                root = schema.get_root_type(node.operation)
+                operations[node.name.value if node.name else None] = _selection(schema, root, node.selection_set)
+            elif isinstance(node, FragmentDefinitionNode):
+                on = schema.get_type(node.type_condition.name.value)
+                fragments[node.name.value] = _selection(schema, on, node.selection_set)
+        return cls(operations, fragments)
+
+    def evaluate(self, operation: str | None, variables: Mapping[str, Any]) -> int:
+        """Count the objects that an operation may resolve, given its coerced variables."""
+        return _Evaluation(self._fragments, variables).selection(self._operations[operation], None)
+
+
+class _Evaluation:
+    """One evaluation; a fragment is counted once for each length of page it is spread in."""
+
+    def __init__(self, fragments: Mapping[str, _Selection], variables: Mapping[str, Any]) -> None:
+        self._fragments = fragments
+        self._variables = variables
+        self._counted: dict[tuple[str, int | None], int] = {}
+
+    def selection(self, selection: _Selection, page: int | None) -> int:
+        cost = selection.flat + sum(self._field(field, page) for field in selection.fields)
+        return cost + sum(self._fragment(name, page) for name in selection.spreads)
+
+    def _fragment(self, name: str, page: int | None) -> int:
+        known = self._counted.get((name, page))
+        if known is None:
+            known = self._counted[name, page] = self.selection(self._fragments[name], page)
+        return known
+
+    def _field(self, field: _Field, page: int | None) -> int:
+        own_page = self._page(field) if field.paged else None
+        return self._times(field, page if own_page is None else own_page) * (1 + self.selection(field.within, own_page))
+
+    def _times(self, field: _Field, page: int | None) -> int:
+        if not field.many:
+            return 1
+        return max(LIST_SIZE, *map(self._length, field.lengths), 0) if page is None else page
+
+    def _page(self, field: _Field) -> int:
+        given = [count for count in map(self._number, field.pages) if count is not None]
+        return min(max(0, *given), MAX_PAGE_SIZE) if given else PAGE_SIZE
+
+    def _number(self, count: _Count) -> int | None:
+        value = self._variables.get(count.name) if isinstance(count, _Variable) else count
+        return value if isinstance(value, int) else None
+
+    def _length(self, count: _Count) -> int:
+        value = self._variables.get(count.name) if isinstance(count, _Variable) else count
+        return len(value) if isinstance(value, list) else value if isinstance(value, int) else 1
+
+
+def _selection(schema: GraphQLSchema, on: GraphQLNamedType | None, selection_set: SelectionSetNode) -> _Selection:
+    flat = 0
+    fields: list[_Field] = []
+    spreads: list[str] = []
+    for parent, node in _merged(schema, on, selection_set):
+        if isinstance(node, FragmentSpreadNode):
+            spreads.append(node.name.value)
+        elif node.name.value in INTROSPECTION_FIELDS:
+            flat += INTROSPECTION_COST
+        elif isinstance(parent, GraphQLObjectType | GraphQLInterfaceType) and node.name.value in parent.fields:
+            fields.extend(_field(schema, parent.fields[node.name.value], node))
+    return _Selection(flat, tuple(fields), tuple(spreads))
+
+
+def _field(schema: GraphQLSchema, field: GraphQLField, node: FieldNode) -> Iterator[_Field]:
+    named = get_named_type(field.type)
+    if not is_composite_type(named) or node.selection_set is None:
+        return
+    given = {argument.name.value: argument.value for argument in node.arguments or ()}
+    yield _Field(
+        many=is_list_type(get_nullable_type(field.type)),
+        paged=any(name in field.args for name in _PAGE_ARGUMENTS),
+        pages=tuple(count for name in _PAGE_ARGUMENTS if name in given for count in _count(given[name])),
+        lengths=tuple(
+            count
+            for name, argument in field.args.items()
+            if name in given and is_list_type(get_nullable_type(argument.type))
+            for count in _count(given[name])
+        ),
+        within=_selection(schema, named, node.selection_set),
+    )
+
+
+def _count(value: ValueNode) -> Iterator[_Count]:
+    match value:
+        case VariableNode():
+            yield _Variable(value.name.value)
+        case IntValueNode():
+            yield int(value.value)
+        case ListValueNode():
+            yield len(value.values)
+
+
+def _merged(
+    schema: GraphQLSchema, on: GraphQLNamedType | None, selection_set: SelectionSetNode
+) -> Iterator[tuple[GraphQLNamedType | None, FieldNode | FragmentSpreadNode]]:
+    """Walk a selection set with its inline fragments opened, each selection with the type it stands on."""
+    pending = [(on, selection_set)]
+    while pending:
+        parent, current = pending.pop()
+        for node in current.selections:
+            if isinstance(node, InlineFragmentNode):
+                condition = node.type_condition
+                inner = schema.get_type(condition.name.value) if condition else parent
+                pending.append((inner, node.selection_set))
+            elif isinstance(node, FieldNode | FragmentSpreadNode):
+                yield parent, node

@@ -1,0 +1,83 @@
+"""GraphQL over HTTP, as the specification's draft has it: POST, JSON in, one of two media types out."""
+
+from collections.abc import Mapping
+
+from graphql import OperationType
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from core.errors import Unauthenticated
+from resolvers.callers import Request
+from schema.context import Context
+from web.bodies import read_json, reply, reply_errors
+from web.credentials import Gate, Presented
+from web.errors import RejectedError, RequestError, masked, refused
+from web.execution import Engine, Parameters
+from web.media import GRAPHQL_RESPONSE, JSON, negotiated, wants_page
+
+
+class Endpoint:
+    """Answers HTTP requests to the GraphQL path."""
+
+    def __init__(self, engine: Engine, gate: Gate, *, body_limit_bytes: int) -> None:
+        self._engine = engine
+        self._gate = gate
+        self._body_limit_bytes = body_limit_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; see ASGI."""
+        http = HTTPRequest(scope, receive)
+        request = self._gate.request_of(http)
+        try:
+            response = await self._answer(http, request)
+        except ClientDisconnect:
+            return
+        await response(scope, receive, send)
+
+    async def _answer(self, http: HTTPRequest, request: Request) -> Response:
+        accept = http.headers.getlist("accept")
+        media = negotiated(accept)
+        told = media or JSON
+        try:
+            if http.method != "POST":
+                return self._not_post(http, request, wants_page=wants_page(accept))
+            return await self._executed(http, request, media)
+        except RejectedError as error:
+            return reply_errors(error.errors, request.id, status=error.status, media=told, headers=error.headers)
+        except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
+            return reply_errors([masked(error, request.id)], request.id, status=500, media=told)
+
+    def _not_post(self, http: HTTPRequest, request: Request, *, wants_page: bool) -> Response:
+        if http.method == "GET" and wants_page:
+            return reply(None, request.id, status=303, headers={"Location": "/"})
+        raise RejectedError(405, "operations are sent by POST", headers={"Allow": "POST"})
+
+    async def _executed(self, http: HTTPRequest, request: Request, media: str | None) -> Response:
+        if media is None:
+            raise RejectedError(406, f"the answer is `{GRAPHQL_RESPONSE}` or `{JSON}`")
+        presented = Presented.by(http)
+        if presented and presented.ambient:
+            self._gate.guard(http.headers)
+        try:
+            caller = await self._gate.caller_of(presented, request)
+        except Unauthenticated as error:
+            return reply_errors([refused(error)], request.id, status=401, media=media, headers=self._forget(presented))
+        body = await read_json(http, self._body_limit_bytes)
+        try:
+            parameters = Parameters.parse(body)
+        except RequestError as error:
+            return reply_errors(error.errors, request.id, status=400, media=media)
+        try:
+            operation = self._engine.prepare(parameters, Context(request, caller))
+            if operation.type is OperationType.SUBSCRIPTION:
+                raise RequestError.of("a subscription needs a WebSocket", "BAD_REQUEST")
+        except RequestError as error:
+            status = error.status if media == GRAPHQL_RESPONSE else 200
+            return reply_errors(error.errors, request.id, status=status, media=media)
+        return reply(await self._engine.run(operation), request.id, media=media)
+
+    def _forget(self, presented: Presented | None) -> Mapping[str, str]:
+        """Take a dead session out of the browser, which would present it for ever."""
+        return {"Set-Cookie": self._gate.cookie("")} if presented and presented.ambient else {}

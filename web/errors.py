@@ -1,0 +1,135 @@
+"""Errors as clients read them: every one labelled with `extensions.code`, the unexpected ones masked and logged."""
+
+import logging
+import re
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from graphql import GraphQLError
+from strawberry.exceptions import StrawberryInputCoercionError
+from strawberry.relay.types import GlobalIDValueError, InvalidGlobalIDError
+
+from core.errors import Refusal
+
+Formatted = dict[str, Any]
+"""One entry of a response's `errors`."""
+
+_log = logging.getLogger(__name__)
+
+_SECRET = re.compile(r"\b(lk[a-z]_)[0-9A-Za-z]+")
+_GROUPED = frozenset({"FORBIDDEN", "UNAUTHENTICATED", "INTERNAL"})
+"""Codes of which one error is told for a field however many rows it failed on."""
+_BAD_INPUT = (StrawberryInputCoercionError, GlobalIDValueError, InvalidGlobalIDError)
+
+
+class RequestError(Exception):
+    """A GraphQL request that is not executed: its response has errors and no data.
+
+    `status` is the HTTP status under `application/graphql-response+json`.
+    """
+
+    def __init__(self, errors: list[Formatted], status: int = 400) -> None:
+        super().__init__(errors[0]["message"])
+        self.errors = errors
+        self.status = status
+
+    @classmethod
+    def of(cls, message: str, code: str, **extensions: object) -> Self:
+        """Make one of a message and its code."""
+        return cls([{"message": message, "extensions": {"code": code, **extensions}}])
+
+    @classmethod
+    def labelled(cls, errors: Sequence[GraphQLError], code: str) -> Self:
+        """Make one of what graphql-core found in the request, all under one code."""
+        return cls([_with(error, {"code": code}) for error in errors])
+
+    @classmethod
+    def because(cls, refusal: Refusal, status: int = 400) -> Self:
+        """Make one of a refusal."""
+        return cls([refused(refusal)], status)
+
+
+class RejectedError(Exception):
+    """An HTTP request that never becomes a GraphQL request. `status` holds under every media type."""
+
+    def __init__(
+        self, status: int, message: str, code: str = "BAD_REQUEST", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.errors: list[Formatted] = [{"message": message, "extensions": {"code": code}}]
+        self.headers = headers or {}
+
+
+def refused(refusal: Refusal) -> Formatted:
+    """Format a refusal that happened outside of a field."""
+    return {"message": refusal.message, "extensions": dict(refusal.extensions)}
+
+
+def masked(error: BaseException, request_id: str) -> Formatted:
+    """Log an unexpected error with its cause, and tell the caller no more than where to look for it."""
+    _log.error("request %s failed\n%s", request_id, redacted("".join(traceback.format_exception(error))))
+    return {"message": "internal error", "extensions": {"code": "INTERNAL", "requestId": request_id}}
+
+
+def redacted(text: str) -> str:
+    """Shorten every secret in a text to its kind."""
+    return _SECRET.sub(r"\1…", text)
+
+
+def formatted(errors: Sequence[GraphQLError], request_id: str) -> list[Formatted]:
+    """Format what went wrong in fields: refusals as they are, bad input labelled, all else masked.
+
+    A field refused on many rows is one error, at the first of them, with `extensions.count`.
+    """
+    grouped: dict[object, list[tuple[GraphQLError, Formatted]]] = {}
+    for index, error in enumerate(errors):
+        extensions = _told(error)
+        code = extensions["code"]
+        place = tuple(part for part in error.path or () if isinstance(part, str))
+        key = (place, code, extensions.get("action")) if code in _GROUPED else index
+        grouped.setdefault(key, []).append((error, extensions))
+    return [_one(group, request_id) for group in grouped.values()]
+
+
+def _one(group: list[tuple[GraphQLError, Formatted]], request_id: str) -> Formatted:
+    error, extensions = group[0]
+    if extensions["code"] == "INTERNAL":
+        told = {**_with(error, {}), **masked(error.original_error or error, request_id)}
+    else:
+        told = _with(error, extensions)
+    if len(group) > 1:
+        told["extensions"]["count"] = len(group)
+    if any(other.get("resource") != extensions.get("resource") for _, other in group):
+        told["message"] = f"needs `{extensions['action']}`"
+        del told["extensions"]["resource"]
+    return told
+
+
+def _told(error: GraphQLError) -> Formatted:
+    """Find the extensions that a caller may read; those of `INTERNAL` where nothing else is known."""
+    cause: object = error
+    while isinstance(cause, GraphQLError):
+        if cause.extensions and "code" in cause.extensions:
+            return dict(cause.extensions)
+        if isinstance(cause, _BAD_INPUT) or _is_argument(cause):
+            return {"code": "BAD_USER_INPUT"}
+        cause = cause.original_error
+    if isinstance(cause, Refusal):
+        return dict(cause.extensions)
+    return {"code": "BAD_USER_INPUT" if isinstance(cause, _BAD_INPUT) else "INTERNAL"}
+
+
+def _is_argument(error: GraphQLError) -> bool:
+    """Whether graphql-core refused an argument: it points at the text before it knows the field's path."""
+    return error.path is None and bool(error.nodes)
+
+
+def _with(error: GraphQLError, extensions: Formatted) -> Formatted:
+    told: Formatted = {"message": error.message}
+    if error.locations:
+        told["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
+    if error.path is not None:
+        told["path"] = error.path
+    return {**told, "extensions": extensions}

@@ -1,0 +1,159 @@
+"""From a GraphQL request to its response: the one path that HTTP and WebSocket requests take.
+
+It goes straight to graphql-core: a document that was seen before is neither parsed nor validated again, variables are
+coerced once, and the cost is known before anything resolves. Extensions and operation directives given to the
+Strawberry schema are not run.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TypeGuard, cast
+
+import strawberry
+from graphql import ExecutionResult, GraphQLError, OperationType
+from graphql.execution import Executor, create_source_event_stream, map_source_to_response_event
+from strawberry.execution import optimized_is_awaitable
+
+from core.errors import Refusal, Unauthenticated
+from schema.context import Context
+from web.documents import Documents
+from web.errors import Formatted, RequestError, formatted, masked, refused
+from web.limits import Limits
+
+Response = dict[str, Any]
+"""`data`, and `errors` if there are any."""
+
+MAX_COERCION_ERRORS = 10
+
+_is_awaitable = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """A well-formed GraphQL request."""
+
+    query: str
+    operation_name: str | None
+    variables: Mapping[str, Any] | None
+
+    @classmethod
+    def parse(cls, raw: object) -> "Parameters":
+        """Read what a client sent as JSON. Raises `RequestError` naming the first wrong member."""
+        if isinstance(raw, list):
+            raise _malformed("a batch of operations is not taken: send one")
+        if not isinstance(raw, dict):
+            raise _malformed("the request must be a JSON object")
+        query = raw.get("query")
+        if not isinstance(query, str):
+            raise _malformed("`query` must be a string")
+        operation_name, variables = raw.get("operationName"), raw.get("variables")
+        if not isinstance(operation_name, str | None):
+            raise _malformed("`operationName` must be a string or null")
+        if not isinstance(variables, dict | None):
+            raise _malformed("`variables` must be an object or null")
+        if not isinstance(raw.get("extensions"), dict | None):
+            raise _malformed("`extensions` must be an object or null")
+        return cls(query, operation_name, variables)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation that may be run: known, valid, within its budget, its variables coerced."""
+
+    type: OperationType
+    context: Context
+    _executor: Executor[Context]
+
+
+class Engine:
+    """Prepares and runs the operations of one schema."""
+
+    def __init__(self, schema: strawberry.Schema, limits: Limits, *, open_introspection: bool) -> None:
+        self._schema = schema._schema  # noqa: SLF001 - Strawberry offers no public way to the graphql-core schema
+        self._executor_class = schema.execution_context_class
+        self._limits = limits
+        self._open_introspection = open_introspection
+        self._documents = Documents(self._schema, limits)
+        self._unfinished: set[asyncio.Task[Response]] = set()
+
+    def prepare(self, parameters: Parameters, context: Context) -> Operation:
+        """Decide whether and what to run. Raises `RequestError`; nothing has been resolved then."""
+        hints = context.anyone is not None
+        document = self._documents.read(parameters.query, hints=hints)
+        if document.introspects and not (hints or self._open_introspection):
+            raise RequestError.because(Unauthenticated(), status=401)
+        operation = document.operation(parameters.operation_name)
+        executor = self._executor_class.build(
+            self._schema,
+            document.tree,
+            context_value=context,
+            raw_variable_values=cast("dict[str, Any] | None", parameters.variables),
+            operation_name=operation.name.value if operation.name else None,
+            max_coercion_errors=MAX_COERCION_ERRORS,
+            is_awaitable=_is_awaitable,
+            hide_suggestions=not hints,
+        )
+        if isinstance(executor, list):
+            raise RequestError.labelled(executor, "BAD_USER_INPUT")
+        document.afford(operation, executor.variable_values.coerced, self._limits.cost)
+        return Operation(operation.operation, context, executor)
+
+    async def run(self, operation: Operation) -> Response:
+        """Run a query or a mutation to its end. A mutation goes on when whoever waits for it is cancelled."""
+        if operation.type is not OperationType.MUTATION:
+            return await _completed(operation)
+        task = self._started(_completed(operation))
+        return await asyncio.shield(task)
+
+    async def subscribe(self, operation: Operation) -> AsyncGenerator[Response, None]:
+        """Run a subscription, a response for each event, until its source ends.
+
+        Raises `RequestError` if there is no source, or when the source fails.
+        """
+        executor, request_id = operation._executor, operation.context.request.id  # noqa: SLF001
+        source = create_source_event_stream(executor)
+        stream = cast("AsyncIterable[Any] | ExecutionResult", await source if _is_awaitable(source) else source)
+        if isinstance(stream, ExecutionResult):
+            raise RequestError(formatted(stream.errors or [], request_id))
+        async with aclosing(map_source_to_response_event(executor, stream)) as results:
+            try:
+                async for result in results:
+                    yield _response(result, request_id)
+            except Exception as error:
+                raise RequestError([_of_source(error, request_id)]) from error
+
+    async def finish(self) -> None:
+        """Wait for the mutations whose callers left."""
+        while self._unfinished:
+            await asyncio.wait(self._unfinished)
+
+    def _started(self, running: Coroutine[Any, Any, Response]) -> asyncio.Task[Response]:
+        task = asyncio.create_task(running)
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        return task
+
+
+async def _completed(operation: Operation) -> Response:
+    result = operation._executor.execute_operation()  # noqa: SLF001
+    if _is_awaitable(result):
+        result = await result
+    return _response(cast("ExecutionResult", result), operation.context.request.id)
+
+
+def _response(result: ExecutionResult, request_id: str) -> Response:
+    if result.errors:
+        return {"data": result.data, "errors": formatted(result.errors, request_id)}
+    return {"data": result.data}
+
+
+def _of_source(error: Exception, request_id: str) -> Formatted:
+    if isinstance(error, GraphQLError):
+        return formatted([error], request_id)[0]
+    return refused(error) if isinstance(error, Refusal) else masked(error, request_id)
+
+
+def _malformed(problem: str) -> RequestError:
+    return RequestError.of(problem, "BAD_REQUEST")

@@ -1,0 +1,23 @@
+"""What one request may ask for before anything is resolved."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds of one request. All but `cost` are properties of the text alone."""
+
+    body_bytes: int = 1 << 20
+    """Of an HTTP body, and of one WebSocket frame."""
+    tokens: int = 2000
+    """Lexical tokens in a document, comments included."""
+    depth: int = 15
+    """Fields within fields, through fragments."""
+    aliases: int = 100
+    root_fields: int = 20
+    """Distinct fields at the root of one operation, so that one request is not a thousand attempts to sign in."""
+    fragments: int = 100
+    repeats: int = 20
+    """How often one selection set may ask for the same field. Validation compares all pairs."""
+    cost: int = 5000
+    """Objects that one operation may resolve; see `web.costs`."""

@@ -1,0 +1,75 @@
+"""Media types: which one a client is answered in, and whether its body is JSON in UTF-8."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from email.message import Message
+
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+JSON = "application/json"
+
+_OFFERED = (JSON, GRAPHQL_RESPONSE)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """A media type or range with its parameters, both in lower case."""
+
+    name: str
+    parameters: dict[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> "MediaType":
+        """Read one media type; what is malformed has an empty name or lacks parameters."""
+        message = Message()
+        message["Content-Type"] = text
+        (name, _), *parameters = message.get_params(failobj=[("", "")])
+        return cls(name.strip().lower(), {key.lower(): value.strip().lower() for key, value in parameters})
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether it says UTF-8 or nothing about its encoding."""
+        return self.parameters.get("charset", "utf-8") in {"utf-8", "utf8"}
+
+    @property
+    def quality(self) -> float:
+        """The weight of a range in `Accept`, 0 for one that is malformed."""
+        try:
+            return min(max(float(self.parameters.get("q", "1")), 0.0), 1.0)
+        except ValueError:
+            return 0.0
+
+
+def negotiated(accept: Sequence[str]) -> str | None:
+    """Choose the media type of the answer from the `Accept` headers; None if none of ours will do.
+
+    The highest weight wins, then the one named outright, then the one named first. Without a preference: JSON.
+    """
+    if not any(header.strip() for header in accept):
+        return JSON
+    ranges = [MediaType.parse(text) for header in accept for text in header.split(",")]
+    best = max(_OFFERED, key=lambda offered: _preference(offered, ranges))
+    return best if _preference(best, ranges)[0] > 0 else None
+
+
+def wants_page(accept: Sequence[str]) -> bool:
+    """Tell whether a browser asks for a page to look at."""
+    return any(MediaType.parse(text).name == "text/html" for header in accept for text in header.split(","))
+
+
+def _preference(offered: str, ranges: Sequence[MediaType]) -> tuple[float, int, int]:
+    """Weigh one offer by the most specific range that takes it."""
+    best = max(_matching(offered, ranges), default=None)
+    if best is None:
+        return 0.0, 0, 0
+    specificity, earliness, quality = best
+    return quality, int(specificity == _EXACT), earliness if specificity == _EXACT else 0
+
+
+_EXACT = 2
+
+
+def _matching(offered: str, ranges: Sequence[MediaType]) -> Iterator[tuple[int, int, float]]:
+    for index, accepted in enumerate(ranges):
+        specificity = {"*/*": 0, "application/*": 1, offered: _EXACT}.get(accepted.name)
+        if specificity is not None and accepted.is_utf8:
+            yield specificity, -index, accepted.quality

@@ -1,0 +1,113 @@
+"""The console's session: `POST /session` signs a browser in by cookie, `DELETE /session` signs it out.
+
+Both are for this server's own pages: scripts sign in by the `signIn` mutation and get a bearer.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from core.errors import Invalid, RateLimited, Refusal, Unauthenticated
+from resolvers.callers import Caller, Request
+from schema.context import Context
+from web.bodies import read_json, reply, reply_errors
+from web.credentials import Gate, Presented
+from web.errors import RejectedError, RequestError, masked, refused
+from web.execution import Engine, Parameters
+
+BODY_LIMIT_BYTES = 16 << 10
+VIEWER = "{ viewer { member { id name email } account { key name } } }"
+"""What a page is told about whom it just signed in."""
+
+_STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "CONFLICT": 409, "RATE_LIMITED": 429}
+
+
+class SignedIn(Protocol):
+    """What signing in comes to, as far as a cookie is concerned."""
+
+    @property
+    def secret(self) -> str | None:
+        """The session's bearer."""
+        ...
+
+
+class Sessions:
+    """Answers requests to `/session`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        gate: Gate,
+        *,
+        sign_in: Callable[[Request, str, str, str | None], Awaitable[SignedIn]],
+        sign_out: Callable[[Caller], Awaitable[object]],
+    ) -> None:
+        self._engine = engine
+        self._gate = gate
+        self._sign_in = sign_in
+        self._sign_out = sign_out
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; see ASGI."""
+        http = HTTPRequest(scope, receive)
+        request = self._gate.request_of(http)
+        try:
+            response = await self._answer(http, request)
+        except ClientDisconnect:
+            return
+        except RejectedError as error:
+            response = reply_errors(error.errors, request.id, status=error.status, headers=error.headers)
+        except Refusal as error:
+            headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, RateLimited) else {}
+            status = _STATUS.get(error.code, 400)
+            response = reply_errors([refused(error)], request.id, status=status, headers=headers)
+        except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
+            response = reply_errors([masked(error, request.id)], request.id, status=500)
+        await response(scope, receive, send)
+
+    async def _answer(self, http: HTTPRequest, request: Request) -> Response:
+        if http.method not in {"POST", "DELETE"}:
+            raise RejectedError(405, "sign in by POST, sign out by DELETE", headers={"Allow": "POST, DELETE"})
+        self._gate.guard(http.headers)
+        if http.method == "DELETE":
+            return await self._ended(http, request)
+        return await self._begun(http, request)
+
+    async def _begun(self, http: HTTPRequest, request: Request) -> Response:
+        body = await read_json(http, BODY_LIMIT_BYTES)
+        if not isinstance(body, dict):
+            raise RejectedError(400, "the body must be a JSON object")
+        account = body.get("account")
+        if not isinstance(account, str | None):
+            raise Invalid("account", "must be a string or null")
+        signed_in = await self._sign_in(request, _text(body, "email"), _text(body, "password"), account)
+        secret = signed_in.secret or ""
+        caller = await self._gate.caller_of(Presented(secret), request)
+        try:
+            operation = self._engine.prepare(Parameters(VIEWER, None, None), Context(request, caller))
+        except RequestError as error:
+            raise LookupError(f"the schema does not answer `{VIEWER}`: {error}") from error
+        response = await self._engine.run(operation)
+        viewer = {"viewer": response["data"]["viewer"]}
+        return reply(viewer, request.id, headers={"Set-Cookie": self._gate.cookie(secret)})
+
+    async def _ended(self, http: HTTPRequest, request: Request) -> Response:
+        """End the browser's session. One that is dead already is as good as ended."""
+        presented = Presented.in_cookie(http)
+        with suppress(Unauthenticated):
+            caller = await self._gate.caller_of(presented, request)
+            if caller is not None:
+                await self._sign_out(caller)
+        return reply(None, request.id, status=204, headers={"Set-Cookie": self._gate.cookie("")})
+
+
+def _text(body: dict[str, Any], field: str) -> str:
+    value = body.get(field)
+    if not isinstance(value, str) or not value:
+        raise Invalid(field, "must be a string that is not empty")
+    return value

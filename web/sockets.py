@@ -1,0 +1,222 @@
+"""GraphQL over WebSocket: the sub-protocol `graphql-transport-ws`, and no other.
+
+Each operation gets a context of its own and its caller anew, so that a connection outlives no credential.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing, suppress
+from typing import Any
+
+import orjson
+from graphql import OperationType
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
+
+from core.errors import Unauthenticated
+from schema.context import Context
+from web.bodies import reply_errors
+from web.credentials import Gate, Presented
+from web.errors import RejectedError, RequestError, masked, refused
+from web.execution import Engine, Parameters
+
+PROTOCOL = "graphql-transport-ws"
+INIT_TIMEOUT_S = 10.0
+MAX_OPERATIONS = 100
+"""How many operations may run at once on one connection."""
+MAX_REASON_BYTES = 123
+"""A close frame carries no longer reason."""
+
+
+class _CloseError(Exception):
+    """Ends the connection with one of the protocol's codes."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+
+
+class Sockets:
+    """Answers WebSocket requests to the GraphQL path."""
+
+    def __init__(
+        self, engine: Engine, gate: Gate, *, frame_limit_bytes: int, init_timeout_s: float = INIT_TIMEOUT_S
+    ) -> None:
+        self._engine = engine
+        self._gate = gate
+        self._frame_limit_bytes = frame_limit_bytes
+        self._init_timeout_s = init_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection; see ASGI."""
+        socket: WebSocket[Any] = WebSocket(scope, receive, send)
+        try:
+            presented = Presented.by(socket)
+            if presented and presented.ambient:
+                self._gate.guard(socket.headers)
+        except RejectedError as error:
+            request = self._gate.request_of(socket)
+            await socket.send_denial_response(reply_errors(error.errors, request.id, status=error.status))
+            return
+        if PROTOCOL not in scope["subprotocols"]:
+            await socket.accept()
+            await socket.close(4406, "Subprotocol not acceptable")
+            return
+        await socket.accept(PROTOCOL)
+        connection = _Connection(self._engine, self._gate, socket, presented, self._frame_limit_bytes)
+        with suppress(WebSocketDisconnect, WebSocketDisconnected):
+            await connection.serve(self._init_timeout_s)
+
+
+class _Connection:
+    """One accepted connection and the operations that run on it."""
+
+    def __init__(
+        self, engine: Engine, gate: Gate, socket: WebSocket[Any], presented: Presented | None, frame_limit_bytes: int
+    ) -> None:
+        self._engine = engine
+        self._gate = gate
+        self._socket = socket
+        self._presented = presented
+        self._frame_limit_bytes = frame_limit_bytes
+        self._acknowledged = False
+        self._operations: dict[str, asyncio.Task[None]] = {}
+
+    async def serve(self, init_timeout_s: float) -> None:
+        """Take messages until either side ends the connection; then end what runs on it."""
+        try:
+            await self._take_messages(init_timeout_s)
+        except _CloseError as close:
+            await self._socket.close(close.code, close.reason)
+        finally:
+            running = list(self._operations.values())
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _take_messages(self, init_timeout_s: float) -> None:
+        deadline = asyncio.timeout(init_timeout_s)
+        try:
+            async with deadline:
+                while True:
+                    await self._take(await self._message())
+                    if self._acknowledged:
+                        deadline.reschedule(None)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise _CloseError(4408, "Connection initialisation timeout") from None
+
+    async def _message(self) -> dict[str, Any]:
+        event = await self._socket.receive()
+        if event["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(event.get("code", 1005))
+        text = event.get("text")
+        if text is None:
+            raise _CloseError(4400, "Invalid message: a text frame is expected")
+        if len(text) > self._frame_limit_bytes:
+            raise _CloseError(1009, "Message too big")
+        try:
+            message = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            raise _CloseError(4400, "Invalid message: not JSON") from None
+        if not isinstance(message, dict):
+            raise _CloseError(4400, "Invalid message: a JSON object is expected")
+        return message
+
+    async def _take(self, message: Mapping[str, Any]) -> None:
+        payload = message.get("payload")
+        match message.get("type"):
+            case "connection_init":
+                await self._init(_object(payload))
+            case "subscribe":
+                self._subscribe(_id(message), payload)
+            case "complete":
+                if task := self._operations.pop(_id(message), None):
+                    task.cancel()
+            case "ping":
+                _object(payload)
+                await self._send({"type": "pong"})
+            case "pong":
+                _object(payload)
+            case _:
+                raise _CloseError(4400, "Invalid message: unknown `type`")
+
+    async def _init(self, payload: Mapping[str, Any]) -> None:
+        if self._acknowledged:
+            raise _CloseError(4429, "Too many initialisation requests")
+        presented = [value for key, value in payload.items() if key.lower() == "authorization"]
+        if len(presented) > 1:
+            raise _CloseError(4400, "Invalid message: more than one `authorization`")
+        if presented:
+            if not isinstance(presented[0], str):
+                raise _CloseError(4400, "Invalid message: `authorization` must be a string")
+            self._presented = Presented.parse(presented[0])
+        try:
+            await self._gate.caller_of(self._presented, self._gate.request_of(self._socket))
+        except Unauthenticated:
+            raise _CloseError(4401, "Unauthorized") from None
+        self._acknowledged = True
+        await self._send({"type": "connection_ack"})
+
+    def _subscribe(self, operation_id: str, payload: object) -> None:
+        if not self._acknowledged:
+            raise _CloseError(4401, "Unauthorized")
+        if operation_id in self._operations:
+            raise _CloseError(4409, f"Subscriber for {operation_id} already exists")
+        if len(self._operations) >= MAX_OPERATIONS:
+            raise _CloseError(4400, f"Invalid message: {MAX_OPERATIONS} operations are running")
+        try:
+            parameters = Parameters.parse(payload)
+        except RequestError as error:
+            raise _CloseError(4400, f"Invalid message: {error}") from None
+        self._operations[operation_id] = asyncio.create_task(self._operate(operation_id, parameters))
+
+    async def _operate(self, operation_id: str, parameters: Parameters) -> None:
+        with suppress(WebSocketDisconnect, WebSocketDisconnected):
+            last = await self._operated(operation_id, parameters)
+            # The id is free again before the client can know of it.
+            self._operations.pop(operation_id, None)
+            await self._send({"id": operation_id, **last})
+
+    async def _operated(self, operation_id: str, parameters: Parameters) -> dict[str, Any]:
+        """Run an operation and send its responses; the message that ends it is returned."""
+        request = self._gate.request_of(self._socket)
+        try:
+            caller = await self._gate.caller_of(self._presented, request)
+            operation = self._engine.prepare(parameters, Context(request, caller))
+            if operation.type is OperationType.SUBSCRIPTION:
+                async with aclosing(self._engine.subscribe(operation)) as responses:
+                    async for response in responses:
+                        await self._send({"id": operation_id, "type": "next", "payload": response})
+            else:
+                response = await self._engine.run(operation)
+                await self._send({"id": operation_id, "type": "next", "payload": response})
+        except Unauthenticated as error:
+            return {"type": "error", "payload": [refused(error)]}
+        except RequestError as error:
+            return {"type": "error", "payload": error.errors}
+        except (WebSocketDisconnect, WebSocketDisconnected):
+            raise
+        except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
+            return {"type": "error", "payload": [masked(error, request.id)]}
+        return {"type": "complete"}
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        await self._socket.send_text(orjson.dumps(message).decode())
+
+
+def _object(payload: object) -> Mapping[str, Any]:
+    if payload is None:
+        return {}
+    if not isinstance(payload, dict):
+        raise _CloseError(4400, "Invalid message: `payload` must be an object")
+    return payload
+
+
+def _id(message: Mapping[str, Any]) -> str:
+    operation_id = message.get("id")
+    if not isinstance(operation_id, str) or not operation_id:
+        raise _CloseError(4400, "Invalid message: `id` must be a string that is not empty")
+    return operation_id
