@@ -1,0 +1,127 @@
+"""A database from its opening to its closing, for the server, the command line and the tests alike."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing, suppress
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+from tortoise.connection import get_connections
+from tortoise.context import TortoiseContext
+
+from models.engines.lanes import carried
+from models.engines.sqlite import SqliteTransaction, connect
+
+CONNECTION = "default"
+"""The one connection's name. With one, Tortoise needs not be told."""
+
+APPS: Mapping[str, Mapping[str, object]] = {
+    "models": {"models": ["models"], "default_connection": CONNECTION, "migrations": "models.migrations"}
+}
+"""Our rows and their migrations, in Tortoise's words."""
+
+
+def tortoise_config(
+    path: Path, apps: Mapping[str, Mapping[str, object]] = APPS, **credentials: object
+) -> dict[str, Any]:
+    """Say it all in Tortoise's words. `credentials` are arguments of the engine's client."""
+    engine = {"engine": "models.engines.sqlite", "credentials": {"file_path": str(path), **credentials}}
+    return {
+        "connections": {CONNECTION: engine},
+        "apps": {label: dict(app) for label, app in apps.items()},
+        "use_tz": True,
+        "timezone": "UTC",
+    }
+
+
+TORTOISE = tortoise_config(Path("/dev/null"))
+"""For `tortoise makemigrations`, which opens no database. Migrations are applied by `models.migrator` alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An open database."""
+
+    url: str
+    path: Path
+    _versions: sqlite3.Connection = field(repr=False)
+
+    def version_of(self, account_id: UUID) -> int:
+        """Read an account's version as committed now, by any process: in the event loop, in microseconds.
+
+        Raises LookupError if there is no such account.
+        """
+        rows = self._versions.execute("SELECT version FROM account WHERE id = ?", (str(account_id),)).fetchall()
+        if not rows:
+            raise LookupError(f"there is no account `{account_id}`")
+        version: int = rows[0][0]
+        return version
+
+
+def path_of(url: str) -> Path:
+    """Take the file out of a database URL. Raises ValueError unless it is `sqlite:///absolute/path.sqlite3`."""
+    parts = urlsplit(url)
+    path = Path(unquote(parts.path.replace("//", "/", 1)))
+    named = path.is_absolute() and path.name and path.name != ":memory:"
+    if parts.scheme != "sqlite" or parts.netloc or parts.query or parts.fragment or not named:
+        raise ValueError(f"the database URL `{url}` is not of the form `sqlite:///absolute/path.sqlite3`")
+    return path
+
+
+def prepare(path: Path) -> None:
+    """Create the file for its owner's eyes only, and the folders above it; what exists stays as it is."""
+    for folder in reversed(path.parents):
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # SQLite gives its WAL the same mode
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    """Open the database for every task of this process, and close it. One at a time; raises ValueError on a bad URL."""
+    path = path_of(url)
+    prepare(path)
+    async with started(tortoise_config(path)):
+        with closing(connect(str(path), query_only=True)) as versions:
+            yield Database(url, path, versions)
+
+
+@asynccontextmanager
+async def started(config: dict[str, Any]) -> AsyncIterator[TortoiseContext]:
+    """Start Tortoise for every task of this process, and stop it. One at a time.
+
+    Tortoise keeps its state in a context variable, which tasks made by a server do not inherit from its lifespan; so
+    this sets the fallback that all tasks see.
+    """
+    context = TortoiseContext()
+    with context:
+        await context.init(config=config, _enable_global_fallback=True)
+    try:
+        await context.connections.get(CONNECTION).create_connection(with_db=True)
+        yield context
+    finally:
+        await carried(asyncio.ensure_future(context.close_connections()))
+
+
+def outside_transaction() -> Context:
+    """Make a context for a task that shall outlive the transaction it is started in, or write on its own.
+
+    `asyncio.create_task(flush(), context=outside_transaction())`
+    """
+    context = copy_context()
+    context.run(_leave_transaction)
+    return context
+
+
+def _leave_transaction() -> None:
+    connections = get_connections()
+    client = connections.get(CONNECTION)
+    if isinstance(client, SqliteTransaction):
+        connections.set(CONNECTION, client.parent)
