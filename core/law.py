@@ -1,0 +1,120 @@
+"""The law of access: a caller may do what every one of its sides allows, now. The least of all sides decides."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core.policy import CompiledPolicy, Reason
+from core.specifiers import Resource
+from core.vocabulary import OWNER_ONLY
+
+
+class SideKind(StrEnum):
+    """Where a limit comes from."""
+
+    SCOPE = "SCOPE"
+    """What the token was made for."""
+    OWNER = "OWNER"
+    """What the member behind it may do now."""
+    CEILING = "CEILING"
+    """What whoever minted it could hand on, frozen at that moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPolicy:
+    """A policy and where it is written: a role's key, or `inline`."""
+
+    name: str
+    policy: CompiledPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One limit. It allows if any of its policies does: roles add up, each decided alone."""
+
+    kind: SideKind
+    policies: tuple[NamedPolicy, ...]
+
+    def allows(self, action: str, resource: Resource) -> bool:
+        """Say whether any policy allows."""
+        return any(named.policy.allows(action, resource) for named in self.policies)
+
+
+@dataclass(frozen=True, slots=True)
+class SideReason:
+    """One deciding statement, the role it stands in, and the side that role is on."""
+
+    side: SideKind
+    role: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether all sides allow, and why.
+
+    A yes gives every statement that allowed, on every side. A no gives the denies of the sides that refused, and
+    `missing` names each of those, in their order; one that is missing without a reason was silent. With `guard` no side
+    was asked: it is the account owner's alone.
+    """
+
+    allowed: bool
+    because: tuple[SideReason, ...] = ()
+    missing: tuple[SideKind, ...] = ()
+    guard: bool = False
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """All that limits one caller. Every side must allow; without any, nothing is allowed.
+
+    `owner_id` is the member who owns the account, `member_id` the member behind the caller, None for a service.
+    """
+
+    sides: tuple[Side, ...]
+    owner_id: str | None
+    member_id: str | None
+
+    def decide(self, action: str, resource: Resource) -> Verdict:
+        """Decide, with the statements that decided."""
+        if self._guards(action, resource):
+            return Verdict(allowed=False, guard=True)
+        weighed = [_weigh(side, action, resource) for side in self.sides]
+        missing = tuple(side.kind for side, (allowed, _) in zip(self.sides, weighed, strict=True) if not allowed)
+        allowed = bool(weighed) and not missing
+        because = tuple(reason for passed, reasons in weighed if passed is allowed for reason in reasons)
+        return Verdict(allowed, because, missing)
+
+    def allows(self, action: str, resource: Resource) -> bool:
+        """Say whether `decide` allows, without its reasons."""
+        return (
+            bool(self.sides)
+            and not self._guards(action, resource)
+            and all(side.allows(action, resource) for side in self.sides)
+        )
+
+    def _guards(self, action: str, resource: Resource) -> bool:
+        """Say whether this is the owner's alone, whatever policies say: handing the account over, editing the owner."""
+        if self.member_id is not None and self.member_id == self.owner_id:
+            return False
+        if (resource.path[-1], action) in OWNER_ONLY:
+            return True
+        first = resource.segments[0]
+        # Every action that only reads a member, or what is beneath one, is called view…: kept by a test.
+        return first.kind == "member" and first.name == self.owner_id and not action.startswith("view")
+
+
+def _weigh(side: Side, action: str, resource: Resource) -> tuple[bool, tuple[SideReason, ...]]:
+    """Say whether a side allows, with the reasons of those of its policies that say the same."""
+    decisions = [(named.name, named.policy.decide(action, resource)) for named in side.policies]
+    allowed = any(decision.allowed for _, decision in decisions)
+
+    def reasons() -> Iterator[SideReason]:
+        for name, decision in decisions:
+            if decision.allowed is allowed:
+                yield from (SideReason(side.kind, name, reason) for reason in decision.because)
+
+    return allowed, tuple(reasons())
