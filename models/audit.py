@@ -20,7 +20,7 @@ class ActorKind(StrEnum):
     PERSONAL = "PERSONAL"
     SERVICE = "SERVICE"
     ACCOUNT = "ACCOUNT"
-    PASSWORD = "PASSWORD"
+    PASSWORD = "PASSWORD"  # noqa: S105 - a word, not a password
     LINK = "LINK"
     COMMAND_LINE = "COMMAND_LINE"
 
@@ -35,8 +35,9 @@ class Outcome(StrEnum):
 class AuditHead(Model):
     """The end of an account's chain. It is the first row every change locks."""
 
+    id = fields.UUIDField(primary_key=True, default=new_id)
     account: fields.OneToOneRelation[Account] = fields.OneToOneField(
-        "models.Account", primary_key=True, related_name="head", on_delete=fields.OnDelete.RESTRICT
+        "models.Account", related_name="head", on_delete=fields.OnDelete.RESTRICT
     )
     account_id: UUID
     sequence = fields.BigIntField(default=0)

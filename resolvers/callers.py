@@ -120,7 +120,7 @@ class Caller:
 
 def _could(side: Side, action: str) -> bool:
     return any(
-        statement.effect is Effect.ALLOW and statement.names(action)
+        statement.effect is Effect.ALLOW and statement.speaks_of(action)
         for named in side.policies
         for statement in named.policy.policy
     )

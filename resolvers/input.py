@@ -2,9 +2,11 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence, Sized
 from datetime import UTC, datetime
 
 from core.errors import Invalid
+from core.specifiers import Malformed, Resource
 from models import now
 
 KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -77,3 +79,26 @@ def _shown(field: str, text: str, most: int, *, breaks: bool = False) -> str:
     if hidden is not None:
         raise Invalid(field, f"must not hold the control character U+{ord(hidden):04X}")
     return text
+
+
+def role_attributes(field: str, given: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Take role attributes: up to 50 keys, each with 1 to 100 literal names."""
+    _few(field, given, 50)
+    for attribute, values in given.items():
+        _word(field, attribute)
+        _few(f"{field}.{attribute}", values, 100)
+        for index, value in enumerate(values):
+            _word(f"{field}.{attribute}[{index}]", value)
+    return {attribute: list(values) for attribute, values in given.items()}
+
+
+def _few(field: str, listed: Sized, most: int) -> None:
+    if len(listed) > most:
+        raise Invalid(field, f"must hold at most {most}")
+
+
+def _word(field: str, text: str) -> None:
+    try:
+        Resource.of(("member", text))
+    except Malformed as problem:
+        raise Invalid(field, str(problem)) from None

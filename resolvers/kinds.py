@@ -26,10 +26,10 @@ async def define(caller: Caller, wanted: Kind, said: Said) -> Done[ResourceKind]
     """Define a kind, or change the one with this key. Lowering an action's mark or opening a gate needs full admin."""
     kind = _checked(wanted)
     row = await readable(caller, ResourceKind).filter(key=kind.key).first()
+    target: ResourceKind | At[ResourceKind] = ResourceKind(account_id=caller.account.id, key=kind.key)
+    action = Action.CREATE_KIND
     if row is not None:
         target, action = At(ResourceKind, row.id), Action.UPDATE_KIND
-    else:
-        target, action = ResourceKind(account_id=caller.account.id, key=kind.key), Action.CREATE_KIND
     async with change(caller, action, target, said) as deed:
         if row is None and await ResourceKind.filter(account_id=caller.account.id, key=kind.key).exists():
             raise Conflict(f"`key` is taken: `{kind.key}`", field="key")

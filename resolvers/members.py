@@ -6,8 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from core.errors import Conflict, Forbidden, Invalid, Unauthenticated
-from core.law import Side
-from core.policy import checked_attributes
+from core.law import Authority, Side, SideKind
 from core.secret import Malformed, Secret, SecretKind
 from core.vocabulary import Action, BuiltInRole
 from models import (
@@ -184,7 +183,7 @@ async def _give(deed: Deed[Member], grant: Grant) -> None:
     if grant.base_role is not None:
         member.base_role = grant.base_role
     if grant.role_attributes is not None:
-        member.role_attributes = checked_attributes(grant.role_attributes, "roleAttributes")
+        member.role_attributes = typed.role_attributes("roleAttributes", grant.role_attributes)
     await member.save()
     if grant.custom_roles is not None:
         await MemberRole.filter(account_id=member.account_id, member_id=member.id).delete()
@@ -205,10 +204,10 @@ async def _require_within(caller: Caller, member: Member, action: Action) -> Non
     """Refuse to give what the caller does not provably have: now, or when custom roles are gone one day."""
     own_id = str(caller.member.id) if caller.member else None
     sleeping = Side(
-        rights.SideKind.OWNER, (rights.of_built_in(member.base_role, caller.catalogue, own_id or str(member.id)),)
+        SideKind.OWNER, (rights.of_built_in(member.base_role, caller.catalogue, own_id or str(member.id)),)
     )
     for side in (await _resulting(member, caller, own_id), sleeping):
-        if isinstance(caller.rights, rights.Authority) and not within(caller.sides, [side], caller.catalogue):
+        if isinstance(caller.rights, Authority) and not within(caller.sides, [side], caller.catalogue):
             raise Forbidden(
                 action.value, str(member.resource), why="this would give rights that are not within your own"
             )

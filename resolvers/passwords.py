@@ -29,9 +29,10 @@ async def holds(password: str, kept: str | None) -> bool:
 
 def _verify(password: str, kept: str | None) -> bool:
     try:
-        return _hasher.verify(kept or _nobodys(), password) and kept is not None
+        _hasher.verify(kept or _nobodys(), password)
     except VerificationError:
         return False
+    return kept is not None
 
 
 @cache

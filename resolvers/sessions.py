@@ -6,7 +6,7 @@ from uuid import UUID
 
 from tortoise.queryset import QuerySet
 
-from core.errors import Conflict, Forbidden, Unauthenticated
+from core.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from core.secret import Secret, SecretKind
 from core.vocabulary import Action
 from models import (
@@ -129,5 +129,5 @@ async def proved(caller: Caller, action: Action, field: str, password: str) -> M
     await attempts.allow(member.email_key, caller.request.address)
     if not await passwords.holds(password, member.password_hash):
         await attempts.failed(member.email_key, caller.request.address)
-        raise typed.Invalid(field, "is not your password")
+        raise Invalid(field, "is not your password")
     return member

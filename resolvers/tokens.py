@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from core.errors import Forbidden, Invalid
-from core.law import Side
+from core.law import Side, SideKind
 from core.secret import Secret, SecretKind
 from core.vocabulary import Action
 from models import Member, SecretDigest, Token, TokenKind, TokenState, new_id, now
@@ -83,7 +83,7 @@ def _bound(caller: Caller, row: Token) -> None:
     member, token = caller.member, caller.token
     live = row.kind is TokenKind.PERSONAL
     sides = caller.sides
-    row.ceilings = [rights.frozen(side) for side in sides if not (live and side.kind is rights.SideKind.OWNER)]
+    row.ceilings = [rights.frozen(side) for side in sides if not (live and side.kind is SideKind.OWNER)]
     row.scope_attributes = dict(member.role_attributes) if member else dict(token.scope_attributes if token else {})
     if caller.is_session or token is None or token.expires_at is None:
         return

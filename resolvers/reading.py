@@ -1,0 +1,210 @@
+"""The only door for listing: a caller's policies turned into SQL, so that what is hidden is never even fetched.
+
+`core.policy.decide` is the oracle: a property test compares the rows with its verdicts, one by one.
+"""
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from pypika_tortoise.functions import Cast
+from tortoise.expressions import Q, ResolveContext
+from tortoise.filters import Like, escape_like
+from tortoise.models import Model
+from tortoise.query_utils import QueryModifier
+from tortoise.queryset import QuerySet
+
+from core.law import Authority, Side
+from core.policy import CompiledPolicy, Effect, Statement
+from core.specifiers import Segment, Specifier
+from core.vocabulary import Action
+from models import Account, AuditEntry, Member, ResourceKind, Role, Token, TokenKind
+
+if TYPE_CHECKING:
+    from resolvers.callers import Caller
+
+M = TypeVar("M", bound=Model)
+Condition = Q | bool
+"""A condition on rows; True and False are those that need no SQL."""
+
+_ANY_UUID = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the rows of a model look in policy words: the kinds' path, and the columns that hold the names."""
+
+    path: tuple[str, ...]
+    columns: tuple[str | None, ...]
+    rows: Condition = True
+    """Which rows have this shape."""
+
+
+_TOKENS = (
+    Shape(("member", "token"), ("owner_id", "id"), Q(kind=TokenKind.PERSONAL)),
+    Shape(("service-token",), ("id",), Q(kind=TokenKind.SERVICE)),
+    Shape(("account-token",), ("id",), Q(kind=TokenKind.ACCOUNT)),
+)
+_SESSIONS = (Shape(("member",), ("owner_id",), Q(kind=TokenKind.SESSION)),)
+_ENTRIES = (
+    Shape(("acct",), (None,)),
+    Shape(("member",), ("member_id",), Q(member_id__isnull=False)),
+    Shape(("member",), ("target_member_id",), Q(target_member_id__isnull=False)),
+)
+_READ_BY: dict[type[Model], tuple[Action, tuple[Shape, ...]]] = {
+    Account: (Action.VIEW_ACCOUNT, (Shape(("acct",), (None,)),)),
+    Member: (Action.VIEW_MEMBER, (Shape(("member",), ("id",)),)),
+    Role: (Action.VIEW_ROLE, (Shape(("role",), ("key",)),)),
+    ResourceKind: (Action.VIEW_KIND, (Shape(("kind",), ("key",)),)),
+    Token: (Action.VIEW_ACCESS_TOKEN, _TOKENS),
+    AuditEntry: (Action.VIEW_AUDIT_LOG, _ENTRIES),
+}
+
+
+def readable(caller: "Caller", model: type[M]) -> QuerySet[M]:
+    """List the rows of the caller's account that the caller may see now. Sessions are not among the tokens."""
+    action, shapes = _READ_BY[model]
+    return _readable(caller, model, action, shapes)
+
+
+def readable_sessions(caller: "Caller") -> QuerySet[Token]:
+    """List the sessions of the caller's account that the caller may see now."""
+    return _readable(caller, Token, Action.VIEW_SESSION, _SESSIONS)
+
+
+def _readable(caller: "Caller", model: type[M], action: Action, shapes: Sequence[Shape]) -> QuerySet[M]:
+    own = model.filter(**{"id" if model is Account else "account_id": caller.account.id})
+    seen = _any(_all([shape.rows, _seen(caller, shape, action.value)]) for shape in shapes)
+    return own.filter(_sql(seen))
+
+
+def _seen(caller: "Caller", shape: Shape, action: str) -> Condition:
+    if not isinstance(caller.rights, Authority):
+        return True
+    return bool(caller.sides) and _all(_side(side, shape, action) for side in caller.sides)
+
+
+def _side(side: Side, shape: Shape, action: str) -> Condition:
+    return _any(_policy(named.policy, shape, action) for named in side.policies)
+
+
+def _policy(policy: CompiledPolicy, shape: Shape, action: str) -> Condition:
+    named = [statement for statement in policy.policy if statement.speaks_of(action)]
+    allows = (_statement(s, shape, policy).sure for s in named if s.effect is Effect.ALLOW)
+    denies = (_statement(s, shape, policy).could for s in named if s.effect is Effect.DENY)
+    return _all([_any(allows), _not(_any(denies))])
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """On which rows something surely matches, and on which it does or could."""
+
+    sure: Condition
+    could: Condition
+
+
+def _statement(statement: Statement, shape: Shape, policy: CompiledPolicy) -> _Match:
+    listed = [_specifier(spec, shape, policy) for spec in statement.resources or statement.not_resources or ()]
+    sure, could = _any(match.sure for match in listed), _any(match.could for match in listed)
+    return _Match(sure, could) if statement.resources else _Match(_not(could), _not(sure))
+
+
+def _specifier(spec: Specifier, shape: Shape, policy: CompiledPolicy) -> _Match:
+    if not spec.segments:
+        return _Match(sure=True, could=True)
+    if spec.path != shape.path:
+        return _Match(sure=False, could=False)
+    pairs = [_segment(segment, column, policy) for segment, column in zip(spec.segments, shape.columns, strict=True)]
+    return _Match(_all(match.sure for match in pairs), _all(match.could for match in pairs))
+
+
+def _segment(segment: Segment, column: str | None, policy: CompiledPolicy) -> _Match:
+    if column is None or segment.name is None:
+        name = _Match(*(column is None and segment.name is None,) * 2)
+    elif segment.attribute is not None:
+        values = policy.attributes.get(segment.attribute, ())
+        known = _any(_exact(column, value) for value in values)
+        name = _Match(known, known) if values else _Match(sure=False, could=True)
+    else:
+        matched = _glob(column, segment.name) if segment.is_glob else _exact(column, segment.name)
+        name = _Match(matched, matched)
+    # Latchkey's own kinds have neither tags nor properties, so a filter is never known to hold.
+    return _Match(sure=False, could=name.could) if segment.filters else name
+
+
+def _exact(column: str, name: str) -> Condition:
+    if column == "key":
+        return _is(**{column: name})
+    parsed = _uuid(name)
+    return False if parsed is None else _is(**{column: parsed})
+
+
+def _glob(column: str, glob: str) -> Condition:
+    prefix, _, rest = glob.partition("*")
+    if rest.strip("*"):
+        # Keys and ids are lower case by construction, so SQLite's LIKE, deaf to case, errs only on a glob that is not.
+        return Q(_Like(column, glob)) if glob == glob.lower() else False
+    if not prefix:
+        return True
+    if column == "key":
+        return _is(**{f"{column}__gte": prefix, f"{column}__lt": prefix[:-1] + chr(ord(prefix[-1]) + 1)})
+    low, high = (_uuid(prefix + end[len(prefix) :]) for end in _ANY_UUID)
+    return False if low is None or high is None else _is(**{f"{column}__gte": low, f"{column}__lte": high})
+
+
+def _is(**columns: Any) -> Q:  # noqa: ANN401 - whatever the columns hold
+    return Q(**columns)
+
+
+def _uuid(text: str) -> UUID | None:
+    """Read an id exactly as Latchkey writes it."""
+    try:
+        parsed = UUID(text)
+    except ValueError:
+        return None
+    return parsed if str(parsed) == text else None
+
+
+class _Like(Q):
+    """A glob with a `*` inside, as LIKE."""
+
+    def __init__(self, column: str, glob: str) -> None:
+        super().__init__()
+        self.column = column
+        self.pattern = "%".join(escape_like(piece) for piece in glob.split("*"))
+
+    def __bool__(self) -> bool:
+        return True
+
+    def resolve(self, resolve_context: ResolveContext) -> QueryModifier:
+        """Compare the column as text."""
+        column = resolve_context.table[self.column]
+        return QueryModifier(where_criterion=Like(Cast(column, "VARCHAR"), column.wrap_constant(self.pattern)))
+
+
+def _all(conditions: Iterable[Condition]) -> Condition:
+    return _joined(conditions, operator.and_, neutral=True)
+
+
+def _any(conditions: Iterable[Condition]) -> Condition:
+    return _joined(conditions, operator.or_, neutral=False)
+
+
+def _joined(conditions: Iterable[Condition], join: Callable[[Any, Any], Any], *, neutral: bool) -> Condition:
+    listed = [condition for condition in conditions if condition is not neutral]
+    if any(isinstance(condition, bool) for condition in listed):
+        return not neutral
+    return reduce(join, listed) if listed else neutral
+
+
+def _not(condition: Condition) -> Condition:
+    return not condition if isinstance(condition, bool) else ~Q(condition)
+
+
+def _sql(condition: Condition) -> Q:
+    if isinstance(condition, Q):
+        return condition
+    return Q() if condition else Q(id__in=[])
