@@ -300,7 +300,7 @@ def _pieces(text: str) -> list[str]:
 def _kind_and_name(head: str) -> tuple[str, str | None]:
     kind, slash, name = head.partition("/")
     if not _WORD.fullmatch(kind):
-        raise Malformed(f"has the kind `{shorten(kind)}`, {_RULE}" if kind else "lacks a kind")
+        raise Malformed(f"has the kind `{shorten(kind)}`, but {_RULE}" if kind else "lacks a kind")
     return kind, name if slash else None
 
 

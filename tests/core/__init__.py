@@ -1,0 +1,1 @@
+"""What the core promises: laws as properties, tables from the specification."""
