@@ -1,0 +1,168 @@
+"""Opening a database: for every task of the process, for its owner's eyes, and closed again."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from uuid import uuid4
+
+import httpx2
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from tortoise.connection import get_connection
+from tortoise.exceptions import ConfigurationError
+from tortoise.transactions import in_transaction
+
+from models import Account
+from models.database import opened, outside_transaction, path_of
+from models.migrator import migrate
+
+
+@pytest.fixture
+async def url(tmp_path: Path) -> str:
+    url = f"sqlite://{tmp_path / 'latchkey.sqlite3'}"
+    await migrate(url)
+    return url
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///srv/latchkey.sqlite3", "/srv/latchkey.sqlite3"),
+        ("sqlite:////srv/latchkey.sqlite3", "/srv/latchkey.sqlite3"),
+        ("sqlite:///srv/with%20space/a.db", "/srv/with space/a.db"),
+    ],
+)
+def test_a_url_names_a_file(url: str, path: str) -> None:
+    assert path_of(url) == Path(path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "/srv/latchkey.sqlite3", "sqlite://", "sqlite:///", "sqlite://relative.sqlite3", "sqlite:a/b",
+        "sqlite://:memory:", "sqlite:///:memory:", "sqlite:///srv/a.db?mode=ro", "postgres://host/latchkey",
+    ],
+)  # fmt: skip
+def test_a_url_of_another_form_is_refused_by_name(url: str) -> None:
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 - the whole message follows
+        path_of(url)
+    assert str(refused.value) == f"the database URL `{url}` is not of the form `sqlite:///absolute/path.sqlite3`"
+
+
+async def test_what_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "data"
+    async with opened(f"sqlite://{folder / 'latchkey.sqlite3'}"):
+        await get_connection("default").execute_script("CREATE TABLE t (id INTEGER)")
+        made = {path.name: oct(path.stat().st_mode & 0o777) for path in (*folder.iterdir(), folder, folder.parent)}
+    assert made == {
+        "new": "0o700",
+        "data": "0o700",
+        "latchkey.sqlite3": "0o600",
+        "latchkey.sqlite3-wal": "0o600",
+        "latchkey.sqlite3-shm": "0o600",
+    }
+
+
+def test_what_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "latchkey.sqlite3"
+    path.touch(mode=0o640)
+    tmp_path.chmod(0o750)
+    asyncio.run(migrate(f"sqlite://{path}"))
+    assert (oct(path.stat().st_mode & 0o777), oct(tmp_path.stat().st_mode & 0o777)) == ("0o640", "0o750")
+
+
+async def test_requests_of_a_real_server_reach_the_database(url: str) -> None:
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with opened(url):
+            yield
+
+    async def make(request: Request) -> PlainTextResponse:
+        async with in_transaction():
+            await Account.create(key=request.query_params["key"], name="A")
+        return PlainTextResponse(str(await Account.all().count()))
+
+    app = Starlette(routes=[Route("/", make)], lifespan=lifespan)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, loop="asyncio"))
+    serving = asyncio.create_task(server.serve())
+    async with asyncio.timeout(30):
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            answers = [(await client.get("/", params={"key": key})).text for key in ("one", "two")]
+        server.should_exit = True
+        await serving
+    assert answers == ["1", "2"]
+
+
+async def test_a_version_is_what_is_committed_now_whoever_committed_it(url: str) -> None:
+    async with opened(url) as database:
+        account = await Account.create(key="acme", name="Acme")
+        assert database.version_of(account.id) == 1
+        async with in_transaction():
+            await Account.filter(id=account.id).update(version=2)
+            assert database.version_of(account.id) == 1
+        assert database.version_of(account.id) == 2
+        with closing(sqlite3.connect(database.path)) as another_process:
+            another_process.execute("UPDATE account SET version = 3")
+            another_process.commit()
+            assert database.version_of(account.id) == 3
+            busy = another_process.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            assert busy == 0, "looking at versions holds no old state in place"
+        absent = uuid4()
+        with pytest.raises(LookupError, match=f"there is no account `{absent}`"):
+            database.version_of(absent)
+
+
+async def test_one_database_is_open_at_a_time_and_one_after_the_other(url: str, tmp_path: Path) -> None:
+    async with opened(url):
+        await Account.create(key="acme", name="Acme")
+        with pytest.raises(ConfigurationError, match="already enabled"):
+            async with opened(f"sqlite://{tmp_path / 'second.sqlite3'}"):
+                pytest.fail("queries would go to the first one")
+        assert await Account.all().count() == 1
+    for _ in range(3):
+        async with opened(url):
+            assert await Account.all().count() == 1
+
+
+async def test_closing_is_finished_even_if_cancelled(url: str) -> None:
+    closing_now = asyncio.Event()
+
+    async def use() -> None:
+        async with opened(url):
+            closing_now.set()
+
+    task = asyncio.create_task(use())
+    await closing_now.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with opened(url):
+        assert await Account.all().count() == 0
+
+
+async def test_a_background_task_started_outside_the_transaction_writes_on_its_own(url: str) -> None:
+    tasks = []
+
+    async def flush() -> None:
+        await Account.create(key="flushed", name="Flushed")
+
+    async def fail() -> None:
+        async with in_transaction():
+            await Account.create(key="undone", name="Undone")
+            tasks.append(asyncio.create_task(flush(), context=outside_transaction()))
+            raise ZeroDivisionError
+
+    async with opened(url):
+        with pytest.raises(ZeroDivisionError):
+            await fail()
+        await asyncio.gather(*tasks)
+        assert [account.key for account in await Account.all()] == ["flushed"]

@@ -1,0 +1,277 @@
+"""Migrating: all or nothing, once, and nothing is lost on the way."""
+
+import asyncio
+import importlib
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from tortoise.context import TortoiseContext
+from tortoise.exceptions import OperationalError
+from tortoise.migrations.autodetector import MigrationAutodetector
+
+from models.database import TORTOISE
+from models.migrator import BrokenMigrationError, DatabaseTooNewError, migrate
+
+ROOT = Path(__file__).parents[2]
+
+LIBRARY = """
+from tortoise import fields
+from tortoise.models import Model
+
+class Shelf(Model):
+    id = fields.IntField(primary_key=True)
+    name = fields.CharField(max_length=64, null=True)
+"""
+
+HEAD = """
+from tortoise import fields, migrations
+from tortoise.fields.base import OnDelete
+from tortoise.indexes import Index
+from tortoise.migrations import operations as ops
+
+class Migration(migrations.Migration):
+"""
+
+INITIAL = """
+    initial = True
+    operations = [
+        ops.CreateModel(
+            name="Room",
+            fields=[("id", fields.IntField(generated=True, primary_key=True))],
+            options={"table": "room", "app": "library", "pk_attr": "id"},
+        ),
+        ops.CreateModel(
+            name="Shelf",
+            fields=[
+                ("id", fields.IntField(generated=True, primary_key=True)),
+                ("name", fields.CharField(max_length=32)),
+                ("colour", fields.CharField(max_length=32)),
+                ("code", fields.CharField(max_length=32, unique=True)),
+                ("room", fields.OneToOneField("library.Room", source_field="room_id", db_constraint=True,
+                    to_field="id", null=True, related_name="shelf", on_delete=OnDelete.CASCADE)),
+            ],
+            options={
+                "table": "shelf", "app": "library", "pk_attr": "id",
+                "unique_together": (("name", "code"), ("colour", "code")),
+                "indexes": [Index(fields=["colour"]), Index(fields=["name", "code"])],
+            },
+        ),
+        ops.CreateModel(
+            name="Book",
+            fields=[
+                ("id", fields.IntField(generated=True, primary_key=True)),
+                ("shelf", fields.ForeignKeyField("library.Shelf", source_field="shelf_id", db_constraint=True,
+                    to_field="id", related_name="books", on_delete=OnDelete.CASCADE)),
+            ],
+            options={"table": "book", "app": "library", "pk_attr": "id"},
+        ),
+        ops.RunSQL([
+            "CREATE UNIQUE INDEX uid_shelf_red ON shelf (name) WHERE code LIKE 'red%'",
+            "CREATE TRIGGER shelf_kept BEFORE DELETE ON shelf BEGIN SELECT RAISE(ABORT, 'kept; always'); END",
+        ]),
+    ]
+"""
+
+REBUILD = """
+    dependencies = [("library", "0001_initial")]
+    operations = [
+        ops.AlterField(model_name="Shelf", name="name", field=fields.CharField(max_length=64, null=True)),
+    ]
+"""
+
+DROP_COLUMN = """
+    dependencies = [("library", "0001_initial")]
+    operations = [ops.RemoveField(model_name="Shelf", name="colour")]
+"""
+
+LOSE_PARENTS = """
+    dependencies = [("library", "0001_initial")]
+    operations = [ops.RunSQL(["DROP TRIGGER shelf_kept", "DELETE FROM shelf WHERE id = 1"])]
+"""
+
+FAIL = """
+    dependencies = [("library", "0002_second")]
+    operations = [ops.RunSQL(["CREATE TABLE half (id INTEGER)", "INSERT INTO absent VALUES (1)"])]
+"""
+
+Apps = dict[str, dict[str, object]]
+Write = Callable[..., Apps]
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write the application's migrations, `0001_initial` and these."""
+    package = f"library_{uuid4().hex}"
+    folder = tmp_path / package / "migrations"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text(LIBRARY)
+    (folder / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(**operations: str) -> Apps:
+        for old in folder.glob("0*.py"):
+            old.unlink()
+        for number, (name, text) in enumerate({"initial": INITIAL, **operations}.items(), start=1):
+            (folder / f"{number:04}_{name}.py").write_text(HEAD + text)
+            sys.modules.pop(f"{package}.migrations.{number:04}_{name}", None)
+        importlib.invalidate_caches()
+        return {
+            "library": {"models": [package], "default_connection": "default", "migrations": f"{package}.migrations"}
+        }
+
+    return write
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "library.sqlite3"
+
+
+def rows(path: Path, query: str) -> list[Any]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def written(path: Path) -> tuple[int, bytes]:
+    """When the file was last written, and what."""
+    return path.stat().st_mtime_ns, path.read_bytes()
+
+
+def schema(path: Path) -> dict[str, str]:
+    return dict(rows(path, "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+
+
+def unique(path: Path) -> set[tuple[str, ...]]:
+    """The columns of every unique constraint and whole unique index of the shelves."""
+    names = [row[1] for row in rows(path, "PRAGMA index_list(shelf)") if row[2] and not row[4]]
+    return {tuple(column[2] for column in rows(path, f"PRAGMA index_info('{name}')")) for name in names}
+
+
+async def stocked(path: Path, apps: Apps) -> None:
+    """Migrate and put two shelves there, one with books."""
+    await migrate(f"sqlite://{path}", apps)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO room VALUES (1)")
+        connection.execute("INSERT INTO shelf (id, name, colour, code, room_id) VALUES (1, 'a', 'x', 'red', 1)")
+        connection.execute("INSERT INTO shelf (id, name, colour, code) VALUES (2, 'b', 'x', 'blue')")
+        connection.execute("INSERT INTO book VALUES (1, 1), (2, 1)")
+        connection.commit()
+
+
+async def test_a_new_database_gets_every_migration_once(path: Path) -> None:
+    files = sorted(file.stem for file in (ROOT / "models/migrations").glob("0*.py"))
+    assert await migrate(f"sqlite://{path}") == files
+    before = written(path)
+    assert await migrate(f"sqlite://{path}") == []
+    assert written(path) == before
+
+
+def test_processes_that_start_at_once_migrate_once(path: Path) -> None:
+    script = "import asyncio, sys; from models.migrator import migrate; print(*asyncio.run(migrate(sys.argv[1])))"
+    command = [sys.executable, "-W", "error", "-c", script, f"sqlite://{path}"]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)
+    ]
+    told = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], told
+    files = sorted(file.stem for file in (ROOT / "models/migrations").glob("0*.py"))
+    assert sorted(name for out, _ in told for name in out.split()) == files
+
+
+async def test_the_models_and_the_migrations_agree() -> None:
+    async with TortoiseContext() as context:
+        await context.init(config=TORTOISE)
+        assert context.apps
+        changes = await MigrationAutodetector(context.apps, TORTOISE["apps"]).changes()
+    assert [change.operations for change in changes] == [], "run `.venv/bin/tortoise makemigrations`"
+
+
+def test_the_tool_finds_its_configuration() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "tortoise", "heads"], cwd=ROOT, text=True, capture_output=True, check=True, timeout=60
+    )
+    newest = max(file.stem for file in (ROOT / "models/migrations").glob("0*.py"))
+    assert f"models.{newest}" in told.stdout
+
+
+async def test_rebuilding_a_table_keeps_its_rows_its_children_its_indexes_and_its_triggers(
+    path: Path, library: Write
+) -> None:
+    await stocked(path, library())
+    before, unique_before = schema(path), unique(path)
+    assert await migrate(f"sqlite://{path}", library(second=REBUILD)) == ["0002_second"]
+    after = schema(path)
+    assert ("VARCHAR(64)" in before["shelf"], "VARCHAR(64)" in after["shelf"]) == (False, True)
+    kept = {name: sql for name, sql in before.items() if name not in {"shelf", "sqlite_sequence"}}
+    assert {name: after.get(name) for name in kept} == kept
+    assert unique(path) == unique_before == {("code",), ("room_id",), ("name", "code"), ("colour", "code")}
+    assert rows(path, "SELECT id, name, colour, code, room_id FROM shelf ORDER BY id") == [
+        (1, "a", "x", "red", 1),
+        (2, "b", "x", "blue", None),
+    ]
+    assert rows(path, "SELECT * FROM book") == [(1, 1), (2, 1)]
+    assert rows(path, "PRAGMA foreign_key_check") == []
+    with pytest.raises(sqlite3.IntegrityError, match="kept; always"):
+        rows(path, "DELETE FROM shelf")
+
+
+async def test_only_the_indexes_of_a_removed_column_go_with_it(path: Path, library: Write) -> None:
+    await stocked(path, library())
+    before = schema(path)
+    await migrate(f"sqlite://{path}", library(second=DROP_COLUMN))
+    gone = [name for name in before if name not in schema(path)]
+    assert [before[name].split("(")[1] for name in gone] == ['"colour")']
+    assert unique(path) == {("code",), ("room_id",), ("name", "code")}
+    assert rows(path, "SELECT * FROM book") == [(1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("migrations", "error"),
+    [
+        (
+            {"second": LOSE_PARENTS},
+            BrokenMigrationError("the migration leaves 2 rows pointing nowhere: `book` to `shelf`"),
+        ),
+        ({"second": REBUILD, "third": FAIL}, OperationalError("no such table: absent")),
+    ],
+)
+async def test_a_migration_that_fails_changes_nothing(
+    path: Path, library: Write, migrations: dict[str, str], error: Exception
+) -> None:
+    await stocked(path, library())
+    tables = ("shelf", "book", "tortoise_migrations")
+    before = schema(path), [rows(path, f"SELECT * FROM {table}") for table in tables]  # noqa: S608 - named above
+    with pytest.raises(type(error), match=str(error)):
+        await migrate(f"sqlite://{path}", library(**migrations))
+    assert (schema(path), [rows(path, f"SELECT * FROM {table}") for table in tables]) == before  # noqa: S608 - as above
+    assert await migrate(f"sqlite://{path}", library(second=REBUILD)) == ["0002_second"]
+
+
+async def test_a_database_of_a_later_version_is_refused_untouched(path: Path, library: Write) -> None:
+    await migrate(f"sqlite://{path}", library(second=REBUILD))
+    before = written(path)
+    with pytest.raises(DatabaseTooNewError, match="a later version, which knows `0002_second`"):
+        await migrate(f"sqlite://{path}", library())
+    assert written(path) == before
+
+
+async def test_a_cancelled_migration_happens_whole_or_not_at_all(path: Path, library: Write) -> None:
+    apps = library(second=REBUILD)
+    tables = {"room", "shelf", "book"}
+    for count in (1, 10, 40, 80):
+        task = asyncio.create_task(migrate(f"sqlite://{path}", apps))
+        for _ in range(count):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait((task,))
+        assert tables & set(schema(path)) in (set(), tables)
+    done = [] if "shelf" in schema(path) else ["0001_initial", "0002_second"]
+    assert await migrate(f"sqlite://{path}", apps) == done
+    assert rows(path, "SELECT name FROM tortoise_migrations") == [("0001_initial",), ("0002_second",)]
