@@ -1,7 +1,7 @@
 """Sets of resources on one path of kinds, by the names and filters of their segments, and what is within what.
 
 Every test errs to one side: a yes is proven, a no only means that it is not. A shape is read in one of two ways.
-*Surely*: the resources that match whatever is left unstated, as an allow reads. *Possibly*: all that could, as a deny does.
+*Surely*: the resources that match whatever is left unstated, as an allow reads. *Possibly*: all that could, as a deny.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
