@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -77,73 +78,89 @@ class World:
         return parse_policy(list(self.raw), "policy")
 
 
-@st.composite
-def catalogues(draw: st.DrawFn) -> Catalogue:
-    """Up to four kinds: two at the top, one of them perhaps a singleton, and two beneath, at one place or two."""
-    parents = draw(st.sampled_from([(("top",), ("low",)), (("top",), ("top", "low")), (("top", "one"), ("low",))]))
-    return Catalogue.of(
+def _made(key: str, actions: str, parents: tuple[str, ...] = (), **traits: Any) -> Kind:
+    """Make a kind whose actions are words, those that end in `!` gates."""
+    words = [(word.rstrip("!"), word.endswith("!")) for word in actions.split()]
+    return Kind(key, tuple(KindAction(word, Mark.WRITE, gate=gate) for word, gate in words), parents, **traits)
+
+
+_ONE = _made("one", "view update", singleton=True)
+CATALOGUES = (
+    Catalogue.of(
         [
-            draw(kinds("top", ())),
-            draw(kinds("one", (), singleton=True)),
-            draw(kinds("low", parents[0])),
-            draw(kinds("leaf", parents[1])),
+            _ONE,
+            _made("top", "view! create update", taggable=True),
+            _made("low", "view update updateOn", ("top",), taggable=True, properties=("critical",)),
+            _made("leaf", "view update updateOn create", ("low",), taggable=True),
         ]
-    )
+    ),
+    Catalogue.of(
+        [
+            _ONE,
+            _made("top", "view! viewAll! update", properties=PROPERTIES),
+            _made("low", "view! update", ("top",), properties=("paid",)),
+            _made("leaf", "view update", ("top", "low"), taggable=True, properties=PROPERTIES),
+        ]
+    ),
+    Catalogue.of(
+        [
+            _made("one", "view! update", singleton=True, taggable=True),
+            _made("top", "view update create", taggable=True),
+            _made("low", "view update!", ("top", "one"), taggable=True),
+            _made("leaf", "view updateOn", ("low",), properties=("critical",)),
+        ]
+    ),
+    Catalogue.of([_ONE, _made("top", "view update"), _made("leaf", "view viewAll update", ("top",))]),
+)
+"""Two and three levels; gates at no, one and every level, and of a singleton; tags and properties here and there."""
+
+_FILTERS = tuple(TAGS + TAG_GLOBS), tuple(f"{{{key}:{value}}}" for key in PROPERTIES for value in VALUES)
+_WORDS = [list(words) for count in (1, 2, 3) for words in product(ACTIONS + ACTION_GLOBS, repeat=count)]
+_OUTLINES = [
+    (effect, actions, resources)
+    for effect in ("allow", "allow", "allow", "deny")
+    for actions in ("actions", "actions", "actions", "notActions")
+    for resources in ("resources", "resources", "resources", "notResources")
+]
 
 
-@st.composite
-def kinds(draw: st.DrawFn, key: str, parents: tuple[str, ...], *, singleton: bool = False) -> Kind:
-    """Draw a kind with a few actions, some of them gates."""
-    actions = draw(st.lists(st.sampled_from(ACTIONS), unique=True, min_size=2))
-    gates = draw(st.sets(st.sampled_from(actions), max_size=2)) if draw(st.booleans()) else set()
-    return Kind(
-        key=key,
-        actions=tuple(KindAction(word, draw(st.sampled_from(Mark)), gate=word in gates) for word in actions),
-        parents=parents,
-        properties=tuple(draw(st.lists(st.sampled_from(PROPERTIES), unique=True))),
-        taggable=draw(st.booleans()),
-        singleton=singleton,
-    )
+def catalogues() -> st.SearchStrategy[Catalogue]:
+    """Draw a small catalogue."""
+    return st.sampled_from(CATALOGUES)
 
 
 @st.composite
 def specifiers(draw: st.DrawFn, catalogue: Catalogue) -> str:
     """Draw a specifier that the catalogue knows, as written."""
-    if draw(st.integers(0, 11)) == 0:
-        return "*"
-    return ":".join(draw(_segment(catalogue.kinds[key])) for key in draw(st.sampled_from(catalogue.paths)))
+    path = draw(st.sampled_from([*catalogue.paths, *catalogue.paths, ()]))
+    return ":".join(draw(_segments(catalogue.kinds[key])) for key in path) or "*"
 
 
-@st.composite
-def _segment(draw: st.DrawFn, kind: Kind) -> str:
-    attribute = st.sampled_from(ATTRIBUTES).map(lambda key: f"${{roleAttribute/{key}}}")
-    name = draw(st.one_of(st.sampled_from(NAMES), st.sampled_from(NAME_GLOBS), st.just("*"), attribute))
-    head = kind.key if kind.singleton else f"{kind.key}/{name}"
-    tags = st.sampled_from(TAGS + TAG_GLOBS) if kind.taggable else st.nothing()
-    values = st.sampled_from([f"{{{each}:{value}}}" for each in kind.properties for value in VALUES] or [""])
-    choices = st.one_of(tags, values) if kind.properties else tags
-    filters = draw(st.lists(choices, max_size=2)) if draw(st.booleans()) and not choices.is_empty else []
-    return f"{head};{','.join(filters)}" if filters else head
+@cache
+def _segments(kind: Kind) -> st.SearchStrategy[str]:
+    attributes = [f"${{roleAttribute/{key}}}" for key in ATTRIBUTES]
+    heads = [kind.key] if kind.singleton else [f"{kind.key}/{each}" for each in (*NAMES, *NAME_GLOBS, *attributes, "*")]
+    tags, values = _FILTERS
+    filters = [
+        *(tags if kind.taggable else ()),
+        *(each for each in values if each[1:].split(":")[0] in kind.properties),
+    ]
+    several = [*filters, *(f"{one},{other}" for one, other in product(filters, repeat=2))]
+    return st.one_of(st.sampled_from(heads), st.sampled_from([f"{h};{f}" for h in heads for f in several] or heads))
 
 
 @st.composite
 def statements(draw: st.DrawFn, catalogue: Catalogue) -> RawStatement:
     """Draw a statement in its public JSON form. More allow than deny, else nothing is ever allowed."""
-    words = st.lists(st.sampled_from(ACTIONS + ACTION_GLOBS), min_size=1, max_size=3)
-    places = st.lists(specifiers(catalogue), min_size=1, max_size=4)
-    actions, resources = (draw(st.sampled_from(("", "", "", "not"))) for _ in range(2))
-    return {
-        "effect": draw(st.sampled_from(("allow", "allow", "allow", "deny"))),
-        "notActions" if actions else "actions": draw(words),
-        "notResources" if resources else "resources": draw(places),
-    }
+    effect, actions, resources = draw(st.sampled_from(_OUTLINES))
+    places = draw(st.lists(specifiers(catalogue), min_size=1, max_size=4))
+    return {"effect": effect, resources: places, actions: draw(st.sampled_from(_WORDS))}
 
 
 def attributes() -> st.SearchStrategy[Attributes]:
     """Draw role attributes: some have no value, some several."""
-    return st.dictionaries(
-        st.sampled_from(ATTRIBUTES), st.lists(st.sampled_from((*NAMES, "a*")), max_size=2).map(tuple)
-    )
+    values = st.sampled_from([(), *product((*NAMES, "a*"), repeat=1), *product(NAMES, repeat=2)])
+    return st.dictionaries(st.sampled_from(ATTRIBUTES), values)
 
 
 @st.composite
@@ -157,16 +174,16 @@ def worlds(draw: st.DrawFn) -> World:
 def questions(draw: st.DrawFn, catalogue: Catalogue) -> Question:
     """Draw a question about a resource that states anything at all, also what the catalogue does not know."""
     path = draw(st.sampled_from(catalogue.paths))
-    resource = ":".join(draw(_stated_segment(catalogue.kinds[key])) for key in path)
+    resource = ":".join(draw(_stated_segments(catalogue.kinds[key])) for key in path)
     return Question(draw(st.sampled_from(ACTIONS)), resource)
 
 
-@st.composite
-def _stated_segment(draw: st.DrawFn, kind: Kind) -> str:
-    head = kind.key if kind.singleton else f"{kind.key}/{draw(st.sampled_from(NAMES))}"
-    if draw(st.booleans()):
-        return head
-    tags = draw(st.one_of(st.none(), st.sets(st.sampled_from(TAGS))))
-    values = draw(st.dictionaries(st.sampled_from(PROPERTIES), st.sampled_from(VALUES)))
-    items = ([] if tags is None else [",".join(sorted(tags))]) + [f"{{{key}:{value}}}" for key, value in values.items()]
-    return f"{head};{','.join(items)}" if items else head
+@cache
+def _stated_segments(kind: Kind) -> st.SearchStrategy[str]:
+    heads = [kind.key] if kind.singleton else [f"{kind.key}/{name}" for name in NAMES]
+    tags = [None, "", *TAGS, "x,y", "xy,y"]
+    values = ["", *_FILTERS[1], "{critical:true},{paid:false}"]
+    carried = [
+        ",".join(([] if tag is None else [tag]) + ([value] if value else [])) for tag in tags for value in values
+    ]
+    return st.one_of(st.sampled_from(heads), st.sampled_from([f"{h};{each}" for h in heads for each in carried]))
