@@ -217,6 +217,7 @@ class Subscription:
 
 
 schema = strawberry.Schema(query=Query, mutation=Mutation, subscription=Subscription)
+plain_schema = schema._schema  # noqa: SLF001 - as the web does
 
 
 @asynccontextmanager

@@ -31,7 +31,8 @@ async def test_every_credential_that_does_not_work_is_one_and_the_same_401(
     client: httpx2.AsyncClient, world: World
 ) -> None:
     presented: list[Any] = [
-        "Bearer lkp_dead", "lkp_dead", "", " ", "Bearer", "Bearer ", "Basic YTpi", "Bearer " + "x" * 5000, b"\xff\xfe", "a b c",
+        "Bearer lkp_dead", "lkp_dead", "", " ", "Bearer", "Bearer ", "Basic YTpi", "Bearer " + "x" * 5000,
+        b"\xff\xfe", "a b c",
     ]  # fmt: skip
     answers = [
         *[
