@@ -54,7 +54,7 @@ export function AcceptInvite({ link, onSignedIn, onLeave }: Props) {
 
   return (
     <Entrance title="Choose a password">
-      <p className="lead">Your link works once. With the password you choose here you sign in from now on.</p>
+      <p className="lead">Your link works once. From now on you sign in with your e-mail address and this password.</p>
       <form onSubmit={submit} aria-busy={busy}>
         <input type="text" autoComplete="username" value={email ?? ""} readOnly hidden />
         <Field

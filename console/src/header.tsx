@@ -39,7 +39,7 @@ export function Header({ identity, trial, onTrial, ended }: Props) {
               Asking with the token <strong>{trial.name}</strong> <code>{trial.ending}</code>
               <span className="aside"> instead of your session. It is kept until you leave this page, nowhere else.</span>
             </p>
-            <button type="button" className="plain" onClick={() => onTrial(null)}>
+            <button type="button" className="plain" autoFocus onClick={() => onTrial(null)}>
               Back to my session
             </button>
           </div>

@@ -24,6 +24,7 @@ function JobsPanel() {
     queryEditor?.setValue(job.document);
     variableEditor?.setValue(job.variables ?? "");
     queryEditor?.focus();
+    queryEditor?.getContainerDomNode().scrollIntoView({ block: "nearest" });
   };
   return (
     <section className="jobs" aria-labelledby="jobs-title">

@@ -17,7 +17,7 @@ export interface Job {
   variables: string | null;
 }
 
-export const JOBS: readonly Job[] = [
+export const JOBS: readonly [Job, ...Job[]] = [
   {
     title: "Who am I, and what may I do?",
     purpose: "Your member, account and roles, and one question about access.",

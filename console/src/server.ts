@@ -5,7 +5,6 @@ export interface Member {
   name: string | null;
   email: string | null;
   baseRole: string;
-  customRoles: string[];
 }
 
 export interface Viewer {

@@ -58,7 +58,7 @@ export function SignIn({ notice, onSignedIn }: Props) {
 /** Asked only when the same address and password open several accounts. */
 export function AccountField({ accounts }: { accounts: string[] }) {
   if (accounts.length === 0) {
-    return <Field label="Account key" name="account" required autoFocus hint="You are a member of several accounts." />;
+    return <Field label="Account key" name="account" required autoFocus hint="You belong to several. Which one?" />;
   }
   return (
     <div className="field">
@@ -69,7 +69,7 @@ export function AccountField({ accounts }: { accounts: string[] }) {
         ))}
       </select>
       <p className="hint" id="account-hint">
-        You are a member of several accounts. Which one?
+        You belong to several. Which one?
       </p>
     </div>
   );

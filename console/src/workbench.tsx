@@ -16,7 +16,7 @@ import { fetchAs, viewer, type Viewer } from "./server.ts";
 import { layoutStorage } from "./storage.ts";
 import type { Trial } from "./token-trial.tsx";
 
-const FIRST = JOBS[0];
+const [FIRST] = JOBS;
 const PLUGINS = [JOBS_PLUGIN, HISTORY_PLUGIN];
 
 export default function Workbench({ identity }: { identity: Viewer }) {
@@ -38,7 +38,8 @@ export default function Workbench({ identity }: { identity: Viewer }) {
           visiblePlugin={JOBS_PLUGIN}
           forcedTheme={theme}
           defaultTheme={theme}
-          defaultTabs={FIRST && [{ query: FIRST.document, variables: FIRST.variables }]}
+          initialQuery={FIRST.document}
+          initialVariables={FIRST.variables ?? undefined}
           defaultEditorToolsVisibility={true}
           isHeadersEditorEnabled={false}
           shouldPersistHeaders={false}
