@@ -33,15 +33,21 @@ CATALOGUE = Catalogue.of(
         ),
         Kind(
             "flag",
-            (KindAction("updateOn", Mark.WRITE), KindAction("updateTags", Mark.WRITE)),
+            (
+                KindAction("viewFlag", Mark.READ, gate=True),
+                KindAction("updateOn", Mark.WRITE),
+                KindAction("updateTags", Mark.WRITE),
+            ),
             parents=("proj",),
             taggable=True,
             properties=("critical",),
         ),
+        Kind("note", (KindAction("updateOn", Mark.WRITE),), parents=("flag",)),
         Kind("quota", (KindAction("updateOn", Mark.WRITE),), parents=("proj",), singleton=True),
     ]
 )
 SEE = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*"]}
+OPEN = {"effect": "allow", "actions": ["viewFlag"], "resources": ["proj/*:flag/*"]}
 GIVEN = {"team": ("a", "ab")}
 
 
@@ -161,6 +167,10 @@ YES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [SEE, FLAGS, deny("viewProject", "proj/b")],
         [allow("viewProject", "proj/a"), FLAGS, deny("updateOn", "proj/b:flag/*")],
     ),
+    "beneath two gates": (
+        [SEE, allow("viewFlag", "proj/a:flag/*"), allow("*", "proj/*:flag/*:note/*")],
+        [SEE, allow("viewFlag", "proj/a:flag/b"), allow("*", "proj/*:flag/*:note/n")],
+    ),
     "a singleton": ([SEE, allow("*", "proj/*:quota")], [SEE, allow("updateOn", "proj/a:quota")]),
     "only what nobody grants": ([], [allow("updateAccountOwner", "acct")]),
 }
@@ -221,6 +231,10 @@ NO: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "beneath a gate denied": (
         [SEE, FLAGS, deny("viewProject", "proj/*;x")],
         [SEE, FLAGS],
+    ),
+    "beneath two gates, one shut": (
+        [SEE, allow("*", "proj/*:flag/*:note/*"), allow("viewFlag", "*"), deny("viewFlag", "proj/*:flag/b;x")],
+        [SEE, allow("*", "proj/*:flag/*:note/*"), allow("viewFlag", "*"), deny("viewFlag", "proj/*:flag/b;xy")],
     ),
     "an action added to an inverse": ([allow("not updateTags", "proj/*")], [allow("*", "proj/*")]),
     "a named singleton": ([allow("*", "acct")], [allow("viewAccount", "acct/*")]),
@@ -311,12 +325,12 @@ def test_hostile_policies_are_given_up_early() -> None:
 
 NAMES = ["*", "*", "a*", "*b", "a", "b", "ab", "${roleAttribute/team}"]
 FILTERS = ["x", "y", "*", "x*", "{critical:true}", "{critical:false}"]
-ACTIONS = ["viewProject", "updateTags", "updateOn", "update*", "*"]
-SHAPES = [("proj",), ("proj", "flag"), ("proj", "flag"), ("*",)]
+ACTIONS = ["viewProject", "viewFlag", "updateTags", "updateOn", "update*", "view*", "*"]
+PATHS = [("proj",), ("proj", "flag"), ("proj", "flag"), ("proj", "flag", "note"), ("*",)]
 
 
 def drawn_specifier(random: Random) -> str:
-    path = random.choice(SHAPES)
+    path = random.choice(PATHS)
     return "*" if path == ("*",) else ":".join(drawn_segment(random, kind) for kind in path)
 
 
@@ -337,7 +351,7 @@ def drawn_statement(random: Random) -> dict[str, Any]:
 
 
 def drawn_policy(random: Random) -> list[dict[str, Any]]:
-    opened = [SEE] if random.random() < 0.5 else []
+    opened = [SEE] * (random.random() < 0.6) + [OPEN] * (random.random() < 0.6)
     return [*opened, *(drawn_statement(random) for _ in range(random.choice([1, 1, 2, 3])))]
 
 
@@ -378,8 +392,7 @@ def mutated(random: Random, raw: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def mutated_specifier(random: Random, text: str) -> str:
     if text == "*":
         return drawn_specifier(random)
-    above, colon, beneath = text.partition(":flag")
-    segments = [above, "flag" + beneath] if colon else [above]
+    segments = text.replace(":flag", "\0flag").replace(":note", "\0note").split("\0")
     at = random.randrange(len(segments))
     head, _, filters = segments[at].partition(";")
     kind, _, _ = head.partition("/")
@@ -410,11 +423,13 @@ def universe() -> Iterator[tuple[str, Resource]]:
         ]
     ]
     projects = [replace(each, kind="proj", name=name) for name, each in product(["a", "b", "ab", "c"], stated)]
-    flags = [replace(each, kind="flag", name=name) for name, each in product(["a", "cb"], stated)]
+    flags = [replace(each, kind="flag", name=name) for name, each in product(["a", "ab", "cb"], stated[::2])]
     for project in projects:
         yield from ((action.key, Resource((project,))) for action in CATALOGUE.kinds["proj"].actions)
         for flag in flags:
             yield from ((action.key, Resource((project, flag))) for action in CATALOGUE.kinds["flag"].actions)
+    for project, flag, name in product(projects[::2], flags[::2], ["a", "b"]):
+        yield "updateOn", Resource((project, flag, ResourceSegment("note", name)))
 
 
 UNIVERSE = list(universe())
@@ -439,18 +454,18 @@ def drawn_sides(random: Random) -> tuple[list[CompiledPolicy], list[CompiledPoli
 def test_a_yes_is_never_wrong() -> None:
     random = Random(20261124)  # noqa: S311 - a search, not a secret
     seen: Counter[tuple[bool, bool]] = Counter()
-    for _ in range(4_000):
+    for _ in range(1_000):
         wider, narrower = drawn_sides(random)
         said = covers(wider, narrower, CATALOGUE)
-        wrong = counterexample(wider, narrower)
-        assert not (said and wrong), (
-            [[line.json() for line in each.policy] for each in wider],
-            [[line.json() for line in each.policy] for each in narrower],
-            [dict(each.attributes) for each in (*wider, *narrower)],
-            wrong,
-        )
-        seen[said, wrong is None] += 1
-    # The search is worth something only if it met all three, and it should be rare that a truth is not proven.
-    assert seen[True, True] > 1_000
-    assert seen[False, False] > 1_000
-    assert seen[False, True] < 600
+        if said or random.random() < 0.2:
+            wrong = counterexample(wider, narrower)
+            assert not (said and wrong), (shown(wider), shown(narrower), wrong)
+            seen[said, wrong is None] += 1
+    # The search is worth something only if it met both, and it should be rare that a truth is not proven.
+    assert seen[True, True] > 500
+    assert seen[False, False] > 50
+    assert seen[False, True] < 20
+
+
+def shown(policies: list[CompiledPolicy]) -> list[Any]:
+    return [(dict(each.attributes), *(line.json() for line in each.policy)) for each in policies]
