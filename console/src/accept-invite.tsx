@@ -8,7 +8,7 @@ import { AccountField } from "./sign-in.tsx";
 interface Props {
   link: string;
   onSignedIn: () => Promise<void>;
-  onLeave: () => void;
+  onLeave: (told?: string) => void;
 }
 
 export function AcceptInvite({ link, onSignedIn, onLeave }: Props) {
@@ -35,7 +35,7 @@ export function AcceptInvite({ link, onSignedIn, onLeave }: Props) {
         setEmail(address);
       }
       if (address === null) {
-        onLeave();
+        onLeave("Your password is set. Sign in with it and the address your link was sent to.");
         return;
       }
       await signIn(address, password, form.get("account") as string | null);
@@ -90,7 +90,7 @@ export function AcceptInvite({ link, onSignedIn, onLeave }: Props) {
         <button className="primary" disabled={busy}>
           {busy ? "One moment" : "Set password and sign in"}
         </button>
-        <button type="button" className="quiet" onClick={onLeave}>
+        <button type="button" className="quiet" onClick={() => onLeave()}>
           Sign in instead
         </button>
       </form>

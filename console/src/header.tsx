@@ -1,5 +1,5 @@
 import { KeyMark } from "./entrance.tsx";
-import { signOut, type Viewer } from "./server.ts";
+import { signOut, type Member, type Viewer } from "./server.ts";
 import { TokenTrial, type Trial } from "./token-trial.tsx";
 
 interface Props {
@@ -63,6 +63,8 @@ async function leave() {
   location.replace("/");
 }
 
-function roleOf(member: NonNullable<Viewer["member"]>): string {
+/** Custom roles, where a member has any, stand in for the base role. */
+function roleOf(member: Member): string {
+  if (member.customRoles?.length) return member.customRoles.map((role) => role.name).join(", ");
   return member.baseRole.toLowerCase().replaceAll("_", " ");
 }

@@ -1,14 +1,14 @@
 /** The jobs people come here for, as operations that are ready to run. */
 
-import auditLog from "./operations/audit-log.graphql?raw";
-import changeRole from "./operations/change-role.graphql?raw";
-import changeRoleVariables from "./operations/change-role.json?raw";
-import createToken from "./operations/create-token.graphql?raw";
-import createTokenVariables from "./operations/create-token.json?raw";
-import myTokens from "./operations/my-tokens.graphql?raw";
-import watchAuditLog from "./operations/watch-audit-log.graphql?raw";
-import whoAmI from "./operations/who-am-i.graphql?raw";
-import whoAmIVariables from "./operations/who-am-i.json?raw";
+import auditLog from "./jobs/audit-log.graphql?raw";
+import changeRole from "./jobs/change-role.graphql?raw";
+import changeRoleVariables from "./jobs/change-role.json?raw";
+import createToken from "./jobs/create-token.graphql?raw";
+import createTokenVariables from "./jobs/create-token.json?raw";
+import myTokens from "./jobs/my-tokens.graphql?raw";
+import watchAuditLog from "./jobs/watch-audit-log.graphql?raw";
+import whoAmI from "./jobs/who-am-i.graphql?raw";
+import whoAmIVariables from "./jobs/who-am-i.json?raw";
 
 export interface Job {
   title: string;

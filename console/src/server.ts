@@ -1,16 +1,20 @@
 /** All that the console says to the server, but for what GraphiQL runs. */
 
+import acceptInviteDocument from "./asked/accept-invite.graphql?raw";
+import viewerDocument from "./asked/viewer.graphql?raw";
+
 export interface Member {
   id: string;
-  name: string | null;
+  name: string;
   email: string | null;
   baseRole: string;
+  customRoles: { name: string }[] | null;
 }
 
 export interface Viewer {
   member: Member | null;
   account: { key: string; name: string };
-  token: { id: string; name: string; kind: string; ending: string } | null;
+  token: { name: string; ending: string } | null;
 }
 
 export class Refusal extends Error {
@@ -28,24 +32,6 @@ interface Answer {
   data?: Record<string, unknown> | null;
   errors?: { message: string; extensions?: Record<string, unknown> }[];
 }
-
-const VIEWER = /* GraphQL */ `
-  query ConsoleViewer {
-    viewer {
-      member { id name email baseRole }
-      account { key name }
-      token { id name kind ending }
-    }
-  }
-`;
-
-const ACCEPT_INVITE = /* GraphQL */ `
-  mutation ConsoleAcceptInvite($input: AcceptInviteInput!) {
-    acceptInvite(input: $input) {
-      member { id name email }
-    }
-  }
-`;
 
 /** A fetch that carries either the session's cookie or a token, never both. */
 export function fetchAs(token: string | null, onRefused: () => void = () => undefined): typeof fetch {
@@ -65,21 +51,20 @@ export function fetchAs(token: string | null, onRefused: () => void = () => unde
 
 /** Who the session, or the given token, speaks for; null if there is none or it does not work. */
 export async function viewer(token: string | null = null): Promise<Viewer | null> {
-  try {
-    const data = await ask<{ viewer: Viewer | null }>(VIEWER, {}, fetchAs(token));
-    return data.viewer;
-  } catch (error) {
-    if (error instanceof Refusal && error.code === "UNAUTHENTICATED") return null;
-    throw error;
-  }
+  const { data, errors } = await ask(viewerDocument, {}, fetchAs(token));
+  const found = data?.viewer as Viewer | null | undefined;
+  // Somebody who may not see all of it is somebody all the same.
+  if (found) return found;
+  const refusal = firstOf(errors);
+  if (refusal && refusal.code !== "UNAUTHENTICATED") throw refusal;
+  return null;
 }
 
 export async function signIn(email: string, password: string, account: string | null): Promise<void> {
-  await send("/session", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ email, password, ...(account === null ? {} : { account }) }),
-  });
+  const body = { email, password, ...(account === null ? {} : { account }) };
+  const { errors } = await send("/session", { method: "POST", ...json(body) });
+  const refusal = firstOf(errors);
+  if (refusal) throw refusal;
 }
 
 export async function signOut(): Promise<void> {
@@ -87,24 +72,26 @@ export async function signOut(): Promise<void> {
 }
 
 /** Set a password with a one-time link. Returns the e-mail address to sign in with, if the server tells it. */
-export async function acceptInvite(link: string, name: string | null, password: string): Promise<string | null> {
-  const input = { link, password, ...(name === null ? {} : { name }) };
+export async function acceptInvite(secret: string, name: string | null, password: string): Promise<string | null> {
+  const input = { secret, password, ...(name === null ? {} : { name }) };
   // Without the cookie: whoever holds the link acts, not whoever is signed in here.
-  const omit: typeof fetch = (url, init) => fetch(url, { ...init, credentials: "omit" });
-  const data = await ask<{ acceptInvite: { member: Member } | null }>(ACCEPT_INVITE, { input }, omit);
-  return data.acceptInvite?.member.email ?? null;
+  const byLink: typeof fetch = (url, init) => fetch(url, { ...init, credentials: "omit" });
+  const { data, errors } = await ask(acceptInviteDocument, { input }, byLink);
+  const accepted = data?.acceptInvite as { member: { email: string | null } } | null | undefined;
+  if (!accepted) throw firstOf(errors) ?? new Refusal("the server gave no answer");
+  return accepted.member.email;
 }
 
-async function ask<Data>(query: string, variables: Record<string, unknown>, by: typeof fetch): Promise<Data> {
-  const init = {
-    method: "POST",
-    headers: { "Content-Type": "application/json", Accept: "application/json" },
-    body: JSON.stringify({ query, variables }),
-  };
-  const { data } = await send("/graphql", init, by);
-  return data as Data;
+async function ask(query: string, variables: Record<string, unknown>, by: typeof fetch): Promise<Answer> {
+  return await send("/graphql", { method: "POST", ...json({ query, variables }) }, by);
 }
 
+function json(body: Record<string, unknown>): RequestInit {
+  const headers = { "Content-Type": "application/json", Accept: "application/json" };
+  return { headers, body: JSON.stringify(body) };
+}
+
+/** Send a request and read its answer. What is no success has errors. */
 async function send(url: string, init: RequestInit, by: typeof fetch = fetch): Promise<Answer> {
   let response: Response;
   try {
@@ -113,8 +100,11 @@ async function send(url: string, init: RequestInit, by: typeof fetch = fetch): P
     throw new Refusal("the server does not answer");
   }
   const answer = (await response.json().catch(() => ({}))) as Answer;
-  const error = answer.errors?.[0];
-  if (error) throw new Refusal(error.message, error.extensions);
-  if (!response.ok) throw new Refusal(`the server answered ${response.status}`);
-  return answer;
+  if (response.ok || answer.errors?.length) return answer;
+  return { errors: [{ message: `the server answered ${response.status}` }] };
+}
+
+function firstOf(errors: Answer["errors"]): Refusal | null {
+  const error = errors?.[0];
+  return error ? new Refusal(error.message, error.extensions) : null;
 }
