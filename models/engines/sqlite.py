@@ -18,7 +18,7 @@ be rolled back). Work that should outlive it starts in `models.database.outside_
 import asyncio
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -31,6 +31,7 @@ from tortoise.backends.sqlite.executor import SqliteExecutor
 from tortoise.backends.sqlite.schema_generator import SqliteSchemaGenerator
 from tortoise.connection import get_connections
 from tortoise.exceptions import TransactionManagementError
+from tortoise.models import Model
 
 from models.engines.lanes import Lane, Unit
 
@@ -71,11 +72,26 @@ def connect(
     return connection
 
 
+class Executor(SqliteExecutor):
+    """The stock executor, but prefetching in the task that asked.
+
+    The stock one prefetches in tasks of its own, which inside a transaction would read what is committed instead.
+    """
+
+    async def _execute_prefetch_queries(self, instance_list: Iterable[Model]) -> Iterable[Model]:
+        if instance_list and (self.prefetch_map or self._prefetch_queries):
+            self._make_prefetch_queries()
+            for field, queries in self._prefetch_queries.items():
+                for query in queries:
+                    await self._do_prefetch(instance_list, field, query)
+        return instance_list
+
+
 class _Statements(BaseDBAsyncClient):
     """Tortoise's calls, in terms of one unit that reads or one that writes."""
 
     query_class = StockClient.query_class
-    executor_class = SqliteExecutor
+    executor_class = Executor
     schema_generator = SqliteSchemaGenerator
     capabilities = StockClient.capabilities
 
@@ -351,7 +367,6 @@ def _inside(unit: Unit[T], connection: sqlite3.Connection) -> T:
 
 
 def _begun(connection: sqlite3.Connection) -> None:
-    _rolled_back(connection)
     _patiently(connection, "BEGIN IMMEDIATE")  # a deferred one fails at once when others write between read and write
 
 

@@ -183,11 +183,11 @@ async def test_five_hundred_random_cancellations_wedge_nothing_and_lose_nothing(
     outcomes: dict[int, str] = {}
 
     async def run(batch: int, turns_before: int, pause_s: float) -> None:
-        deed = deeds[batch % len(deeds)]
-        task = asyncio.create_task(deed(batch))
+        task = asyncio.create_task(deeds[batch % len(deeds)](batch))
         await turns(turns_before)
         await asyncio.sleep(pause_s)
-        task.cancel()
+        if batch % 8:  # one in eight is left alone
+            task.cancel()
         try:
             await task
         except asyncio.CancelledError:
@@ -198,15 +198,12 @@ async def test_five_hundred_random_cancellations_wedge_nothing_and_lose_nothing(
             outcomes[batch] = "acknowledged"
 
     async with asyncio.timeout(120):
-        for first in range(0, 1000, 8):
+        while list(outcomes.values()).count("cancelled") < 500:
             plans = [(chance.randrange(40), chance.choice([0, chance.random() / 50])) for _ in range(8)]
-            await asyncio.gather(*(run(first + i, *plan) for i, plan in enumerate(plans)))
-            if list(outcomes.values()).count("cancelled") >= 500:
-                break
+            await asyncio.gather(*(run(len(outcomes) + i, *plan) for i, plan in enumerate(plans)))
     written = dict(await Parcel.all().group_by("batch").annotate(n=Count("id")).values_list("batch", "n"))
     told = list(outcomes.values())
-    assert told.count("cancelled") >= 500
-    assert told.count("acknowledged") >= 20
+    assert told.count("acknowledged") >= len(told) / 8
     assert set(written.values()) == {4}, "no transaction is seen in part"
     owed = {batch for batch, outcome in outcomes.items() if outcome == "acknowledged" and deeds[batch % 5] is not read}
     assert owed <= set(written), "no acknowledged write is lost"
