@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from tortoise.expressions import F
 from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
@@ -100,6 +101,9 @@ async def change(
         deed.require(*((actions,) if isinstance(actions, Action) else actions))
         yield deed
         await _recorded(deed, head)
+        # Whatever was recorded: what is remembered must never depend on what an entry shows.
+        await Account.filter(id=caller.account.id).update(version=F("version") + 1)
+    caller.request.house.bell.ring(caller.account.id)
 
 
 async def _refuse_replay(caller: Caller, said: Said) -> None:
@@ -145,9 +149,6 @@ async def _recorded(deed: Deed[R], head: AuditHead) -> None:
         await deed.row.save(update_fields=["version", "updated_at"])
     before = None if deed.before is None else {**deed.before, **deed.noted[0]}
     deed.entry = await _sealed(deed, head, before, None if after is None else {**after, **deed.noted[1]})
-    account_id = deed.caller.account.id
-    account = await Account.select_for_update().get(id=account_id)
-    await Account.filter(id=account_id).update(version=account.version + 1)
 
 
 async def _sealed(

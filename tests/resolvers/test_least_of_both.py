@@ -114,9 +114,7 @@ async def test_a_narrowed_role_reaches_every_token_and_a_widened_one_no_further_
     token = await organisation.identify(made)
     assert (may(token, "updateOn"), may(token, "deleteFlag"), may(token, "viewFlag")) == (True, False, False)
     assert writer.member
-    await members.assign_roles(
-        organisation.owner, writer.member.id, Grant(base_role=BuiltInRole.NO_ACCESS), Said()
-    )
+    await members.assign_roles(organisation.owner, writer.member.id, Grant(base_role=BuiltInRole.NO_ACCESS), Said())
     await narrow(organisation, role.id, policy("*"))
     token = await organisation.identify(made)
     assert (may(token, "updateOn"), may(token, "viewFlag")) == (True, True)  # the maker's rights were frozen then

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
+from tortoise.models import Model
 
 from core.law import Authority, NamedPolicy, Side, SideKind
 from core.policy import CompiledPolicy, parse_policy
@@ -17,7 +18,7 @@ from resolvers.reading import readable, readable_sessions
 from tests.organisation import Organisation, founded
 
 WORDS = ["*", "view*", *(action.value for action in Action if action.value.startswith("view"))]
-READS = {
+READS: dict[type[Model], Action] = {
     Member: Action.VIEW_MEMBER,
     Role: Action.VIEW_ROLE,
     ResourceKind: Action.VIEW_KIND,
@@ -26,6 +27,7 @@ READS = {
 }
 Drawn = list[list[list[dict[str, Any]]]]
 """Sides of policies of statements."""
+TOP_LEVEL = ("member", "service-token", "role", "kind")
 ATTRIBUTES = {"one": ("role-a",), "many": ("role-b", "proj", "*"), "none": ()}
 
 
@@ -58,7 +60,9 @@ def globbed(draw: DrawFn, name: str) -> str:
 @st.composite
 def specifiers(draw: DrawFn, names: dict[str, list[str]]) -> str:
     """A specifier of Latchkey's own kinds, aimed at rows that exist."""
-    path = draw(st.sampled_from([(), ("acct",), ("member",), ("member", "token"), ("service-token",), ("role",), ("kind",)]))
+    path = draw(
+        st.sampled_from([(), ("acct",), ("member",), ("member", "token"), ("service-token",), ("role",), ("kind",)])
+    )
     if not path:
         return "*"
     segments = []
@@ -119,14 +123,16 @@ async def peopled(organisation: Organisation) -> dict[str, list[str]]:
 async def test_readable_rows_are_those_that_decide_allows(organisation: Organisation, database: Database) -> None:
     await peopled(await founded(database, "other"))
     names = await peopled(organisation)
-    rows = {model: await model.filter(account_id=organisation.account.id) for model in READS}
+    rows: dict[type[Model], list[Any]] = {
+        model: await model.filter(account_id=organisation.account.id) for model in READS
+    }
     sessions = [row for row in rows[Token] if row.kind is TokenKind.SESSION]
     rows[Token] = [row for row in rows[Token] if row.kind is not TokenKind.SESSION]
     shown = hidden = 0
     for drawn in cases(names):
         caller = with_rights(organisation.owner, drawn)
         for model, action in READS.items():
-            seen = {row.id for row in await readable(caller, model)}
+            seen = {row.pk for row in await readable(caller, model)}
             assert seen == {row.id for row in rows[model] if caller.sees(action, row)}, drawn
             shown, hidden = shown + len(seen), hidden + len(rows[model]) - len(seen)
         seen = {row.id for row in await readable_sessions(caller)}
