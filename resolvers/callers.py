@@ -16,7 +16,6 @@ from core.vocabulary import OWN_KINDS, Action, BuiltInRole
 from models import (
     Account,
     ActorKind,
-    AuditEntry,
     Link,
     Member,
     MemberRole,
@@ -52,6 +51,15 @@ class Rights(Protocol):
 
     def decide(self, action: str, resource: Resource) -> Verdict:
         """Decide about one action on one resource."""
+        ...
+
+
+class Judged(Protocol):
+    """A row, or what stands for one, as far as deciding about it goes."""
+
+    @property
+    def subjects(self) -> tuple[Resource, ...]:
+        """As what it is judged; an action allowed on one of them is allowed."""
         ...
 
 
@@ -91,9 +99,9 @@ class Caller:
             raise Forbidden(action.value, str(resource))
         return verdict
 
-    def sees(self, action: Action, row: Row | AuditEntry) -> bool:
+    def sees(self, action: Action, judged: Judged) -> bool:
         """Say whether the caller may do something on any of the resources that a row is judged as."""
-        return any(self.rights.decide(action.value, subject).allowed for subject in row.subjects)
+        return any(self.rights.decide(action.value, subject).allowed for subject in judged.subjects)
 
     def could(self, action: Action) -> bool:
         """Say whether there may be any resource at all on which the caller has this action."""

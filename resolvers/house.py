@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from core.secret import ServerKeys
 from models.database import Database
 from resolvers.attempts import Attempts
+from resolvers.bell import Bell
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +18,4 @@ class House:
     session_lifetime_s: int = 12 * 60 * 60
     link_lifetime_s: int = 7 * 24 * 60 * 60
     attempts: Attempts = field(default_factory=Attempts)
+    bell: Bell = field(default_factory=Bell)

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from core.built_in_roles import built_in_policy
 from core.catalogue import Catalogue, Kind, KindAction, Mark
 from core.errors import Conflict, Forbidden, Invalid
 from core.law import NamedPolicy, Side, SideKind
 from core.policy import CompiledPolicy
+from core.specifiers import Resource
 from core.vocabulary import OWN_KINDS, Action, BuiltInRole
 from models import ResourceKind
 from resolvers import input as typed
@@ -130,3 +132,23 @@ async def remove(caller: Caller, key: str, said: Said) -> Done[ResourceKind]:
             raise Conflict(f"other kinds stand beneath it: `{'`, `'.join(beneath)}`", field="key")
         await deed.delete()
     return Done(deed.row, deed.entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A kind of the catalogue, with the version of its row; Latchkey's own have none."""
+
+    kind: Kind
+    version: int | None = None
+
+    @classmethod
+    def of(cls, row: ResourceKind) -> "Known":
+        """Make one of a row."""
+        return cls(row.kind, row.version)
+
+
+async def known(caller: Caller) -> list[Known]:
+    """List the kinds that the caller may see: Latchkey's own, then the integrations' by key."""
+    own = (kind for kind in OWN_KINDS if caller.may(Action.VIEW_KIND, Resource.of(("kind", kind.key))))
+    rows = await readable(caller, ResourceKind).order_by("key")
+    return [*map(Known, own), *map(Known.of, rows)]

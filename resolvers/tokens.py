@@ -210,3 +210,12 @@ def state(token: Token, owner: Member | None, at: datetime) -> TokenState:
     if owner is not None and owner.state != "ACTIVE":
         return TokenState.OWNER_INACTIVE
     return TokenState.ACTIVE
+
+
+def resettable(caller: Caller, token: Token) -> bool:
+    """Say whether the caller may give a token a new secret; for a service token, as far as can be said beforehand."""
+    if token.kind not in SECRET_KINDS or token.dead(now()) or not caller.sees(Action.RESET_ACCESS_TOKEN, token):
+        return False
+    itself = caller.token is not None and caller.token.id == token.id
+    own = caller.is_session and caller.member is not None and caller.member.id == token.owner_id
+    return itself or own or token.kind is TokenKind.SERVICE

@@ -1,0 +1,204 @@
+"""What callers ask about access: may I, why, and what a token comes to once owner and ceilings are counted in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+from uuid import UUID
+
+from core.catalogue import Catalogue
+from core.covers import covers
+from core.errors import Invalid
+from core.law import NamedPolicy, Side, SideKind, Verdict
+from core.policy import CompiledPolicy, Effect, Policy, Statement, check_action, check_resource
+from core.specifiers import Malformed, Resource
+from core.vocabulary import Action
+from models import Member, MemberRole, Role, Token, TokenRole
+from resolvers import rights
+from resolvers.callers import Caller
+
+MAX_CHECKS = 100
+MAX_WORD_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a caller asks: an action and a resource, as text."""
+
+    action: str
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a question came to. `problem` is None, or says why it could not be asked at all; then it is a no."""
+
+    question: Question
+    verdict: Verdict
+    problem: Invalid | None = None
+
+
+def answer(caller: Caller, question: Question, field: str = "") -> Answer:
+    """Answer one question about the caller. Raises `Invalid` naming the part of the question beneath `field`."""
+    resource = _resource(question.resource, f"{field}resource")
+    check_resource(resource, caller.catalogue, f"{field}resource")
+    if len(question.action) > MAX_WORD_LENGTH:
+        raise Invalid(f"{field}action", f"must have at most {MAX_WORD_LENGTH} characters")
+    check_action(question.action, resource, caller.catalogue, f"{field}action")
+    return Answer(question, caller.rights.decide(question.action, resource.known_to(caller.catalogue)))
+
+
+def answers(caller: Caller, questions: Sequence[Question]) -> list[Answer]:
+    """Answer up to 100 questions, in their order. One that cannot be asked does not spoil the others."""
+    if len(questions) > MAX_CHECKS:
+        raise Invalid("checks", f"must be at most {MAX_CHECKS}")
+    return [_answered(caller, question, f"checks[{index}].") for index, question in enumerate(questions)]
+
+
+def _answered(caller: Caller, question: Question, field: str) -> Answer:
+    try:
+        return answer(caller, question, field)
+    except Invalid as problem:
+        return Answer(question, Verdict(allowed=False), problem)
+
+
+def _resource(text: str, field: str) -> Resource:
+    try:
+        return Resource.parse(text)
+    except Malformed as problem:
+        raise Invalid(field, str(problem)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A policy on a side as it may be shown. `judged` is the custom role whose words they are, if they are one's."""
+
+    side: SideKind
+    name: str
+    policy: Policy
+    judged: "RoleWords | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoleWords:
+    """The words of a custom role, wherever they are met: judged as the role itself."""
+
+    key: str
+
+    @property
+    def subjects(self) -> tuple[Resource, ...]:
+        """`role/<key>`."""
+        return (Resource.of(("role", self.key)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Exceeding:
+    """A statement of a token's scope that reaches further than a side that limits the token."""
+
+    role: str
+    index: int
+    statement: Statement
+    side: SideKind
+    judged: RoleWords | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """All sides of a token, the scope first, and the catalogue they are read by."""
+
+    sides: tuple[Side, ...]
+    catalogue: Catalogue
+    custom: frozenset[str]
+    """The names that are keys of custom roles."""
+
+    @property
+    def shown(self) -> list[Shown]:
+        """Every policy, side by side."""
+        return [
+            Shown(side.kind, named.name, named.policy.policy, self._judged(named))
+            for side in self.sides
+            for named in side.policies
+        ]
+
+    @property
+    def exceeding(self) -> list[Exceeding]:
+        """The statements of the scope that are not provably within the owner's rights, or within a ceiling."""
+        scope, *limits = self.sides
+        return [
+            Exceeding(named.name, index, statement, limit.kind, self._judged(named))
+            for named in scope.policies
+            for index, statement in enumerate(named.policy.policy)
+            if statement.effect is Effect.ALLOW
+            for limit in limits
+            if not self._within(limit, named, statement)
+        ]
+
+    def _within(self, limit: Side, named: NamedPolicy, statement: Statement) -> bool:
+        denies = (line for line in named.policy.policy if line.effect is Effect.DENY)
+        alone = CompiledPolicy((statement, *denies), self.catalogue, named.policy.attributes)
+        return covers([limiting.policy for limiting in limit.policies], [alone], self.catalogue)
+
+    def _judged(self, named: NamedPolicy) -> RoleWords | None:
+        return RoleWords(named.name) if named.name in self.custom else None
+
+
+Roles: TypeAlias = Mapping[UUID, list[Role]]
+"""Custom roles by who holds them, in the order of their keys."""
+
+
+async def effective(caller: Caller, tokens: Sequence[Token]) -> Mapping[UUID, Effective]:
+    """Read what tokens of the caller's account may do now, in as many queries for many as for one."""
+    account_id, catalogue = caller.account.id, caller.catalogue
+    owner_ids = list({token.owner_id for token in tokens if token.owner_id})
+    owners = {owner.id: owner for owner in await Member.filter(account_id=account_id, id__in=owner_ids)}
+    theirs = await _held_by_members(account_id, owner_ids)
+    own = await _held_by_tokens(account_id, [token.id for token in tokens])
+    return {token.id: _effective(token, owners, theirs, own, catalogue) for token in tokens}
+
+
+def _effective(
+    token: Token, owners: Mapping[UUID, Member], theirs: Roles, own: Roles, catalogue: Catalogue
+) -> Effective:
+    owner = owners.get(token.owner_id) if token.owner_id else None
+    roles = own.get(token.id, [])
+    sides = [rights.of_scope(token, roles, catalogue, owner)]
+    if owner is not None:
+        sides.append(rights.of_member(owner, theirs.get(owner.id, []), catalogue))
+        roles = [*roles, *theirs.get(owner.id, [])]
+    sides += [rights.of_ceiling(ceiling, catalogue) for ceiling in token.ceilings]
+    return Effective(tuple(sides), catalogue, frozenset(role.key for role in roles))
+
+
+def effective_of(caller: Caller) -> list[Shown]:
+    """Show the policies that decide about the caller itself."""
+    return [Shown(side.kind, named.name, named.policy.policy) for side in caller.sides for named in side.policies]
+
+
+async def roles_of_tokens(caller: Caller, tokens: Sequence[UUID]) -> Roles:
+    """Read the custom roles in the scopes of tokens, as far as the caller sees them."""
+    return _seen(caller, await _held_by_tokens(caller.account.id, tokens))
+
+
+async def roles_of_members(caller: Caller, members: Sequence[UUID]) -> Roles:
+    """Read the custom roles of members, as far as the caller sees them."""
+    return _seen(caller, await _held_by_members(caller.account.id, members))
+
+
+def _seen(caller: Caller, held: Roles) -> Roles:
+    return {holder: [role for role in roles if caller.sees(Action.VIEW_ROLE, role)] for holder, roles in held.items()}
+
+
+async def _held_by_members(account_id: UUID, members: Sequence[UUID]) -> Roles:
+    held = MemberRole.filter(account_id=account_id, member_id__in=list(members)).select_related("role")
+    return _by_holder([(row.member_id, row.role) for row in await held])
+
+
+async def _held_by_tokens(account_id: UUID, tokens: Sequence[UUID]) -> Roles:
+    held = TokenRole.filter(account_id=account_id, token_id__in=list(tokens)).select_related("role")
+    return _by_holder([(row.token_id, row.role) for row in await held])
+
+
+def _by_holder(held: Sequence[tuple[UUID, Role]]) -> Roles:
+    by_holder: dict[UUID, list[Role]] = {}
+    for holder, role in sorted(held, key=lambda pair: pair[1].key):
+        by_holder.setdefault(holder, []).append(role)
+    return by_holder

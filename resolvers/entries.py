@@ -1,0 +1,115 @@
+"""The audit log as it is read: listed, and followed entry by entry while it grows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from tortoise.expressions import Subquery
+from tortoise.queryset import QuerySet
+
+from core.errors import Invalid, Unauthenticated
+from core.vocabulary import Action
+from models import AuditAccess, AuditEntry, AuditHead, now
+from resolvers import input as typed
+from resolvers.callers import Caller, again
+from resolvers.pages import Order, number
+from resolvers.reading import readable
+
+POLL_S = 1.0
+"""How long at most until a follower sees what another process committed."""
+BATCH = 100
+
+
+def by_sequence(*, descending: bool = False) -> Order:
+    """Order entries as they were sealed."""
+    return Order("SEQUENCE", "sequence", number, descending=descending)
+
+
+def place_of(field: str, cursor: str) -> int:
+    """Read the sequence number out of a cursor of the list, whichever way it was ordered."""
+    with suppress(Invalid):
+        return int(by_sequence(descending=True).place(field, cursor).value)
+    return int(by_sequence().place(field, cursor).value)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """Which entries; what is None does not matter. `since` is included, `until` is not."""
+
+    action: str | None = None
+    resource: str | None = None
+    member_id: UUID | None = None
+    token_id: UUID | None = None
+    target_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def entries(caller: Caller, wanted: EntryFilter) -> QuerySet[AuditEntry]:
+    """List entries of the audit log."""
+    rows = readable(caller, AuditEntry)
+    columns = (("member_id", wanted.member_id), ("token_id", wanted.token_id), ("target_id", wanted.target_id))
+    times = (("at__gte", wanted.since), ("at__lt", wanted.until))
+    rows = rows.filter(**{name: value for name, value in (*columns, *times) if value is not None})
+    accessed = {"action": wanted.action, "resource": wanted.resource}
+    accessed = {name: typed.name(f"filter.{name}", word) for name, word in accessed.items() if word is not None}
+    if accessed:
+        access = AuditAccess.filter(account_id=caller.account.id, **accessed)
+        rows = rows.filter(id__in=Subquery(access.values("entry_id")))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An entry as it is followed, and the caller anew, as the moment of showing it finds them."""
+
+    caller: Caller
+    entry: AuditEntry
+
+
+async def recorded(caller: Caller, after: int | None) -> AsyncIterator[Recorded]:
+    """Follow the audit log from now on, or from after a sequence number: each entry that the caller may see, once.
+
+    Access is decided anew for every entry. Raises `Unauthenticated` when the credential dies, within about a second.
+    No transaction is open while it waits.
+    """
+    seen = await _end(caller) if after is None else after
+    with caller.request.house.bell.listening(caller.account.id) as rung:
+        while True:
+            rung.clear()
+            caller = await _current(caller)
+            end = await _end(caller)
+            while seen < end:
+                found = await _between(caller, seen, end)
+                for entry in found:
+                    caller = await again(caller)
+                    if caller.sees(Action.VIEW_AUDIT_LOG, entry):
+                        yield Recorded(caller, entry)
+                    seen = entry.sequence
+                if len(found) < BATCH:
+                    seen = end
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(rung.wait(), POLL_S)
+
+
+async def _end(caller: Caller) -> int:
+    return int((await AuditHead.get(account_id=caller.account.id)).sequence)
+
+
+async def _between(caller: Caller, seen: int, end: int) -> list[AuditEntry]:
+    rows = readable(caller, AuditEntry).filter(sequence__gt=seen, sequence__lte=end)
+    return await rows.order_by("sequence").limit(BATCH)
+
+
+async def _current(caller: Caller) -> Caller:
+    """Make the caller anew if anything has changed since, and see that their time is not over."""
+    proof, token = caller.proof, caller.token
+    over = proof is not None and proof.expires_at is not None and proof.expires_at <= now()
+    if over or (token is not None and token.dead(now())):
+        raise Unauthenticated
+    if caller.request.house.database.version_of(caller.account.id) == caller.account.version:
+        return caller
+    return await again(caller)

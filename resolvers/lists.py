@@ -1,0 +1,142 @@
+"""Lists of members, roles and tokens: which rows a caller asks for, among those they may see."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from tortoise.expressions import Q, Subquery
+from tortoise.queryset import QuerySet
+
+from core.vocabulary import Action, BuiltInRole
+from models import Member, MemberRole, MemberState, Role, Token, TokenKind, TokenState, now
+from resolvers import input as typed
+from resolvers.callers import Caller
+from resolvers.pages import Order, moment, text
+from resolvers.reading import readable, readable_sessions
+
+M = TypeVar("M", Member, Token)
+
+
+def by_id(*, descending: bool = False) -> Order:
+    """Order rows as they were made: ids hold the time."""
+    return Order("CREATED_AT", "id", lambda told: UUID(text(told)), descending=descending)
+
+
+def by_name(*, descending: bool = False) -> Order:
+    """Order rows by name."""
+    return Order("NAME", "name", text, descending=descending)
+
+
+def by_key(*, descending: bool = False) -> Order:
+    """Order rows by key."""
+    return Order("KEY", "key", text, descending=descending)
+
+
+def by_expiry(*, descending: bool = False) -> Order:
+    """Order tokens by when they end; those that never do come last."""
+    return Order("EXPIRES_AT", "expires_at", moment, descending=descending, nullable=True)
+
+
+def by_use(*, descending: bool = False) -> Order:
+    """Order tokens by when they were last used; those that never were come last."""
+    return Order("LAST_USED_AT", "last_used_at", moment, descending=descending, nullable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFilter:
+    """Which members; what is None does not matter."""
+
+    state: MemberState | None = None
+    base_role: BuiltInRole | None = None
+    role: str | None = None
+    email: str | None = None
+    text: str | None = None
+
+
+async def members(caller: Caller, wanted: MemberFilter) -> QuerySet[Member]:
+    """List members. An e-mail address finds only members whose address the caller sees."""
+    rows = _named(readable(caller, Member), wanted.text)
+    if wanted.state is not None:
+        rows = rows.filter(state=wanted.state)
+    if wanted.base_role is not None:
+        rows = rows.filter(base_role=wanted.base_role)
+    if wanted.role is not None:
+        seen = await readable(caller, Role).filter(key=typed.name("filter.role", wanted.role)).first()
+        held = MemberRole.filter(account_id=caller.account.id, role_id=seen.id if seen else None)
+        rows = rows.filter(id__in=Subquery(held.values("member_id")))
+    if wanted.email is not None:
+        _, email_key = typed.email("filter.email", wanted.email)
+        found = await readable(caller, Member).filter(email_key=email_key)
+        rows = rows.filter(id__in=[row.id for row in found if caller.sees(Action.VIEW_MEMBER_EMAIL, row)])
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFilter:
+    """Which roles; what is None does not matter."""
+
+    text: str | None = None
+
+
+async def roles(caller: Caller, wanted: RoleFilter) -> QuerySet[Role]:
+    """List custom roles; a text is looked for in their names and keys."""
+    rows = readable(caller, Role)
+    if wanted.text is None:
+        return rows
+    looked_for = typed.name("filter.text", wanted.text)
+    return rows.filter(Q(name__icontains=looked_for) | Q(key__icontains=looked_for))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFilter:
+    """Which tokens; what is None does not matter. They are judged at `at`."""
+
+    kind: TokenKind | None = None
+    state: TokenState | None = None
+    owner_id: UUID | None = None
+    creator_id: UUID | None = None
+    text: str | None = None
+
+
+async def tokens(caller: Caller, wanted: TokenFilter) -> QuerySet[Token]:
+    """List tokens, each with its owner fetched; a text is looked for in their names."""
+    rows = _named(readable(caller, Token), wanted.text).select_related("owner")
+    if wanted.kind is not None:
+        rows = rows.filter(kind=wanted.kind)
+    if wanted.owner_id is not None:
+        rows = rows.filter(owner_id=wanted.owner_id)
+    if wanted.creator_id is not None:
+        rows = rows.filter(creator_id=wanted.creator_id)
+    return rows if wanted.state is None else rows.filter(_in_state(wanted.state, now()))
+
+
+async def sessions(caller: Caller) -> QuerySet[Token]:
+    """List sessions that have not ended."""
+    return readable_sessions(caller).filter(_alive(now())).select_related("owner")
+
+
+def _alive(at: datetime) -> Q:
+    return Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=at))
+
+
+def _in_state(state: TokenState, at: datetime) -> Q:
+    awake = Q(owner_id__isnull=True) | Q(owner__state=MemberState.ACTIVE)
+    match state:
+        case TokenState.REVOKED:
+            return Q(revoked_at__isnull=False)
+        case TokenState.EXPIRED:
+            return Q(revoked_at__isnull=True, expires_at__lte=at)
+        case TokenState.ACTIVE:
+            return _alive(at) & awake
+        case TokenState.OWNER_INACTIVE:
+            return _alive(at) & ~awake
+
+
+def _named(rows: QuerySet[M], looked_for: str | None) -> QuerySet[M]:
+    return rows if looked_for is None else rows.filter(name__icontains=typed.name("filter.text", looked_for))
+
+
+async def role(caller: Caller, field: str, key: str) -> Role | None:
+    """Find a role by its key, if there is one and the caller may see it."""
+    return await readable(caller, Role).filter(key=typed.name(field, key)).first()

@@ -1,0 +1,242 @@
+"""Pages of lists, by keyset: a page costs the same wherever it is, and rows that come or go move no other.
+
+Pages are cut as Relay's `connectionFromArray` cuts an array. Every order ends with the id; nulls come last in all.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID
+
+from tortoise.connection import get_connections
+from tortoise.expressions import Case, F, Q, Value, When
+from tortoise.functions import Count
+from tortoise.models import Model
+from tortoise.queryset import QuerySet, ValuesQuery
+
+from core.errors import Invalid
+
+DEFAULT_SIZE = 25
+MAX_SIZE = 100
+
+M = TypeVar("M", bound=Model)
+
+
+def text(told: object) -> str:
+    """Read a text out of a cursor."""
+    if not isinstance(told, str):
+        raise TypeError
+    told.encode()  # refuses half a character, which no database takes
+    return told
+
+
+def number(told: object) -> int:
+    """Read a whole number out of a cursor."""
+    if not isinstance(told, int) or not 0 <= told < 2**63:
+        raise ValueError
+    return told
+
+
+def moment(told: object) -> datetime:
+    """Read an aware time out of a cursor."""
+    at = datetime.fromisoformat(text(told))
+    if at.tzinfo is None:
+        raise ValueError
+    return at
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of a list. Cursors hold its name and direction and fit no other."""
+
+    name: str
+    column: str
+    read: Callable[[object], Any]
+    """From a cursor's JSON to what the column is compared with. Raises ValueError or TypeError."""
+    descending: bool = False
+    nullable: bool = False
+
+    def cursor(self, row: Model) -> str:
+        """Tell a row's place, opaquely."""
+        value = getattr(row, self.column)
+        told = str(value) if isinstance(value, UUID | datetime) else value
+        place = json.dumps([self.name, self.descending, told, str(row.pk)], ensure_ascii=False, separators=(",", ":"))
+        return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+    def place(self, field: str, cursor: str) -> "Place":
+        """Read a cursor of this order. Raises `Invalid` for any other text."""
+        with suppress(ValueError, TypeError, AttributeError, RecursionError):
+            name, descending, value, row_id = json.loads(base64.b64decode(_padded(cursor), b"-_", validate=True))
+            if (name, descending) == (self.name, self.descending) and (value is not None or self.nullable):
+                return Place(None if value is None else self.read(value), UUID(row_id))
+        raise Invalid(field, "is no cursor of this list in this order")
+
+    def columns(self, *, forward: bool) -> list[str]:
+        """Say by what to sort, in Tortoise's words."""
+        sign = "-" if forward is self.descending else ""
+        nulls = ["nulls_" if forward else "-nulls_"] if self.nullable else []
+        return [*nulls, *([f"{sign}{self.column}"] if self.column != "id" else []), f"{sign}id"]
+
+    def onto(self, rows: QuerySet[M]) -> QuerySet[M]:
+        """Add what the sorting needs beside the columns themselves."""
+        if not self.nullable:
+            return rows
+        null = _is(f"{self.column}__isnull", value=True)
+        last = Case(When(null, then=Value(1)), default=Value(0))  # type: ignore[arg-type] # takes any expression
+        return rows.annotate(nulls_=last)
+
+    def beyond(self, place: "Place", *, forward: bool) -> Q:
+        """Tell which rows come after a place, or before it."""
+        than = "lt" if forward is self.descending else "gt"
+        tie = _is(f"id__{than}", place.id)
+        if self.column == "id":
+            return tie
+        null = _is(f"{self.column}__isnull", value=True)
+        if place.value is None:
+            return null & tie if forward else null & tie | _is(f"{self.column}__isnull", value=False)
+        farther = _is(f"{self.column}__{than}", place.value) | _is(self.column, place.value) & tie
+        return farther | null if forward and self.nullable else farther
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands in an order."""
+
+    value: Any
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a list is asked for: so many from its beginning or its end, between two places."""
+
+    order: Order
+    size: int
+    forward: bool = True
+    after: Place | None = None
+    before: Place | None = None
+
+    @classmethod
+    def of(cls, order: Order, first: int | None, after: str | None, last: int | None, before: str | None) -> "Window":
+        """Check what a caller asks. Raises `Invalid` naming the argument."""
+        if first is not None and last is not None:
+            raise Invalid("last", "cannot be given together with `first`")
+        return cls(
+            order,
+            _size("first", first) if last is None else _size("last", last),
+            last is None,
+            None if after is None else order.place("after", after),
+            None if before is None else order.place("before", before),
+        )
+
+    def within(self, rows: QuerySet[M]) -> QuerySet[M]:
+        """Narrow a list to what lies between the two places."""
+        if self.after is not None:
+            rows = rows.filter(self.order.beyond(self.after, forward=True))
+        if self.before is not None:
+            rows = rows.filter(self.order.beyond(self.before, forward=False))
+        return self.order.onto(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[M]):
+    """A part of a list, in the list's order."""
+
+    rows: list[M]
+    order: Order
+    has_next: bool = False
+    has_previous: bool = False
+
+    @classmethod
+    def cut(cls, found: Sequence[M], window: Window) -> "Page[M]":
+        """Cut a page out of what was found: up to one row more than asked for, from the window's end inwards."""
+        more = len(found) > window.size
+        rows = list(found[: window.size])
+        if not window.forward:
+            rows.reverse()
+        return cls(rows, window.order, more and window.forward, more and not window.forward)
+
+
+async def page(rows: QuerySet[M], window: Window) -> Page[M]:
+    """Read one page of a list, in one query."""
+    ordered = window.within(rows).order_by(*window.order.columns(forward=window.forward))
+    return Page.cut(await ordered.limit(window.size + 1), window)
+
+
+async def pages(rows: QuerySet[M], parent: str, parents: Sequence[UUID], window: Window) -> Mapping[UUID, Page[M]]:
+    """Read one page for each of several parents, in two queries however many there are.
+
+    `parent` is the column, or the path to it, that holds a row's parent.
+    """
+    if len(parents) == 1:
+        return {parents[0]: await page(rows.filter(**{parent: parents[0]}), window)}
+    ranked = await _ranked(rows.filter(**{f"{parent}__in": list(parents)}), parent, window)
+    wanted = {row_id for ids in ranked.values() for row_id in ids}
+    known = {row.pk: row for row in await rows.filter(id__in=list(wanted)).distinct()} if wanted else {}
+    return {
+        owner: Page.cut([known[row_id] for row_id in ranked.get(owner, []) if row_id in known], window)
+        for owner in parents
+    }
+
+
+async def counts(rows: QuerySet[M], parent: str, parents: Sequence[UUID]) -> Mapping[UUID, int]:
+    """Count the rows of each of several parents, in one query."""
+    of_each = rows.filter(**{f"{parent}__in": list(parents)}).annotate(parent_=F(parent), count_=Count("id"))
+    found = await of_each.group_by("parent_").values_list("parent_", "count_")
+    counted = {_uuid(owner): int(cast("int", count)) for owner, count in found}
+    return {owner: counted.get(owner, 0) for owner in parents}
+
+
+async def _ranked(rows: QuerySet[M], parent: str, window: Window) -> dict[UUID, list[UUID]]:
+    """Find the ids of each parent's page, and one more, in the order they are cut in."""
+    order = window.order
+    listed = window.within(rows).annotate(parent_=F(parent), value_=F(order.column))
+    names = ["id", "parent_", "value_", *(["nulls_"] if order.nullable else [])]
+    inner, values = _sql(listed.values(*names))
+    by = ", ".join(_sorted(column, order) for column in order.columns(forward=window.forward))
+    # Tortoise has no window functions. What is put into the text are column names and a number of our own.
+    outer = (
+        "SELECT id, parent_ FROM ("  # noqa: S608 - see above
+        f"SELECT id, parent_, ROW_NUMBER() OVER (PARTITION BY parent_ ORDER BY {by}) AS rank_ FROM ({inner}) AS listed"
+        f") AS ranked WHERE rank_ <= {window.size + 1} ORDER BY parent_, rank_"
+    )
+    found: dict[UUID, list[UUID]] = {}
+    for row in await get_connections().get("default").execute_query_dict(outer, values):
+        found.setdefault(_uuid(row["parent_"]), []).append(_uuid(row["id"]))
+    return found
+
+
+def _is(column: str, value: Any) -> Q:  # noqa: ANN401 - whatever the column holds
+    return Q(**{column: value})
+
+
+def _sql(query: ValuesQuery[Any]) -> tuple[str, list[Any]]:
+    query._choose_db_if_not_chosen()  # noqa: SLF001 - Tortoise's `sql()` does this, and drops the values
+    query._make_query()  # noqa: SLF001 - see above
+    sql, values = query.query.get_parameterized_sql()
+    return sql, values
+
+
+def _sorted(column: str, order: Order) -> str:
+    name = column.removeprefix("-")
+    return f"{'value_' if name == order.column else name} {'DESC' if column.startswith('-') else 'ASC'}"
+
+
+def _uuid(value: object) -> UUID:
+    return value if isinstance(value, UUID) else UUID(str(value))
+
+
+def _size(field: str, asked: int | None) -> int:
+    if asked is None:
+        return DEFAULT_SIZE
+    if not 0 <= asked <= MAX_SIZE:
+        raise Invalid(field, f"must be from 0 to {MAX_SIZE}")
+    return asked
+
+
+def _padded(text: str) -> bytes:
+    return text.encode("ascii") + b"=" * (-len(text) % 4)

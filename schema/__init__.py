@@ -1,0 +1,51 @@
+"""The GraphQL face of Latchkey. `schema.graphql` beside this is what it comes to; `make schema` writes it."""
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from schema import face
+from schema import words as _words  # noqa: F401 - describes the enums before anything uses them
+from schema.access import AccessQueries
+from schema.accounts import AccountQueries
+from schema.audit import AuditQueries, AuditSubscriptions
+from schema.kinds import KindMutations, KindQueries
+from schema.members import MemberMutations, MemberQueries
+from schema.nodes import NodeQueries
+from schema.roles import RoleMutations, RoleQueries
+from schema.sessions import Session, SessionMutations
+from schema.tokens import TokenMutations, TokenQueries
+from schema.viewer import ViewerQueries
+
+
+@face.output
+class Query(
+    ViewerQueries,
+    AccountQueries,
+    MemberQueries,
+    RoleQueries,
+    TokenQueries,
+    AuditQueries,
+    KindQueries,
+    AccessQueries,
+    NodeQueries,
+):
+    """What can be asked. Every field is nullable, so that one refusal spoils no other answer."""
+
+
+@face.output
+class Mutation(SessionMutations, MemberMutations, RoleMutations, TokenMutations, KindMutations):
+    """What can be changed. Each is done wholly or not at all, and recorded in the audit log."""
+
+
+@face.output
+class Subscription(AuditSubscriptions):
+    """What can be followed."""
+
+
+schema = strawberry.Schema(
+    query=Query,
+    mutation=Mutation,
+    subscription=Subscription,
+    types=[Session],
+    config=StrawberryConfig(auto_camel_case=True),
+)

@@ -1,0 +1,309 @@
+"""The audit log in the schema: listed, looked up and followed."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, cast
+
+import strawberry
+from strawberry.scalars import JSON
+
+from core.errors import Invalid
+from core.law import SideKind
+from core.vocabulary import Action
+from models import ActorKind, Outcome
+from models import AuditEntry as Row
+from resolvers import entries
+from resolvers.callers import Caller
+from resolvers.entries import EntryFilter
+from resolvers.pages import Order, Window
+from resolvers.reading import readable
+from schema import face, nodes
+from schema.connections import After, Before, Connection, First, Last, OrderDirection, listed
+from schema.context import Context, Info
+from schema.nodes import Node
+from schema.policies import Statement
+
+if TYPE_CHECKING:
+    from schema.members import Member
+    from schema.tokens import Token
+
+
+@face.output
+class Access:
+    """One action on one resource."""
+
+    action: str = face.shown("The action, in the words of policies.")
+    resource: str = face.shown("The resource, in the words of policies.")
+
+
+@face.output
+class Actor:
+    """Who did it, and with what. Names are kept as they were at the time."""
+
+    row: strawberry.Private[Row]
+    kind: ActorKind = face.shown("With what it was done.")
+    member_name: str | None = face.shown("The member's name at the time; null if no member was behind it.")
+    token_name: str | None = face.shown("The token's name at the time; null without a token.")
+    token_ending: str | None = face.shown("The last characters of the token's secret; null without a token.")
+
+    @face.field()
+    async def member(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")] | None:
+        """The member, if there is one and you may see them."""
+        found: Member | None = await nodes.beside(info, "Member", self.row.member_id)
+        return found
+
+    @face.field()
+    async def token(self, info: Info) -> Annotated["Token", strawberry.lazy("schema.tokens")] | None:
+        """The token, if it is one, not a session, and you may see it."""
+        found: Token | None = await nodes.beside(info, "Token", self.row.token_id)
+        return found
+
+
+@face.output
+class Target:
+    """What it was done to. The name is kept as it was at the time."""
+
+    kind: str = face.shown("The kind of resource.")
+    id: strawberry.ID | None = face.shown("The global id, also of what is gone; null where a kind has none.")
+    resource: str = face.shown("The resource, in the words of policies.")
+    name: str = face.shown("What it was called at the time.")
+
+
+@face.output
+class Justification:
+    """A statement that allowed an access."""
+
+    action: str = face.shown("The action that it allowed.")
+    side: SideKind = face.shown("The side it stands on.")
+    role: str = face.shown("The key of its role, or `inline` for statements of a token's own.")
+    statement: Statement | None = face.shown("The statement itself.")
+
+
+@face.output
+class AuditEntry(Node):
+    """One line of the audit log: who did what, with what, when, and why they might. It can never be changed."""
+
+    row: strawberry.Private[Row]
+    sequence: int = face.shown("Its number in the account's log, from 1, without gaps.")
+    at: datetime = face.shown("When it happened.")
+    request_id: str = face.shown("The id of the request that did it.")
+    outcome: Outcome = face.shown("How it ended.")
+    address: str | None = face.shown("The network address it came from.")
+    user_agent: str | None = face.shown("The program it came from, in its own words.")
+    comment: str | None = face.shown("Why, as whoever did it said.")
+    previous: str = face.shown("The seal of the entry before it.")
+    seal: str = face.shown("Its own seal, over all of it and the seal before.")
+    before: JSON | None = face.shown("What it was before; null for what is new.", needs=Action.VIEW_AUDIT_CHANGES)
+    after: JSON | None = face.shown("What it became; null for what is gone.", needs=Action.VIEW_AUDIT_CHANGES)
+
+    @property
+    def judged(self) -> Row:
+        """The row that guarded fields are judged on."""
+        return self.row
+
+    @face.field()
+    def accesses(self) -> list[Access]:
+        """The actions it took, each on its resource."""
+        return [Access(action=access["action"], resource=access["resource"]) for access in self.row.accesses]
+
+    @face.field()
+    def actor(self) -> Actor:
+        """Who did it, and with what."""
+        return Actor(
+            row=self.row,
+            kind=self.row.actor_kind,
+            member_name=self.row.member_name,
+            token_name=self.row.token_name,
+            token_ending=self.row.token_ending,
+        )
+
+    @face.field()
+    def target(self) -> Target:
+        """What it was done to."""
+        row = self.row
+        return Target(kind=row.target_kind, id=_target_id(row), resource=row.target_resource, name=row.target_name)
+
+    @face.field()
+    def because(self) -> list[Justification]:
+        """The statements that allowed it, on every side. Empty for what a password, a link or the command line does."""
+        return [
+            Justification(
+                action=allowed["action"],
+                side=SideKind(decided["side"]),
+                role=decided["role"],
+                statement=Statement.of(decided["statement"]) if decided["statement"] else None,
+            )
+            for allowed in self.row.because
+            for decided in allowed["statements"]
+        ]
+
+    @classmethod
+    def of(cls, row: Row) -> "AuditEntry":
+        """Show an entry."""
+        return cls(
+            id=nodes.id_of("AuditEntry", row),
+            row=row,
+            sequence=row.sequence,
+            at=row.at,
+            request_id=row.request_id,
+            outcome=row.outcome,
+            address=row.address,
+            user_agent=row.user_agent,
+            comment=row.comment,
+            previous=row.previous,
+            seal=row.seal,
+            before=cast("JSON | None", row.before),
+            after=cast("JSON | None", row.after),
+        )
+
+    @classmethod
+    def seen(cls, context: Context, row: Row | None) -> "AuditEntry | None":
+        """Show the entry of what was just done, if there is one and the caller may see it."""
+        caller = context.anyone
+        if row is None or caller is None or not caller.sees(Action.VIEW_AUDIT_LOG, row):
+            return None
+        return cls.of(row)
+
+
+_TARGETS = {
+    "acct": "Account",
+    "member": "Member",
+    "role": "Role",
+    "token": "Token",
+    "service-token": "Token",
+    "account-token": "Token",
+}
+
+
+def _target_id(row: Row) -> strawberry.ID | None:
+    if row.target_kind == "kind":
+        return nodes.global_id("ResourceKind", row.target_resource.removeprefix("kind/"))
+    if row.target_kind == "member" and row.target_resource != f"member/{row.target_id}":
+        return nodes.global_id("Session", row.target_id)
+    name = _TARGETS.get(row.target_kind)
+    return nodes.global_id(name, row.target_id) if name else None
+
+
+async def _find(caller: Caller, keys: Sequence[str]) -> dict[str, Node]:
+    return await nodes.by_uuid(keys, lambda ids: readable(caller, Row).filter(id__in=ids).all(), AuditEntry.of)
+
+
+nodes.register("AuditEntry", _find, AuditEntry.of)
+
+
+@face.input_
+class AuditEntryFilter:
+    """Which entries; what is left out does not matter."""
+
+    action: str | None = face.given("An action that it took, such as `createAccessToken`.", default=None)
+    resource: str | None = face.given("A resource that it took an action on, as in `role/ci`.", default=None)
+    actor: strawberry.ID | None = face.given("The id of the member who did it, with whatever.", default=None)
+    token: strawberry.ID | None = face.given("The id of the token it was done with.", default=None)
+    target: strawberry.ID | None = face.given("The id of what it was done to.", default=None)
+    since: datetime | None = face.given("The earliest time.", default=None)
+    until: datetime | None = face.given("The time before which it was.", default=None)
+
+    def wanted(self) -> EntryFilter:
+        """Read the filter. Raises `Invalid` naming the field."""
+        return EntryFilter(
+            action=self.action,
+            resource=self.resource,
+            member_id=None if self.actor is None else nodes.uuid_of("filter.actor", self.actor, "Member"),
+            token_id=None if self.token is None else nodes.uuid_of("filter.token", self.token, "Token"),
+            target_id=None if self.target is None else nodes.any_uuid("filter.target", self.target),
+            since=_aware("filter.since", self.since),
+            until=_aware("filter.until", self.until),
+        )
+
+
+def _aware(field: str, at: datetime | None) -> datetime | None:
+    if at is not None and at.tzinfo is None:
+        raise Invalid(field, "must name its time zone, as in `2030-01-31T12:00:00Z`")
+    return at
+
+
+@face.choice(
+    SEQUENCE="By when they were recorded.",
+)
+class AuditEntryOrderField(StrEnum):
+    """By what entries are ordered."""
+
+    SEQUENCE = "SEQUENCE"
+
+
+@face.input_
+class AuditEntryOrder:
+    """How entries are ordered. The latest come first where nothing is said."""
+
+    field: AuditEntryOrderField = face.given("By what.")
+    direction: OrderDirection = face.given("Which way.")
+
+    def wanted(self) -> Order:
+        """Read the order."""
+        return entries.by_sequence(descending=self.direction is OrderDirection.DESC)
+
+
+def window(
+    order_by: AuditEntryOrder | None, first: int | None, after: str | None, last: int | None, before: str | None
+) -> Window:
+    """Read which part of a list of entries is asked for."""
+    order = order_by.wanted() if order_by else entries.by_sequence(descending=True)
+    return Window.of(order, first, after, last, before)
+
+
+FilterArgument = Annotated[AuditEntryFilter | None, strawberry.argument(description="Which entries.")]
+OrderArgument = Annotated[
+    AuditEntryOrder | None, strawberry.argument(description="In which order; the latest first unless said.")
+]
+
+
+@strawberry.type
+class AuditQueries:
+    """Reading the log."""
+
+    @face.field(Action.VIEW_AUDIT_LOG)
+    async def audit_entries(
+        self,
+        info: Info,
+        filter: FilterArgument = None,
+        order_by: OrderArgument = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[AuditEntry] | None:
+        """List the entries of the audit log that you may see: all, or those of your own deeds and tokens."""
+        rows = await entries.entries(info.context.caller, filter.wanted() if filter else EntryFilter())
+        return await listed(rows, window(order_by, first, after, last, before), AuditEntry.of)
+
+    @face.field(Action.VIEW_AUDIT_LOG)
+    async def audit_entry(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The entry's id.")]
+    ) -> AuditEntry | None:
+        """Look up an entry of the audit log. Absent and hidden ones are `NOT_FOUND` alike."""
+        found: AuditEntry = await nodes.one(info.context.caller, "id", id, "AuditEntry")
+        return found
+
+
+@strawberry.type
+class AuditSubscriptions:
+    """Following the log."""
+
+    @face.subscription(Action.VIEW_AUDIT_LOG)
+    async def audit_entry_recorded(
+        self,
+        info: Info,
+        after: Annotated[
+            str | None,
+            strawberry.argument(
+                description="A cursor of `auditEntries`: begin with what was recorded after it, "
+                "so that nothing is missed between two connections. Without it, begin now."
+            ),
+        ] = None,
+    ) -> AsyncIterator[AuditEntry | None]:
+        """Follow the audit log: each entry that you may see, as it is recorded. Ends when your credential does."""
+        place = None if after is None else entries.place_of("after", after)
+        async for recorded in entries.recorded(info.context.caller, place):
+            info.context.anyone = recorded.caller
+            yield AuditEntry.of(recorded.entry)

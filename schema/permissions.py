@@ -1,0 +1,123 @@
+"""Permission classes: what a field needs stands on the field, and from there in the SDL.
+
+They refuse early and show; safety is `change` and `readable`. Synchronous, and one instance serves all requests.
+"""
+
+from functools import cache
+from typing import Any
+
+import strawberry
+from strawberry.permission import BasePermission
+from strawberry.schema_directive import Location
+from strawberry.types import Info as AnyInfo
+
+from core.errors import Forbidden
+from core.vocabulary import Action
+from resolvers.callers import Judged
+from schema.context import Info
+
+ON_FIELDS = [Location.FIELD_DEFINITION, Location.INPUT_FIELD_DEFINITION]
+
+
+@strawberry.schema_directive(
+    locations=ON_FIELDS,
+    name="needs",
+    description="The caller needs this action: on the object that the field is of, at the root on what is asked for.",
+)
+class NeedsDirective:
+    """`@needs(action:)` in the SDL."""
+
+    action: str = strawberry.directive_field(name="action")
+
+
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    name="needsOneOf",
+    description="The caller needs one of these actions; which, depends on what the input changes.",
+)
+class NeedsOneOfDirective:
+    """`@needsOneOf(actions:)` in the SDL."""
+
+    actions: list[str] = strawberry.directive_field(name="actions")
+
+
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    name="signedIn",
+    description="The caller needs a valid credential, whatever it may do.",
+)
+class SignedInDirective:
+    """`@signedIn` in the SDL."""
+
+
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION], name="public", description="Anyone may ask, without a credential."
+)
+class PublicDirective:
+    """`@public` in the SDL."""
+
+
+class Permission(BasePermission):
+    """A permission that says on every field it stands on what it needs: in the description, and as a directive."""
+
+    sentence: str
+    directive: object
+
+
+class SignedIn(Permission):
+    """Lets everyone in who has a valid credential."""
+
+    sentence = "Needs a valid credential, whatever it may do."
+    directive = SignedInDirective()
+
+    def has_permission(self, source: object, info: AnyInfo[Any, Any], **_: object) -> bool:  # noqa: ARG002 - Strawberry's
+        """Raise `Unauthenticated` where there is no caller."""
+        return info.context.caller is not None
+
+
+class Public(Permission):
+    """Lets everyone in."""
+
+    sentence = "Needs no credential."
+    directive = PublicDirective()
+
+    def has_permission(self, source: object, info: AnyInfo[Any, Any], **_: object) -> bool:  # noqa: ARG002 - Strawberry's
+        """Say yes."""
+        return True
+
+
+class Needs(Permission):
+    """Lets in who has one of `actions`: at the root on anything at all, on a type's field on the object shown."""
+
+    actions: tuple[Action, ...]
+
+    def has_permission(self, source: Any, info: Info, **_: object) -> bool:  # noqa: ANN401 - any object of the schema
+        """Raise `Unauthenticated`, or `Forbidden` naming the action and the object, which the caller sees already."""
+        caller = info.context.caller
+        if source is None:
+            if any(caller.could(action) for action in self.actions):
+                return True
+            raise self._refused(None)
+        judged: Judged | None = source.judged
+        if judged is None or any(caller.sees(action, judged) for action in self.actions):
+            return True
+        raise self._refused(str(judged.subjects[0]))
+
+    def _refused(self, resource: str | None) -> Forbidden:
+        if len(self.actions) == 1:
+            return Forbidden(self.actions[0].value, resource)
+        return Forbidden(self.actions[0].value, resource, why=f"needs one of {_listed(self.actions)}")
+
+
+@cache
+def needs(*actions: Action) -> type[Needs]:
+    """Make the permission class that stands on a field for an action, or for one of several."""
+    words = [action.value for action in actions]
+    one = len(words) == 1
+    directive: object = NeedsDirective(action=words[0]) if one else NeedsOneOfDirective(actions=words)
+    sentence = f"Needs `{words[0]}`." if one else f"Needs one of {_listed(actions)}."
+    return type("Needs", (Needs,), {"actions": actions, "sentence": sentence, "directive": directive})
+
+
+def _listed(actions: tuple[Action, ...]) -> str:
+    return ", ".join(f"`{action.value}`" for action in actions)

@@ -1,0 +1,521 @@
+"""Tokens in the schema: listed, made, changed, reset, revoked."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import strawberry
+
+from core.errors import Invalid
+from core.law import SideKind
+from core.vocabulary import Action, BuiltInRole
+from models import Token as Row
+from models import TokenKind as RowKind
+from models import TokenState, now
+from resolvers import access, entries, lists, tokens
+from resolvers.access import Effective, Exceeding, RoleWords
+from resolvers.callers import Caller
+from resolvers.entries import EntryFilter
+from resolvers.lists import TokenFilter
+from resolvers.pages import Order, Window
+from resolvers.reading import readable
+from resolvers.scopes import Scope
+from resolvers.tokens import NewToken, TokenChange
+from resolvers.writing import Done
+from schema import audit, face, nodes
+from schema.audit import AuditEntry
+from schema.connections import After, Before, Connection, First, Last, Nested, OrderDirection, beneath, listed
+from schema.context import Context, Info
+from schema.nodes import Node
+from schema.policies import EffectiveRole, Statement, StatementInput
+from schema.roles import Role
+from schema.said import said
+
+if TYPE_CHECKING:
+    from schema.members import Member
+
+UPDATES = (
+    Action.UPDATE_ACCESS_TOKEN_NAME,
+    Action.UPDATE_ACCESS_TOKEN_DESCRIPTION,
+    Action.UPDATE_ACCESS_TOKEN_POLICY,
+    Action.UPDATE_ACCESS_TOKEN_EXPIRY,
+)
+
+
+@face.choice(
+    PERSONAL="A member's: never able to do more than they may now.",
+    SERVICE="The account's: bounded by its maker's rights of that day.",
+    ACCOUNT="A legacy account-wide one, imported. Flagged for deletion.",
+)
+class TokenKind(StrEnum):
+    """Whose a token is."""
+
+    PERSONAL = "PERSONAL"
+    SERVICE = "SERVICE"
+    ACCOUNT = "ACCOUNT"
+
+
+@face.choice(
+    BUILT_IN="As a built-in role.",
+    CUSTOM_ROLES="As custom roles, followed live.",
+    INLINE="As statements of its own.",
+)
+class ScopeKind(StrEnum):
+    """How a token's scope is given."""
+
+    BUILT_IN = "BUILT_IN"
+    CUSTOM_ROLES = "CUSTOM_ROLES"
+    INLINE = "INLINE"
+
+
+@face.output
+class TokenScope:
+    """What a token was made for. What it may do also depends on its owner and its ceilings: see `effectiveScope`."""
+
+    row: strawberry.Private[Row]
+    kind: ScopeKind = face.shown("How it is given, and so which of the others is not null.")
+    built_in_role: BuiltInRole | None = face.shown("The built-in role.")
+
+    @face.field()
+    async def custom_roles(self, info: Info) -> list[Role] | None:
+        """The custom roles, as far as you see them."""
+        if self.kind is not ScopeKind.CUSTOM_ROLES:
+            return None
+        rows = await info.context.batched("TokenScope.customRoles", self.row.id, access.roles_of_tokens)
+        return [Role.of(row) for row in rows or []]
+
+    @face.field()
+    def statements(self) -> list[Statement] | None:
+        """The statements of its own."""
+        return None if self.row.scope_policy is None else [Statement.of(raw) for raw in self.row.scope_policy]
+
+    @classmethod
+    def of(cls, row: Row) -> "TokenScope":
+        """Show a token's scope."""
+        return cls(row=row, kind=ScopeKind(row.scope_kind.value), built_in_role=row.scope_role)
+
+
+@face.output
+class ExceedingStatement:
+    """A statement of a token's scope that reaches further than something that limits the token: there it is dead."""
+
+    exceeding: strawberry.Private[Exceeding]
+    role: str = face.shown("The key of the role it stands in, or `inline` for statements of the token's own.")
+    index: int = face.shown("Its place in that policy, from 0.")
+    limited_by: SideKind = face.shown("What limits it: the owner's rights of now, or a ceiling.")
+
+    @property
+    def judged(self) -> RoleWords | None:
+        """The role whose words it shows, if it is a custom role's."""
+        return self.exceeding.judged
+
+    @face.field(Action.VIEW_ROLE_POLICY)
+    def statement(self) -> Statement | None:
+        """The statement. A custom role's words are only for those who may see its policy."""
+        return Statement.of(self.exceeding.statement.json())
+
+    @classmethod
+    def of(cls, exceeding: Exceeding) -> "ExceedingStatement":
+        """Show a statement that exceeds."""
+        return cls(exceeding=exceeding, role=exceeding.role, index=exceeding.index, limited_by=exceeding.side)
+
+
+@face.output
+class Token(Node):
+    """A credential for automated work. Its secret was shown once, when it was made, and is nowhere."""
+
+    row: strawberry.Private[Row]
+    kind: TokenKind = face.shown("Whose it is.")
+    name: str = face.shown("What people call it.")
+    description: str = face.shown("What it is for.")
+    state: TokenState = face.shown("Whether it works, and if not, why.")
+    ending: str = face.shown("The last characters of its secret, to recognise it by.")
+    resource: str = face.shown("The token in the words of policies, such as `member/<id>:token/<id>`.")
+    created_at: datetime = face.shown("When it was made.")
+    updated_at: datetime = face.shown("When it was last changed.")
+    expires_at: datetime | None = face.shown("When it ends; null if never.")
+    reset_at: datetime | None = face.shown("When it last got a new secret.")
+    revoked_at: datetime | None = face.shown("When it was revoked.")
+    last_used_at: datetime | None = face.shown("When it was last used; null if never.")
+    version: int = face.shown("Counts its changes; give it as `expectedVersion`.")
+    last_used_address: str | None = face.shown("From where it was last used.", needs=Action.VIEW_ACCESS_TOKEN_USE)
+    last_used_agent: str | None = face.shown(
+        "The program that last used it, in its own words.", needs=Action.VIEW_ACCESS_TOKEN_USE
+    )
+
+    @property
+    def judged(self) -> Row:
+        """The row that guarded fields are judged on."""
+        return self.row
+
+    @face.field()
+    def scope(self) -> TokenScope:
+        """What it was made for."""
+        return TokenScope.of(self.row)
+
+    @face.field()
+    async def effective_scope(self, info: Info) -> list[EffectiveRole]:
+        """The policies that decide what it may do now. Every side must allow; on a side, one policy is enough."""
+        return [EffectiveRole.of(shown) for shown in (await self._effective(info)).shown]
+
+    @face.field()
+    async def exceeds_owner(self, info: Info) -> list[ExceedingStatement]:
+        """The statements of its scope that reach beyond its owner's rights of now, or beyond a ceiling: dead there.
+
+        A statement is listed unless it is proven to be within, so one with many exceptions may be listed without need.
+        """
+        return [ExceedingStatement.of(exceeding) for exceeding in (await self._effective(info)).exceeding]
+
+    async def _effective(self, info: Info) -> Effective:
+        async def load(caller: Caller, rows: Sequence[Row]) -> Mapping[Row, Effective]:
+            found = await access.effective(caller, rows)
+            return {row: found[row.id] for row in rows}
+
+        effective = await info.context.batched("Token.effective", self.row, load)
+        assert effective is not None  # noqa: S101 - `load` answers for every row
+        return effective
+
+    @face.field()
+    async def owner(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")] | None:
+        """The member whose it is, if it is one's and you see them."""
+        found: Member | None = await nodes.beside(info, "Member", self.row.owner_id)
+        return found
+
+    @face.field()
+    async def creator(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")] | None:
+        """The member who made it, if you see them."""
+        found: Member | None = await nodes.beside(info, "Member", self.row.creator_id)
+        return found
+
+    @face.field()
+    async def parent(self, info: Info) -> Annotated["Token", strawberry.lazy("schema.tokens")] | None:
+        """The token it was made with, if you see it."""
+        found: Token | None = await nodes.beside(info, "Token", self.row.parent_id)
+        return found
+
+    @face.field(Action.VIEW_AUDIT_LOG)
+    async def audit_entries(
+        self,
+        info: Info,
+        filter: audit.FilterArgument = None,
+        order_by: audit.OrderArgument = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[AuditEntry] | None:
+        """What was done to it, as the audit log says."""
+        wanted = filter.wanted() if filter else EntryFilter()
+        nested = Nested("Token.auditEntries", "target_id", lambda caller: entries.entries(caller, wanted), wanted)
+        window = audit.window(order_by, first, after, last, before)
+        return await beneath(info, self.row.id, nested, window, AuditEntry.of)
+
+    @face.field()
+    def viewer_can_revoke(self, info: Info) -> bool:
+        """Whether you may revoke it, and there is something to revoke."""
+        return self.row.revoked_at is None and info.context.caller.sees(Action.DELETE_ACCESS_TOKEN, self.row)
+
+    @face.field()
+    def viewer_can_reset(self, info: Info) -> bool:
+        """Whether you may give it a new secret. Another's personal token never; beyond that, rights decide."""
+        return tokens.resettable(info.context.caller, self.row)
+
+    @face.field()
+    def viewer_can_update(self, info: Info) -> bool:
+        """Whether you may change something about it."""
+        return any(info.context.caller.sees(action, self.row) for action in UPDATES)
+
+    @classmethod
+    def of(cls, row: Row) -> "Token":
+        """Show a token whose owner is fetched."""
+        return cls(
+            id=nodes.id_of("Token", row),
+            row=row,
+            kind=TokenKind(row.kind.value),
+            name=row.name,
+            description=row.description,
+            state=tokens.state(row, row.owner, now()),
+            ending=row.ending,
+            resource=str(row.resource),
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            expires_at=row.expires_at,
+            reset_at=row.reset_at,
+            revoked_at=row.revoked_at,
+            last_used_at=row.last_used_at,
+            version=row.version,
+            last_used_address=row.last_used_address,
+            last_used_agent=row.last_used_agent,
+        )
+
+
+async def _find(caller: Caller, keys: Sequence[str]) -> dict[str, Node]:
+    async def rows(ids: list[UUID]) -> list[Row]:
+        return await readable(caller, Row).filter(id__in=ids).select_related("owner")
+
+    return await nodes.by_uuid(keys, rows, Token.of)
+
+
+nodes.register("Token", _find, Token.of)
+
+
+@face.input_
+class TokenFilterInput:
+    """Which tokens; what is left out does not matter."""
+
+    kind: TokenKind | None = face.given("Whose they are.", default=None)
+    state: TokenState | None = face.given("Whether they work.", default=None)
+    owner: strawberry.ID | None = face.given("The id of the member whose they are.", default=None)
+    creator: strawberry.ID | None = face.given("The id of the member who made them.", default=None)
+    text: str | None = face.given("A part of their name, in any case.", default=None)
+
+    def wanted(self) -> TokenFilter:
+        """Read the filter. Raises `Invalid` naming the field."""
+        return TokenFilter(
+            None if self.kind is None else RowKind(self.kind.value),
+            self.state,
+            None if self.owner is None else nodes.uuid_of("filter.owner", self.owner, "Member"),
+            None if self.creator is None else nodes.uuid_of("filter.creator", self.creator, "Member"),
+            self.text,
+        )
+
+
+@face.choice(
+    CREATED_AT="By when they were made.",
+    NAME="By name.",
+    EXPIRES_AT="By when they end; those that never do come last.",
+    LAST_USED_AT="By when they were last used; those that never were come last.",
+)
+class TokenOrderField(StrEnum):
+    """By what tokens are ordered."""
+
+    CREATED_AT = "CREATED_AT"
+    NAME = "NAME"
+    EXPIRES_AT = "EXPIRES_AT"
+    LAST_USED_AT = "LAST_USED_AT"
+
+
+_ORDERS = {
+    TokenOrderField.CREATED_AT: lists.by_id,
+    TokenOrderField.NAME: lists.by_name,
+    TokenOrderField.EXPIRES_AT: lists.by_expiry,
+    TokenOrderField.LAST_USED_AT: lists.by_use,
+}
+
+
+@face.input_
+class TokenOrder:
+    """How tokens are ordered."""
+
+    field: TokenOrderField = face.given("By what.")
+    direction: OrderDirection = face.given("Which way.")
+
+    def wanted(self) -> Order:
+        """Read the order."""
+        return _ORDERS[self.field](descending=self.direction is OrderDirection.DESC)
+
+
+@strawberry.type
+class TokenQueries:
+    """Reading tokens."""
+
+    @face.field(Action.VIEW_ACCESS_TOKEN)
+    async def tokens(
+        self,
+        info: Info,
+        filter: Annotated[TokenFilterInput | None, strawberry.argument(description="Which tokens.")] = None,
+        order_by: Annotated[
+            TokenOrder | None, strawberry.argument(description="In which order; the latest first unless said.")
+        ] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Token] | None:
+        """List the tokens that you may see: your own, and others' as far as you may."""
+        order = order_by.wanted() if order_by else lists.by_id(descending=True)
+        window = Window.of(order, first, after, last, before)
+        rows = await lists.tokens(info.context.caller, filter.wanted() if filter else TokenFilter())
+        return await listed(rows, window, Token.of)
+
+    @face.field(Action.VIEW_ACCESS_TOKEN)
+    async def token(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The token's id.")]
+    ) -> Token | None:
+        """Look up a token. Absent and hidden ones are `NOT_FOUND` alike."""
+        found: Token = await nodes.one(info.context.caller, "id", id, "Token")
+        return found
+
+
+@face.one_of
+class ScopeInput:
+    """What a token shall be for: exactly one of these."""
+
+    built_in_role: strawberry.Maybe[BuiltInRole] = face.given("All that a built-in role may.")
+    custom_roles: strawberry.Maybe[list[str]] = face.given("All that custom roles allow, by their keys, followed live.")
+    statements: strawberry.Maybe[list[StatementInput]] = face.given(
+        "What these statements allow. An empty list makes a token that only says who you are."
+    )
+
+    def wanted(self) -> Scope:
+        """Read the scope."""
+        return Scope(
+            self.built_in_role.value if self.built_in_role else None,
+            self.custom_roles.value if self.custom_roles else None,
+            [line.json for line in self.statements.value] if self.statements else None,
+        )
+
+
+@face.input_
+class CreateTokenInput:
+    """A token to make."""
+
+    kind: TokenKind = face.given("Whose it shall be: `PERSONAL` is yours.", default=TokenKind.PERSONAL)
+    name: str = face.given("What people call it. Up to 256 characters.")
+    description: str = face.given("What it is for. Up to 1,024 characters.", default="")
+    scope: ScopeInput = face.given("What it is for, in policies.")
+    expires_at: datetime | None = face.given("When it ends; without it, it never does.", default=None)
+    comment: str | None = face.comment()
+    idempotency_key: str | None = face.idempotency_key()
+
+    def wanted(self) -> NewToken:
+        """Read what is wanted. Raises `Invalid` naming the field."""
+        if self.kind is TokenKind.ACCOUNT:
+            raise Invalid("kind", "cannot be `ACCOUNT`: those come from an import only")
+        kind = RowKind(self.kind.value)
+        return NewToken(kind, self.name, self.scope.wanted(), self.description, self.expires_at)
+
+
+@face.input_
+class UpdateTokenInput:
+    """What to change of a token. What is left out stays as it is."""
+
+    id: strawberry.ID = face.given("The token's id.")
+    name: strawberry.Maybe[str] = face.given("What people call it.", needs=Action.UPDATE_ACCESS_TOKEN_NAME)
+    description: strawberry.Maybe[str | None] = face.given(
+        "What it is for; null clears it.", needs=Action.UPDATE_ACCESS_TOKEN_DESCRIPTION
+    )
+    scope: strawberry.Maybe[ScopeInput] = face.given(
+        "What it is for, in policies.", needs=Action.UPDATE_ACCESS_TOKEN_POLICY
+    )
+    expires_at: strawberry.Maybe[datetime | None] = face.given(
+        "When it ends; null for never.", needs=Action.UPDATE_ACCESS_TOKEN_EXPIRY
+    )
+    comment: str | None = face.comment()
+    expected_version: int | None = face.expected_version()
+
+    def wanted(self) -> TokenChange:
+        """Read the change."""
+        return TokenChange(
+            name=self.name.value if self.name else None,
+            description=(self.description.value or "") if self.description else None,
+            scope=self.scope.value.wanted() if self.scope else None,
+            expires_at=self.expires_at.value if self.expires_at else None,
+            clear_expiry=self.expires_at is not None and self.expires_at.value is None,
+        )
+
+
+@face.input_
+class ResetTokenInput:
+    """A token that shall get a new secret."""
+
+    id: strawberry.ID = face.given("The token's id.")
+    comment: str | None = face.comment()
+    expected_version: int | None = face.expected_version()
+
+
+@face.input_
+class RevokeTokenInput:
+    """A token to end."""
+
+    id: strawberry.ID = face.given("The token's id.")
+    comment: str | None = face.comment()
+    expected_version: int | None = face.expected_version()
+
+
+_ENTRY = "What the log says of it, if you may see it; null if nothing changed."
+_SECRET = "The secret. Shown now and never again: keep it where secrets are kept."  # noqa: S105 - a description
+
+
+@face.output
+class CreateTokenPayload:
+    """The token that was made, and its secret."""
+
+    token: Token = face.shown("The token.")
+    secret: str = face.shown(_SECRET)
+    audit_entry: AuditEntry | None = face.shown(_ENTRY)
+
+
+@face.output
+class UpdateTokenPayload:
+    """The token as it is now."""
+
+    token: Token = face.shown("The token.")
+    audit_entry: AuditEntry | None = face.shown(_ENTRY)
+
+
+@face.output
+class ResetTokenPayload:
+    """The token, and its new secret. The old one is dead."""
+
+    token: Token = face.shown("The token.")
+    secret: str = face.shown(_SECRET)
+    audit_entry: AuditEntry | None = face.shown(_ENTRY)
+
+
+@face.output
+class RevokeTokenPayload:
+    """The token as it is now: ended."""
+
+    token: Token = face.shown("The token.")
+    audit_entry: AuditEntry | None = face.shown(_ENTRY)
+
+
+async def _changed(done: Done[Row]) -> Token:
+    await done.row.fetch_related("owner")
+    return Token.of(done.row)
+
+
+def _entry(context: Context, done: Done[Row]) -> AuditEntry | None:
+    return AuditEntry.seen(context, done.entry)
+
+
+@strawberry.type
+class TokenMutations:
+    """Changing tokens."""
+
+    @face.mutation(Action.CREATE_ACCESS_TOKEN)
+    async def create_token(self, info: Info, input: CreateTokenInput) -> CreateTokenPayload | None:
+        """Make a token. Its secret is in the answer, and nowhere else ever again.
+
+        A personal token is for yourself, and may at any time do only what both its scope and you may.
+        """
+        done = await tokens.create(info.context.caller, input.wanted(), said(input))
+        return CreateTokenPayload(
+            token=await _changed(done), secret=done.secret or "", audit_entry=_entry(info.context, done)
+        )
+
+    @face.mutation(UPDATES)
+    async def update_token(self, info: Info, input: UpdateTokenInput) -> UpdateTokenPayload | None:
+        """Change a token. Only its owner's own session may widen or extend a personal token."""
+        token_id = nodes.uuid_of("id", input.id, "Token")
+        done = await tokens.update(info.context.caller, token_id, input.wanted(), said(input))
+        return UpdateTokenPayload(token=await _changed(done), audit_entry=_entry(info.context, done))
+
+    @face.mutation(Action.RESET_ACCESS_TOKEN)
+    async def reset_token(self, info: Info, input: ResetTokenInput) -> ResetTokenPayload | None:
+        """Give a token a new secret. The old one is dead with the next request."""
+        token_id = nodes.uuid_of("id", input.id, "Token")
+        done = await tokens.reset(info.context.caller, token_id, said(input))
+        return ResetTokenPayload(
+            token=await _changed(done), secret=done.secret or "", audit_entry=_entry(info.context, done)
+        )
+
+    @face.mutation(Action.DELETE_ACCESS_TOKEN)
+    async def revoke_token(self, info: Info, input: RevokeTokenInput) -> RevokeTokenPayload | None:
+        """End a token's life at once. Revoking twice changes nothing."""
+        token_id = nodes.uuid_of("id", input.id, "Token")
+        done = await tokens.revoke(info.context.caller, token_id, said(input))
+        return RevokeTokenPayload(token=await _changed(done), audit_entry=_entry(info.context, done))

@@ -1,0 +1,77 @@
+"""The enums of the inner layers, described value by value for those who read the schema."""
+
+from core.catalogue import Mark
+from core.law import SideKind
+from core.policy import Effect
+from core.vocabulary import BuiltInRole
+from models import ActorKind, BasePermissions, MemberState, Outcome, TokenState
+from schema import face
+
+face.words(
+    BuiltInRole,
+    "A role that every account has.",
+    NO_ACCESS="May do nothing; what custom roles give is all there is.",
+    READER="Sees members, roles and the catalogue, and every resource of the integrations; has tokens of their own.",
+    WRITER="May also change the resources of the integrations.",
+    ADMIN="May do everything but what concerns the owner.",
+    OWNER="May do everything. Exactly one member is the owner.",
+)
+face.words(
+    BasePermissions,
+    "What a custom role builds on.",
+    NO_ACCESS="Nothing: the role's statements are all it allows.",
+    READER="All that a reader may do; the role's own denies bind it too.",
+)
+face.words(
+    MemberState,
+    "Where a member stands. Only an `ACTIVE` member's credentials work.",
+    INVITED="Has a one-time link and has not used it yet.",
+    ACTIVE="Is in.",
+    SUSPENDED="Is kept out until reinstated; sessions and personal tokens sleep.",
+    REMOVED="Is gone for good; what they did stays in the audit log.",
+)
+face.words(
+    TokenState,
+    "Whether a token works, and if not, why.",
+    ACTIVE="Works.",
+    EXPIRED="Its time is over.",
+    REVOKED="Was ended by somebody.",
+    OWNER_INACTIVE="Sleeps, because its owner is not active; it works again when they are reinstated.",
+)
+face.words(
+    Effect,
+    "What a statement does where it matches.",
+    ALLOW="Allows what it surely matches.",
+    DENY="Denies what it matches or could match; within its role, a deny beats every allow.",
+)
+face.words(
+    Mark,
+    "What an action does to the world; built-in roles are granted by it.",
+    READ="Looks; readers may.",
+    WRITE="Changes; writers may.",
+    MANAGE="Administers; admins may.",
+)
+face.words(
+    SideKind,
+    "A side that must allow. Each is a set of policies of which one is enough.",
+    SCOPE="The token's own scope.",
+    OWNER="What its owner, or the member who is signed in, may do now.",
+    CEILING="What a token's maker might do when it was made, frozen then.",
+)
+face.words(
+    ActorKind,
+    "With what something was done.",
+    SESSION="A session of somebody who is signed in.",
+    PERSONAL="A member's personal token.",
+    SERVICE="A service token.",
+    ACCOUNT="A legacy account-wide token.",
+    PASSWORD="A password, when signing in.",  # noqa: S106 - a description
+    LINK="A one-time link.",
+    COMMAND_LINE="The command line of the server.",
+)
+face.words(
+    Outcome,
+    "How a deed ended.",
+    DONE="It was done.",
+    REFUSED="It was refused, and nothing changed.",
+)
