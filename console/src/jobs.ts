@@ -28,7 +28,7 @@ export const JOBS: readonly [Job, ...Job[]] = [
     title: "Create a scoped token",
     purpose: "A token that may do one thing only. Its secret is shown once.",
     document: createToken,
-    variables: createTokenVariables,
+    variables: createTokenVariables.replace("IN_THIRTY_DAYS", inDays(30)),
   },
   {
     title: "My tokens",
@@ -55,3 +55,8 @@ export const JOBS: readonly [Job, ...Job[]] = [
     variables: null,
   },
 ];
+
+function inDays(days: number): string {
+  const at = new Date(Date.now() + days * 86_400_000);
+  return `${at.toISOString().slice(0, 10)}T12:00:00Z`;
+}
