@@ -21,7 +21,7 @@ from core.errors import TooComplex
 from web.costs import Costs
 from web.errors import RequestError
 from web.limits import Limits
-from web.shapes import Shape
+from web.shapes import CycleError, Shape, selections_fit
 
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 """What a document must obey: the specification, and what Strawberry adds to it."""
@@ -95,9 +95,11 @@ class Documents:
         try:
             tree = self._parsed(text)
             shape = Shape.of(tree)
-            self._fit(shape)
+            self._fit(shape, tree)
             self._obey(tree, hints=hints)
             costs = Costs.of(self._schema, tree)
+        except CycleError as error:
+            raise RequestError.of(str(error), "GRAPHQL_VALIDATION_FAILED") from None
         except RecursionError:
             raise _over("nests deeper than can be read", self._limits.depth) from None
         operations = {
@@ -109,6 +111,8 @@ class Documents:
         return Document(tree, shape.introspects, size_bytes, operations, costs)
 
     def _parsed(self, text: str) -> DocumentNode:
+        if len(text) > self._limits.text_length:
+            raise _over(f"has {len(text)} characters", self._limits.text_length)
         limit = self._limits.tokens
         try:
             return parse(text, max_tokens=limit)
@@ -117,16 +121,17 @@ class Documents:
                 raise _over(f"has more than {limit} tokens", limit) from None
             raise RequestError.labelled([error], "GRAPHQL_PARSE_FAILED") from None
 
-    def _fit(self, shape: Shape) -> None:
+    def _fit(self, shape: Shape, tree: DocumentNode) -> None:
         for number, limit, problem in (
             (shape.fragments, self._limits.fragments, "defines {} fragments"),
             (shape.depth, self._limits.depth, "is {} fields deep"),
             (shape.aliases, self._limits.aliases, "has {} aliases"),
             (shape.root_fields, self._limits.root_fields, "asks for {} root fields"),
-            (shape.repeats, self._limits.repeats, "asks {} times for one field in one place"),
         ):
             if number > limit:
                 raise _over(problem.format(number), limit)
+        if not selections_fit(tree, self._limits.selections):
+            raise _over("asks for too many fields once its fragments are put in", self._limits.selections)
 
     def _obey(self, tree: DocumentNode, *, hints: bool) -> None:
         errors = validate(self._schema, tree, RULES, MAX_VALIDATION_ERRORS, hide_suggestions=not hints)

@@ -37,7 +37,7 @@ class Endpoint:
         await response(scope, receive, send)
 
     async def _answer(self, http: HTTPRequest, request: Request) -> Response:
-        accept = http.headers.getlist("accept")
+        accept = tuple(http.headers.getlist("accept"))
         media = negotiated(accept)
         told = media or JSON
         try:

@@ -109,21 +109,19 @@ def _one(group: list[tuple[GraphQLError, Formatted]], request_id: str) -> Format
 
 def _told(error: GraphQLError) -> Formatted:
     """Find the extensions that a caller may read; those of `INTERNAL` where nothing else is known."""
-    cause: object = error
-    while isinstance(cause, GraphQLError):
-        if cause.extensions and "code" in cause.extensions:
-            return dict(cause.extensions)
-        if isinstance(cause, _BAD_INPUT) or _is_argument(cause):
-            return {"code": "BAD_USER_INPUT"}
+    cause: Exception = error
+    while isinstance(cause, GraphQLError) and cause.original_error:
         cause = cause.original_error
     if isinstance(cause, Refusal):
         return dict(cause.extensions)
-    return {"code": "BAD_USER_INPUT" if isinstance(cause, _BAD_INPUT) else "INTERNAL"}
+    if isinstance(cause, _BAD_INPUT) or _is_argument(cause):
+        return {"code": "BAD_USER_INPUT"}
+    return {"code": "INTERNAL"}
 
 
-def _is_argument(error: GraphQLError) -> bool:
+def _is_argument(cause: Exception) -> bool:
     """Whether graphql-core refused an argument: it points at the text before it knows the field's path."""
-    return error.path is None and bool(error.nodes)
+    return isinstance(cause, GraphQLError) and cause.path is None and bool(cause.nodes)
 
 
 def _with(error: GraphQLError, extensions: Formatted) -> Formatted:

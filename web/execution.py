@@ -78,6 +78,10 @@ class Engine:
         self._documents = Documents(self._schema, limits)
         self._unfinished: set[asyncio.Task[Response]] = set()
 
+    def learn(self, text: str) -> None:
+        """Read a document of our own ahead of its use. Raises `RequestError` if the schema does not answer it."""
+        self._documents.read(text, hints=True)
+
     def prepare(self, parameters: Parameters, context: Context) -> Operation:
         """Decide whether and what to run. Raises `RequestError`; nothing has been resolved then."""
         hints = context.anyone is not None

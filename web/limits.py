@@ -9,6 +9,8 @@ class Limits:
 
     body_bytes: int = 1 << 20
     """Of an HTTP body, and of one WebSocket frame."""
+    text_length: int = 65536
+    """Characters in a document. What is long belongs into variables, which are read much faster."""
     tokens: int = 2000
     """Lexical tokens in a document, comments included."""
     depth: int = 15
@@ -17,7 +19,7 @@ class Limits:
     root_fields: int = 20
     """Distinct fields at the root of one operation, so that one request is not a thousand attempts to sign in."""
     fragments: int = 100
-    repeats: int = 20
-    """How often one selection set may ask for the same field. Validation compares all pairs."""
+    selections: int = 5000
+    """Fields once the fragments are put in. N of one name in one place count N * N: validation compares all pairs."""
     cost: int = 5000
     """Objects that one operation may resolve; see `web.costs`."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
@@ -39,7 +40,8 @@ class MediaType:
             return 0.0
 
 
-def negotiated(accept: Sequence[str]) -> str | None:
+@lru_cache(maxsize=128)
+def negotiated(accept: tuple[str, ...]) -> str | None:
     """Choose the media type of the answer from the `Accept` headers; None if none of ours will do.
 
     The highest weight wins, then the one named outright, then the one named first. Without a preference: JSON.

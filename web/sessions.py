@@ -17,7 +17,7 @@ from resolvers.callers import Caller, Request
 from schema.context import Context
 from web.bodies import read_json, reply, reply_errors
 from web.credentials import Gate, Presented
-from web.errors import RejectedError, RequestError, masked, refused
+from web.errors import RejectedError, masked, refused
 from web.execution import Engine, Parameters
 
 BODY_LIMIT_BYTES = 16 << 10
@@ -47,6 +47,7 @@ class Sessions:
         sign_in: Callable[[Request, str, str, str | None], Awaitable[SignedIn]],
         sign_out: Callable[[Caller], Awaitable[object]],
     ) -> None:
+        engine.learn(VIEWER)
         self._engine = engine
         self._gate = gate
         self._sign_in = sign_in
@@ -88,10 +89,7 @@ class Sessions:
         signed_in = await self._sign_in(request, _text(body, "email"), _text(body, "password"), account)
         secret = signed_in.secret or ""
         caller = await self._gate.caller_of(Presented(secret), request)
-        try:
-            operation = self._engine.prepare(Parameters(VIEWER, None, None), Context(request, caller))
-        except RequestError as error:
-            raise LookupError(f"the schema does not answer `{VIEWER}`: {error}") from error
+        operation = self._engine.prepare(Parameters(VIEWER, None, None), Context(request, caller))
         response = await self._engine.run(operation)
         viewer = {"viewer": response["data"]["viewer"]}
         return reply(viewer, request.id, headers={"Set-Cookie": self._gate.cookie(secret)})

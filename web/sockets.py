@@ -89,6 +89,11 @@ class _Connection:
             await self._take_messages(init_timeout_s)
         except _CloseError as close:
             await self._socket.close(close.code, close.reason)
+        except (WebSocketDisconnect, WebSocketDisconnected):
+            return
+        except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
+            masked(error, self._gate.request_of(self._socket).id)
+            await self._socket.close(4500, "Internal server error")
         finally:
             running = list(self._operations.values())
             for task in running:

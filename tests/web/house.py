@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import strawberry
 from starlette.applications import Starlette
@@ -161,6 +161,13 @@ class Query:
     @strawberry.field
     def broken(self) -> str | None:
         raise RuntimeError("could not read lkp_0123456789abcdefghij")
+
+    @strawberry.field
+    def misleading(self) -> str | None:
+        class ForeignError(Exception):
+            extensions: ClassVar[dict[str, str]] = {"code": "BAD_USER_INPUT", "detail": "what nobody may read"}
+
+        raise ForeignError("what nobody may read")
 
     @strawberry.field
     def invalid(self) -> str | None:

@@ -34,6 +34,7 @@ SPREAD_TWICE = """
 
 TOO_MUCH = {
     "3000 aliases": ("{" + "".join(f"a{n}:hello " for n in range(3000)) + "}", "has more than 2000 tokens"),
+    "a long string": (f'{{hello(name:"{"x" * 65536}")}}', "has 65552 characters, the limit is 65536"),
     "101 aliases": (
         "{viewer{member{" + "".join(f"a{n}:name " for n in range(101)) + "}}}",
         "has 101 aliases, the limit is 100",
@@ -49,14 +50,24 @@ TOO_MUCH = {
         + "".join(f"fragment F{n} on Query{{a{n}:hello}}" for n in range(21)),
         "asks for 21 root fields, the limit is 20",
     ),
-    "one field 400 times": ("{viewer{" + "account{key}" * 400 + "}}", "asks 400 times for one field in one place"),
+    "one field 400 times": (
+        "{viewer{" + "account{key}" * 400 + "}}",
+        "asks for too many fields once its fragments are put in, the limit is 5000",
+    ),
+    "one field 400 times in a fragment that nothing spreads": (
+        "{hello}fragment F on Viewer{" + "account{key}" * 400 + "}",
+        "asks for too many fields once its fragments are put in, the limit is 5000",
+    ),
     "one field 400 times inline": (
         "{viewer{" + "...{account{key}}" * 200 + "}}",
-        "asks 200 times for one field in one place",
+        "asks for too many fields once its fragments are put in, the limit is 5000",
     ),
-    "one fragment 400 times": (
-        "{viewer{" + "...F " * 400 + "}}fragment F on Viewer{account{key}}",
-        "asks 400 times for one field in one place",
+    "one field in 100 fragments": (
+        "{"
+        + "".join(f"...F{n} " for n in range(100))
+        + "}"
+        + "".join(f"fragment F{n} on Query{{viewer{{account{{key}}}}}}" for n in range(100)),
+        "asks for too many fields once its fragments are put in, the limit is 5000",
     ),
     "16 deep": ("{viewer{member{" + "self{" * 13 + "id" + "}" * 15 + "}", "is 16 fields deep, the limit is 15"),
     "150 deep": ("{viewer{member{" + "self{" * 150 + "id" + "}" * 152 + "}", "is 153 fields deep, the limit is 15"),
@@ -65,7 +76,14 @@ TOO_MUCH = {
         "{hello}" + "".join(f"fragment F{n} on Query{{hello}}" for n in range(101)),
         "defines 101 fragments, the limit is 100",
     ),
-    "a fragment bomb by cost": (bomb(12), "the operation costs 8192, the limit is 5000"),
+    "one field again within itself": (
+        "{viewer{member{" + ("self{" + ("self{" + "self{id}" * 5 + "}") * 4 + "}") * 20 + "}}}",
+        "asks for too many fields once its fragments are put in, the limit is 5000",
+    ),
+    "a fragment bomb within the depth": (
+        bomb(12),
+        "asks for too many fields once its fragments are put in, the limit is 5000",
+    ),
     "100 times 100": (
         "{members(first:100){nodes{friends(last:100){edges{node{id}}}}}}",
         "the operation costs 20201, the limit is 5000",
@@ -98,7 +116,14 @@ async def test_a_fragment_cycle_is_a_mistake_not_an_endless_walk(client: httpx2.
         "through another": "{viewer{...F}} fragment F on Viewer{...G} fragment G on Viewer{...F}",
     }
     answer = await client.post("/graphql", json={"query": cycle[name]})
-    assert {error["extensions"]["code"] for error in answer.json()["errors"]} == {"GRAPHQL_VALIDATION_FAILED"}
+    assert answer.json()["errors"] == [
+        {"message": "fragment `F` spreads itself", "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
+    ]
+
+
+async def test_a_fragment_may_be_spread_again_and_again(client: httpx2.AsyncClient) -> None:
+    query = "{" + "...F " * 400 + "...{" + "...F " * 400 + "}} fragment F on Query{hello}"
+    assert (await client.post("/graphql", json={"query": query})).json() == {"data": {"hello": "hello you"}}
 
 
 def test_each_fragment_is_walked_and_counted_once() -> None:

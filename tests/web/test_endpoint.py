@@ -225,6 +225,17 @@ async def test_the_unexpected_is_masked_and_logged_without_secrets(
     assert "0123456789" not in caplog.text
 
 
+async def test_an_error_of_somebody_elses_is_masked_whatever_it_carries(client: httpx2.AsyncClient) -> None:
+    answer = await ask(client, "{ misleading }")
+    assert codes(answer) == ["INTERNAL"]
+    assert "nobody" not in answer.text
+
+
+async def test_an_argument_that_turns_out_wrong_is_bad_input(client: httpx2.AsyncClient, world: World) -> None:
+    answer = await ask(client, "query ($n: String) { hello(name: $n) }", variables={"n": None})
+    assert (answer.status_code, codes(answer), world.calls["hello"]) == (200, ["BAD_USER_INPUT"], 0)
+
+
 async def test_an_expected_refusal_is_no_error_in_the_log(
     client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:

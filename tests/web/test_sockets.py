@@ -38,7 +38,8 @@ async def hear(socket: ClientConnection, count: int = 1) -> list[dict[str, Any]]
 
 async def ending(socket: ClientConnection) -> tuple[int, str]:
     """Wait until the server closes; tells its code and reason."""
-    await socket.wait_closed()
+    async with asyncio.timeout(5):
+        await socket.wait_closed()
     assert socket.close_code is not None
     return socket.close_code, socket.close_reason or ""
 
@@ -222,6 +223,15 @@ async def test_a_credential_that_does_not_work_closes_with_4401(server: str, aut
     async with opened(server) as socket:
         await say(socket, {**INIT, "payload": {"authorization": authorization}})
         assert await ending(socket) == (4401, "Unauthorized")
+
+
+async def test_a_failure_before_the_acknowledgement_closes_with_4500_and_is_logged_without_secrets(
+    server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(server) as socket:
+        await say(socket, {**INIT, "payload": {"authorization": "lkp_broken"}})
+        assert await ending(socket) == (4500, "Internal server error")
+    assert "lkp_… on fire" in caplog.text
 
 
 async def test_silence_closes_with_4408(server: str) -> None:
