@@ -89,9 +89,9 @@ class Statement:
 
     def speaks_of(self, action: str) -> bool:
         """Say whether the actions match."""
-        if self.actions:
-            return any(glob_matches(word, action) for word in self.actions)
-        return not any(glob_matches(word, action) for word in self.not_actions or ())
+        words = self.actions or self.not_actions or ()
+        listed = action in words or any("*" in word and glob_matches(word, action) for word in words)
+        return listed is bool(self.actions)
 
     def reaches(self, resource: Resource, attributes: Attributes) -> Match:
         """Say whether the resources match."""
