@@ -1,0 +1,50 @@
+"""The command line's grammar: its commands and options, and the help that says them all."""
+
+from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+
+_DESCRIPTION = "A self-hosted GraphQL server for personal access tokens."
+
+
+def parser(variables: str) -> ArgumentParser:
+    """Make the parser. `variables` is the text about `LATCHKEY_*` variables that `--help` ends with.
+
+    What was left out is not in the namespace at all; `command` is always there, `serve` where none was named.
+    """
+    serving = _serving()
+    top = ArgumentParser(
+        "latchkey",
+        description=_DESCRIPTION,
+        epilog=variables,
+        formatter_class=RawDescriptionHelpFormatter,
+        parents=[serving],
+    )
+    top.set_defaults(command="serve")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
+    commands.add_parser("serve", help="start the server (what happens without a command)", parents=[serving])
+    commands.add_parser("migrate", help="bring the database up to this version, without starting").set_defaults(
+        command="migrate"
+    )
+    account = commands.add_parser("account", help="make accounts").add_subparsers(metavar="COMMAND", required=True)
+    create = account.add_parser("create", help="make an account and print the link with which its owner comes in")
+    create.set_defaults(command="account create")
+    create.add_argument("key", metavar="KEY", help="what signing in asks for: a-z, 0-9, `.`, `_`, `-`")
+    create.add_argument("--name", help="what people call it (the key)")
+    create.add_argument("--owner-email", required=True, help="the e-mail address of its owner")
+    member = commands.add_parser("member", help="let members in").add_subparsers(metavar="COMMAND", required=True)
+    link = member.add_parser("link", help="print a new one-time link with which a member sets a password")
+    link.set_defaults(command="member link")
+    link.add_argument("email", metavar="EMAIL", help="the member's e-mail address")
+    link.add_argument("--account", metavar="KEY", help="the account, where there are several")
+    return top
+
+
+def _serving() -> ArgumentParser:
+    """Make the options of `serve`, which stand before and after its name alike."""
+    serving = ArgumentParser(add_help=False, argument_default=SUPPRESS)
+    serving.add_argument("--host", help="address to listen on (LATCHKEY_HOST)")
+    serving.add_argument("--port", type=int, help="port to listen on, 0 for any free one (LATCHKEY_PORT)")
+    serving.add_argument("--demo", action="store_true", help="serve a small made-up organisation, new at every start")
+    serving.add_argument(
+        "--json", action="store_true", help="with --demo: print one line of JSON with the URL and live secrets"
+    )
+    return serving

@@ -1,0 +1,206 @@
+"""The demo's organisation: members of every role, a catalogue like LaunchDarkly's, tokens of each kind, a history.
+
+All of it is done by the members themselves through the operations that every caller has, so the log is true. Only what
+comes with an import in real life, an account-wide token, is written directly.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from core.secret import Secret, SecretKind
+from core.vocabulary import Action, BuiltInRole
+from models import (
+    Account,
+    ActorKind,
+    BasePermissions,
+    ResourceKind,
+    ScopeKind,
+    SecretDigest,
+    Token,
+    TokenKind,
+    new_id,
+    now,
+)
+from resolvers import accounts, kinds, members, roles, sessions, tokens
+from resolvers.callers import Caller, Request, identify, with_credential
+from resolvers.house import House
+from resolvers.members import Grant
+from resolvers.roles import NewRole, RoleChange
+from resolvers.scopes import Scope
+from resolvers.tokens import NewToken, TokenChange
+from resolvers.writing import Done, Said, change
+
+ACCOUNT_KEY = "demo"
+FOLDER = Path(__file__).parent
+
+ONE_PROJECT: Sequence[Mapping[str, Any]] = (
+    {"effect": "allow", "resources": ["proj/web"], "actions": ["viewProject"]},
+    {"effect": "allow", "resources": ["proj/web:env/*:flag/*"], "actions": ["updateOn", "updateTargets"]},
+)
+"""What the token `limited` may do: flags of one project, and the gate that leads there."""
+
+RELEASES: Sequence[Mapping[str, Any]] = (
+    {"effect": "allow", "resources": ["proj/*"], "actions": ["viewProject"]},
+    {"effect": "allow", "resources": ["proj/*:env/*:flag/*"], "actions": ["updateOn", "updateFallthrough"]},
+    {"effect": "deny", "resources": ["proj/*:env/*:flag/*;frozen"], "actions": ["*"]},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What starting the demo gives away."""
+
+    owner_email: str
+    password: str = field(repr=False)
+    """The password of every member who has one."""
+    secrets: Mapping[str, str] = field(repr=False)
+    """A live token's secret by what it stands for."""
+
+
+@dataclass(slots=True)
+class _Organisation:
+    """The organisation while it is founded: who is signed in, by the first part of their e-mail address."""
+
+    house: House
+    password: str = field(repr=False)
+    signed_in: dict[str, str] = field(default_factory=dict, repr=False)
+    ids: dict[str, UUID] = field(default_factory=dict)
+    """Members by the first part of their address, roles by their key."""
+
+    @property
+    def request(self) -> Request:
+        return Request(self.house, str(new_id()), "127.0.0.1", "latchkey --demo")
+
+    async def caller(self, who: str) -> Caller:
+        """Make the caller anew, as every request does."""
+        return await identify(self.signed_in[who], self.request)
+
+    async def join(self, who: str, name: str, link: str) -> None:
+        """Accept an invitation and sign in."""
+        secret = link.rpartition("/")[2]
+        self.ids[who] = (await members.accept_invite(self.request, secret, name, self.password)).row.id
+        done = await sessions.sign_in(self.request, _email(who), self.password, ACCOUNT_KEY)
+        self.signed_in[who] = _secret(done)
+
+    async def invite(self, inviter: str, who: str, grant: Grant) -> str:
+        done = await members.invite(await self.caller(inviter), _email(who), None, grant, Said())
+        self.ids[who] = done.row.id
+        return _secret(done)
+
+    async def token(self, who: str, name: str, scope: Scope, **wanted: Any) -> Done[Token]:  # noqa: ANN401
+        new = NewToken(wanted.pop("kind", TokenKind.PERSONAL), name, scope, **wanted)
+        return await tokens.create(await self.caller(who), new, Said())
+
+
+async def load(house: House) -> Demo:
+    """Found the organisation in an empty database."""
+    organisation = _Organisation(house, secrets.token_urlsafe(12))
+    account = await _founded(organisation)
+    await _defined(organisation)
+    await _peopled(organisation)
+    given = await _tokens(organisation, account)
+    await _history(organisation)
+    for who in organisation.signed_in:
+        await sessions.sign_out(await organisation.caller(who))
+    return Demo(_email("owner"), organisation.password, given)
+
+
+async def _founded(organisation: _Organisation) -> Account:
+    done = await accounts.create(organisation.request, ACCOUNT_KEY, "Demo Organisation", _email("owner"))
+    await organisation.join("owner", "Olive Owner", _secret(done))
+    return done.row
+
+
+async def _defined(organisation: _Organisation) -> None:
+    for raw in json.loads((FOLDER / "catalogue.json").read_text(encoding="utf-8")):
+        await kinds.define(await organisation.caller("owner"), ResourceKind(**raw).kind, Said())
+    for raw in json.loads((FOLDER / "roles.json").read_text(encoding="utf-8")):
+        base = BasePermissions(raw["basePermissions"])
+        wanted = NewRole(raw["key"], raw["name"], raw["policy"], raw["description"], base)
+        done = await roles.create(await organisation.caller("owner"), wanted, Said())
+        organisation.ids[raw["key"]] = done.row.id
+
+
+async def _peopled(organisation: _Organisation) -> None:
+    built_in = BuiltInRole
+    joining = (
+        ("admin", "Adam Admin", Grant(built_in.ADMIN)),
+        ("writer", "Wanda Writer", Grant(built_in.WRITER)),
+        ("reader", "Rita Reader", Grant(built_in.WRITER)),
+        ("no-access", "Noor Noaccess", Grant(built_in.NO_ACCESS)),
+        ("developer", "Dana Developer", Grant(built_in.READER, ("developer", "approver"), {"project": ["web"]})),
+        ("suspended", "Sam Suspended", Grant(built_in.WRITER)),
+    )
+    for who, name, grant in joining:
+        await organisation.join(who, name, await organisation.invite("owner", who, grant))
+    await organisation.invite("admin", "invited", Grant(built_in.READER, ("qa",)))
+
+
+async def _tokens(organisation: _Organisation, account: Account) -> dict[str, str]:
+    given = {
+        role.value: _secret(await organisation.token(role.value, f"demo: {role.value}", Scope(role)))
+        for role in (BuiltInRole.OWNER, BuiltInRole.ADMIN, BuiltInRole.WRITER, BuiltInRole.READER)
+    }
+    service = await organisation.token(
+        "admin", "CI", Scope(BuiltInRole.WRITER), kind=TokenKind.SERVICE, description="Releases from the main branch."
+    )
+    limited = await organisation.token("writer", "demo: limited to web", Scope(statements=ONE_PROJECT))
+    legacy = await _imported(organisation.request, account)
+    return {**given, "service": _secret(service), "legacy": legacy, "limited": _secret(limited)}
+
+
+async def _imported(request: Request, account: Account) -> str:
+    """Write an account-wide token, which no operation makes."""
+    secret = Secret.mint(SecretKind.SERVICE)
+    row = Token(
+        id=new_id(),
+        account_id=account.id,
+        kind=TokenKind.ACCOUNT,
+        name="legacy: deploy script",
+        description="From before there were personal tokens. To be replaced.",
+        scope_kind=ScopeKind.BUILT_IN,
+        scope_role=BuiltInRole.WRITER,
+        ending=secret.ending,
+    )
+    caller = await with_credential(account, request, ActorKind.COMMAND_LINE)
+    async with change(caller, Action.CREATE_ACCESS_TOKEN, row):
+        await row.save()
+        digest = request.house.keys.digest(secret)
+        await SecretDigest.create(account_id=account.id, token_id=row.id, digest=digest.hex, key_id=digest.key_id)
+    return secret.text
+
+
+async def _history(organisation: _Organisation) -> None:
+    """Let the members live a little: a rotation, a leak, a demotion, a suspension."""
+    caller, ids = organisation.caller, organisation.ids
+    soon = now() + timedelta(days=90)
+    releases = await organisation.token("writer", "Releases", Scope(statements=RELEASES), expires_at=soon)
+    rotated = Said("Ninety days are over.")
+    await tokens.reset(await caller("writer"), releases.row.id, rotated)
+    leaked = await organisation.token("writer", "Nightly report", Scope(BuiltInRole.READER))
+    await tokens.revoke(await caller("admin"), leaked.row.id, Said("Found in a public build log."))
+    await organisation.token("developer", "Laptop", Scope(custom_roles=["developer"]))
+    await organisation.token("suspended", "Old laptop", Scope(BuiltInRole.WRITER))
+    deploy = await organisation.token("reader", "Deploy", Scope(BuiltInRole.WRITER))
+    await tokens.update(await caller("reader"), deploy.row.id, TokenChange(name="Deploy (staging)"), Said())
+    moved = Said("Moved from the platform team to support.")
+    await members.assign_roles(await caller("admin"), ids["reader"], Grant(BuiltInRole.READER), moved)
+    await members.suspend(await caller("admin"), ids["suspended"], Said("On leave until spring."))
+    wider = RoleChange(description="Switches flags tagged `qa_…` anywhere but in production, and sees the rest.")
+    await roles.update(await caller("owner"), ids["qa"], wider, Said())
+    del organisation.signed_in["suspended"]
+
+
+def _email(who: str) -> str:
+    return f"{who}@demo.example"
+
+
+def _secret(done: Done[Any]) -> str:
+    assert done.secret is not None  # noqa: S101 - what was just made
+    return done.secret

@@ -1,0 +1,85 @@
+"""When and from where tokens were last used: gathered in memory, written every few seconds beside the log.
+
+The only writes that verifying a token causes. They change no version, so no memory of what a token may do is lost.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from tortoise.expressions import Q
+from tortoise.transactions import in_transaction
+
+from models import Token, now
+from models.database import outside_transaction
+from resolvers.callers import Caller
+
+FLUSH_EVERY_S = 5.0
+BATCH = 500
+"""How many are written in one transaction, so that other writers wait milliseconds."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One use of a token."""
+
+    at: datetime
+    address: str | None
+    user_agent: str | None
+
+
+class Uses:
+    """The last use of each token since the last flush. What a process that dies had gathered is lost."""
+
+    def __init__(self) -> None:
+        self._last: dict[UUID, Use] = {}
+
+    def note(self, caller: Caller) -> None:
+        """Note that a caller's token was used now."""
+        if caller.token is not None:
+            self._last[caller.token.id] = Use(now(), caller.request.address, caller.request.user_agent)
+
+    async def flush(self) -> None:
+        """Write what was gathered. A later use that another process wrote stays."""
+        while self._last:
+            batch = [self._last.popitem() for _ in range(min(BATCH, len(self._last)))]
+            try:
+                async with in_transaction():
+                    for token_id, use in batch:
+                        await _write(token_id, use)
+            except BaseException:
+                self._last = dict(batch) | self._last
+                raise
+
+    @asynccontextmanager
+    async def flushed(self) -> AsyncIterator[None]:
+        """Flush every few seconds, and once more at the end."""
+        flushing = asyncio.create_task(self._flush_forever(), context=outside_transaction())
+        try:
+            yield
+        finally:
+            flushing.cancel()
+            with suppress(asyncio.CancelledError):
+                await flushing
+            await self.flush()
+
+    async def _flush_forever(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_EVERY_S)
+            try:
+                await self.flush()
+            except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
+                _log.warning("last uses of tokens could not be written; they are kept", exc_info=True)
+
+
+async def _write(token_id: UUID, use: Use) -> None:
+    earlier = Q(last_used_at__isnull=True) | Q(last_used_at__lt=use.at)
+    await Token.filter(earlier, id=token_id).update(
+        last_used_at=use.at, last_used_address=use.address, last_used_agent=use.user_agent
+    )

@@ -1,0 +1,335 @@
+#!/usr/bin/env python3
+"""Latchkey: reads the settings, assembles the ASGI application, and is the command line's entry."""
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+import sys
+from argparse import Namespace
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
+
+import uvicorn
+import uvloop
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from starlette.applications import Starlette
+
+from cli import accounts as account_commands
+from cli import demo, links
+from cli import members as member_commands
+from cli.arguments import parser
+from cli.keys import KeysError, server_keys
+from core.errors import Refusal
+from core.secret import ServerKeys
+from models import Account, new_id
+from models.database import opened, path_of
+from models.migrator import BrokenMigrationError, DatabaseTooNewError, migrate
+from resolvers import sessions
+from resolvers.callers import Caller, Request, identify
+from resolvers.house import House
+from resolvers.uses import Uses
+from schema import schema
+from web.app import application
+from web.console import console_routes
+from web.limits import Limits
+
+PREFIX = "LATCHKEY_"
+CONSOLE = Path(__file__).parent / "console" / "dist"
+_LIMITS = Limits()
+GRACE_S = 10
+"""How long requests under way may go on after SIGTERM."""
+
+_log = logging.getLogger("latchkey")
+
+
+class Settings(BaseSettings):
+    """The `LATCHKEY_*` variables. This is the one place where they are read."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
+
+    data_dir: Path = Field(Path("data"), description="folder of all that is kept")
+    database_url: str | None = Field(
+        None, description="`sqlite:///absolute/path.sqlite3` (latchkey.sqlite3 in the data folder)"
+    )
+    keys_file: Path | None = Field(
+        None, description="the server's keys, made with mode 0600 if missing (latchkey.keys.json beside the database)"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on, 0 for any free one")
+    public_url: str | None = Field(
+        None, description="how browsers reach this server, as in `https://tokens.example.com` (the address it has)"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins whose pages may ask with a token of their own, separated by commas"
+    )
+    account: str = Field("main", description="key of the account that a first start makes")
+    owner_email: str = Field("owner@localhost", description="e-mail address of that account's owner")
+    session_lifetime_s: int = Field(12 * 60 * 60, ge=60, description="seconds until a session ends")
+    max_body_bytes: int = Field(_LIMITS.body_bytes, ge=1024, description="bytes of a request, or of a WebSocket frame")
+    max_query_tokens: int = Field(_LIMITS.tokens, ge=1, description="words in a GraphQL document")
+    max_query_depth: int = Field(_LIMITS.depth, ge=1, description="fields within fields")
+    max_query_cost: int = Field(_LIMITS.cost, ge=1, description="objects that one operation may resolve")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, url: str | None) -> str | None:
+        if url is not None:
+            path_of(url)
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public(cls, url: str | None) -> str | None:
+        return None if url is None else _origin(url)
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _are_origins(cls, typed: str | Sequence[str]) -> tuple[str, ...]:
+        listed = typed.split(",") if isinstance(typed, str) else typed
+        return tuple(_origin(origin.strip()) for origin in listed if origin.strip())
+
+    @property
+    def database(self) -> str:
+        """The URL of the database."""
+        return self.database_url or _url(self.data_dir / "latchkey.sqlite3")
+
+    @property
+    def keys(self) -> Path:
+        """The file of the server's keys."""
+        return self.keys_file or path_of(self.database).with_name("latchkey.keys.json")
+
+    @property
+    def limits(self) -> Limits:
+        """What one request may ask for."""
+        return Limits(
+            body_bytes=self.max_body_bytes,
+            tokens=self.max_query_tokens,
+            depth=self.max_query_depth,
+            cost=self.max_query_cost,
+        )
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError(f"must be `http(s)://host` or `http(s)://host:port`, without a path: `{url}`")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _url(path: Path) -> str:
+    return f"sqlite://{quote(str(path.resolve()))}"
+
+
+def assembled(settings: Settings, house: House, uses: Uses) -> Starlette:
+    """Assemble the application around an open house."""
+
+    def asking(request_id: str, address: str | None, user_agent: str | None) -> Request:
+        return Request(house, request_id, address, user_agent)
+
+    async def used(secret: str, request: Request) -> Caller:
+        caller = await identify(secret, request)
+        uses.note(caller)
+        return caller
+
+    return application(
+        schema=schema,
+        asking=asking,
+        identify=used,
+        sign_in=sessions.sign_in,
+        sign_out=sessions.sign_out,
+        database_answers=Account.exists,
+        lifespan=lambda _: uses.flushed(),
+        public_url=house.public_url,
+        cors_origins=settings.cors_origins,
+        limits=settings.limits,
+        routes=console_routes(CONSOLE),
+    )
+
+
+@asynccontextmanager
+async def housed(settings: Settings, url: str, keys: ServerKeys, public_url: str) -> AsyncIterator[House]:
+    """Open the database, brought up to this version, and what the server shares around it."""
+    for name in await migrate(url):
+        _log.info("applied the migration `%s`", name)
+    async with opened(url) as database:
+        yield House(database, keys, public_url=public_url, session_lifetime_s=settings.session_lifetime_s)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, which tells when it answers."""
+
+    def __init__(self, config: uvicorn.Config, answers: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._answers = answers
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._answers()
+
+
+async def _serve(app: Starlette, listening: socket.socket, limits: Limits, answers: Callable[[], None]) -> None:
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=limits.body_bytes,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # whom to believe about addresses is not a setting yet, so nobody is
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _nothing_more)  # uvicorn sends the signal again once it has shut down
+    await _Server(config, answers).serve([listening])
+
+
+def _nothing_more(*_: object) -> None:
+    """Let the end go on: the database is still to be closed."""
+
+
+async def serve(settings: Settings) -> int:
+    """Serve the database that the settings name, making its first account if it is empty."""
+    keys = server_keys(settings.keys, database_exists=path_of(settings.database).exists())
+    listening, address = _listening(settings)
+    public_url = settings.public_url or address
+    async with housed(settings, settings.database, keys, public_url) as house:
+        request = Request(house, str(new_id()), None, "latchkey")
+        link = await account_commands.create_first(request, settings.account, settings.owner_email)
+        if link is not None:
+            await _delivered(link, path_of(settings.database).parent)
+        app = assembled(settings, house, Uses())
+        await _serve(app, listening, settings.limits, lambda: _log.info("ready: %s", address))
+    return 0
+
+
+async def _delivered(link: str, folder: Path) -> None:
+    path = await asyncio.to_thread(links.deliver, link, (sys.stdout, sys.stderr), folder)
+    if path is not None:
+        _log.info("the one-time link with which the owner sets a password is in `%s`", path)
+
+
+async def serve_demo(settings: Settings, *, as_json: bool) -> int:
+    """Serve the made-up organisation, and give its secrets away on standard output."""
+    with demo.fresh(settings.data_dir) as path:
+        listening, address = _listening(settings)
+        public_url = settings.public_url or address
+        async with housed(settings, _url(path), ServerKeys.mint("demo"), public_url) as house:
+            given = await demo.load(house)
+            app = assembled(settings, house, Uses())
+            text = _told_json(address, given) if as_json else _told(public_url, address, given)
+            await _serve(app, listening, settings.limits, lambda: _say(text))
+    return 0
+
+
+def _told_json(address: str, given: demo.Demo) -> str:
+    return json.dumps({"url": address, "graphql": f"{address}/graphql", "secrets": dict(given.secrets)})
+
+
+def _told(public_url: str, address: str, given: demo.Demo) -> str:
+    return "\n".join(
+        (
+            "A made-up organisation, new at every start.",
+            "",
+            f"    console   {public_url}/",
+            f"    GraphQL   {address}/graphql",
+            f"    sign in   {given.owner_email} (or admin@, writer@, reader@, developer@, no-access@)",
+            f"    password  {given.password}",
+            "",
+            *(f"    {name:9} {secret}" for name, secret in given.secrets.items()),
+            "",
+        )
+    )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _listening(settings: Settings) -> tuple[socket.socket, str]:
+    """Listen, so that from here on whoever connects is answered; returns the address as a URL."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise SystemExit(
+            f"latchkey: cannot listen on {settings.host}, port {settings.port}: {error.strerror}"
+        ) from None
+    host = {"0.0.0.0": "localhost", "::": "localhost"}.get(settings.host, settings.host)  # noqa: S104 - compared
+    shown = f"[{host}]" if ":" in host else host
+    return listening, f"http://{shown}:{listening.getsockname()[1]}"
+
+
+async def command(settings: Settings, arguments: Namespace) -> int:
+    """Run a command other than serving, on the database that the settings name."""
+    keys = server_keys(settings.keys, database_exists=path_of(settings.database).exists())
+    public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+    async with housed(settings, settings.database, keys, public_url) as house:
+        request = Request(house, str(new_id()), None, f"latchkey {arguments.command}")
+        match arguments.command:
+            case "account create":
+                email = arguments.owner_email
+                _say(await account_commands.create(request, arguments.key, arguments.name, email))
+            case "member link":
+                _say(await member_commands.link(request, arguments.email, arguments.account))
+    return 0
+
+
+def variables() -> str:
+    """Describe every variable, for `--help`."""
+    lines = ["variables:"]
+    for name, known in Settings.model_fields.items():
+        default = "" if known.default in (None, ()) else f" ({known.default})"
+        lines.append(f"  {PREFIX}{name.upper():20} {known.description}{default}")
+    return "\n".join(lines)
+
+
+def main(typed: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    left_out = Namespace(host=None, port=None, demo=False, json=False)
+    arguments = parser(variables()).parse_args(typed, left_out)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    if arguments.json and not arguments.demo:
+        return _failed("`--json` goes with `--demo`")
+    given = {name: value for name in ("host", "port") if (value := getattr(arguments, name)) is not None}
+    try:
+        return _run(_chosen(Settings(**given), arguments))
+    except ValidationError as error:
+        return _failed("\n".join(_problem(problem, given) for problem in error.errors()))
+    except Refusal as refusal:
+        return _failed(refusal.message)
+    except (KeysError, DatabaseTooNewError, BrokenMigrationError, OSError) as error:
+        return _failed(str(error))
+
+
+def _chosen(settings: Settings, arguments: Namespace) -> Coroutine[Any, Any, int]:
+    if arguments.command != "serve":
+        return command(settings, arguments)
+    return serve_demo(settings, as_json=arguments.json) if arguments.demo else serve(settings)
+
+
+def _run(running: Coroutine[Any, Any, int]) -> int:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(running)
+
+
+def _problem(problem: Any, given: dict[str, Any]) -> str:  # noqa: ANN401 - pydantic's own mapping
+    name = str(problem["loc"][0])
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"`{'--' + name if name in given else PREFIX + name.upper()}`: {said[:1].lower()}{said[1:]}"
+
+
+def _failed(problem: str) -> int:
+    sys.stderr.write(f"latchkey: {problem}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
