@@ -1,0 +1,62 @@
+# Needed beforehand: Python 3.11 or newer with venv, and the registries of PyPI and npm.
+# As root on Debian, `make test` also installs Chromium for the console's tests, and the benches install wrk.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+SOURCES := server.py bench cli core models resolvers schema tests web
+
+export UV_COMPILE_BYTECODE := 1
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
+
+.PHONY: install serve test soak bench bench-quick lint schema console
+.DEFAULT_GOAL := install
+
+install: $(BIN)/latchkey console
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.synced: pyproject.toml uv.lock | $(BIN)/uv
+	$(BIN)/uv sync --frozen --quiet
+	touch $@
+
+$(BIN)/latchkey: $(VENV)/.synced
+	printf '#!/bin/sh\nexec "%s" "%s" "$$@"\n' '$(CURDIR)/$(BIN)/python' '$(CURDIR)/server.py' > $@
+	chmod +x $@
+
+console: $(VENV)/.synced
+	$(BIN)/python console/build
+
+serve: install
+	$(BIN)/latchkey serve
+
+lint: $(VENV)/.synced
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+
+test: install debian-chromium lint
+	$(BIN)/pytest -m "not soak"
+
+soak: install debian-chromium
+	$(BIN)/pytest -m soak
+
+bench-quick: install debian-wrk
+	$(BIN)/python -m bench.quick
+
+bench: install debian-wrk
+	$(BIN)/python -m bench.quick --seconds 20 --rounds 7
+
+schema: $(VENV)/.synced
+	$(BIN)/python -m schema.print
+
+# A program of Debian's, installed where it is missing and may be: `make debian-chromium`.
+debian-%:
+	@command -v $* > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; } || \
+	  { echo 'please install `$*` first'; exit 1; }
+	@command -v $* > /dev/null || \
+	  { apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends $*; }
