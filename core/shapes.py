@@ -18,9 +18,6 @@ Path: TypeAlias = tuple[str, ...]
 MAX_SPLIT = 256
 """Into how many shapes one is split at most, so that each has one name per segment."""
 
-_ANYTHING = "\0"
-"""Stands for what a `*` matched. No name has it, so only another `*` can match it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -115,13 +112,18 @@ def _names_within(narrow: Sequence[str | None], wide: Sequence[str | None]) -> b
 def _name_within(narrow: str | None, wide: str | None) -> bool:
     if narrow is None or wide is None:
         return narrow is wide
-    return glob_matches(wide, narrow.replace("*", _ANYTHING))
+    return _glob_within(narrow, wide)
 
 
 def _implies(given: Filter, wanted: Filter) -> bool:
     if given.property is None and wanted.property is None:
-        return glob_matches(wanted.value, given.value.replace("*", _ANYTHING))
+        return _glob_within(given.value, wanted.value)
     return given == wanted
+
+
+def _glob_within(narrow: str, wide: str) -> bool:
+    # Read as text, a `*` is a character that no name has: what matches it is a `*` as well, and would match anything.
+    return glob_matches(wide, narrow)
 
 
 def _steps_apart(one: Step, other: Step) -> bool:

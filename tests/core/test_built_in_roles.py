@@ -4,6 +4,7 @@ After a wanted change, write the table anew: `python -m tests.core.test_built_in
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -127,6 +128,19 @@ def test_what_an_integration_adds_is_in_the_roles_by_its_mark() -> None:
     }.items():
         policy = CompiledPolicy(built_in_policy(role, added, None), added)
         assert [mark for mark in Mark if policy.allows(f"do{mark}", Resource.parse("page/p"))] == marks
+
+
+def test_writers_write_to_what_integrations_define_only() -> None:
+    own = replace(CATALOGUE.kinds["role"], actions=(KindAction("polish", Mark.WRITE),))
+    policy = CompiledPolicy(built_in_policy(BuiltInRole.WRITER, Catalogue.of([*CATALOGUE, own]), None), CATALOGUE)
+    assert not policy.allows("polish", Resource.parse("role/r"))
+
+
+def test_no_policy_but_the_owners_speaks_of_what_is_the_owners_alone() -> None:
+    for role in BuiltInRole:
+        policy = CompiledPolicy(built_in_policy(role, CATALOGUE, "self"), CATALOGUE)
+        for kind, action in OWNER_ONLY:
+            assert policy.allows(action, Resource.of((kind, None))) is (role is BuiltInRole.OWNER)
 
 
 if __name__ == "__main__":

@@ -215,6 +215,10 @@ NO: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [allow("*", "*"), deny("*", "not proj/a")],
         [allow("*", "*"), deny("*", "not proj/a proj/b")],
     ),
+    "a deny of what the other leaves": (
+        [allow("*", "*"), deny("*", "not proj/a")],
+        [allow("updateTags", "proj/*"), deny("*", "proj/a")],
+    ),
     "a deny outside what no attribute fills": (
         [allow("*", "*"), deny("*", "not proj/${roleAttribute/none}")],
         [allow("*", "proj/a")],
