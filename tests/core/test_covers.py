@@ -190,6 +190,11 @@ NO: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "more actions": ([allow("updateTags", "proj/a")], [allow("update* delete*", "proj/a")]),
     "a missing filter": ([allow("updateTags", "proj/*;x")], [allow("updateTags", "proj/*")]),
     "another tag": ([allow("updateTags", "proj/*;x")], [allow("updateTags", "proj/*;y")]),
+    "another value": (
+        [allow("updateTags", "proj/*;{critical:true}")],
+        [allow("updateTags", "proj/*;{critical:false}")],
+    ),
+    "a deny of a singleton": ([allow("*", "*"), deny("*", "acct")], [allow("viewAccount", "acct")]),
     "a wider tag glob": ([allow("updateTags", "proj/*;xy")], [allow("updateTags", "proj/*;x*")]),
     "a tag for a property": (
         [allow("updateTags", "proj/*;{critical:true}")],
