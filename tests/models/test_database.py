@@ -67,6 +67,8 @@ async def test_what_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
         "latchkey.sqlite3-wal": "0o600",
         "latchkey.sqlite3-shm": "0o600",
     }
+    left = [path.name for path in folder.iterdir()]
+    assert left == ["latchkey.sqlite3"], "the last connection to be closed takes the WAL away"
 
 
 def test_what_is_there_keeps_its_mode(tmp_path: Path) -> None:

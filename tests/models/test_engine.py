@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Parcel(Model):
     batch = fields.IntField()
     weight_g = fields.IntField(default=0)
     name = fields.CharField(max_length=32, unique=True, null=True)
+    labels: fields.ReverseRelation["Label"]
 
 
 class Label(Model):
@@ -263,6 +264,12 @@ async def test_bulk_writes_cancelled_outside_a_transaction_leave_none_open(
     assert set(counts) <= {4}
 
 
+async def test_a_bulk_write_that_fails_writes_nothing() -> None:
+    with pytest.raises(IntegrityError):
+        await Parcel.bulk_create([Parcel(batch=1, name="twice"), Parcel(batch=1, name="twice")])
+    assert await Parcel.all().count() == 0
+
+
 async def test_a_read_is_served_while_a_write_transaction_is_open() -> None:
     written, go_on = asyncio.Event(), asyncio.Event()
 
@@ -307,6 +314,15 @@ async def test_a_task_started_inside_a_transaction_reads_what_is_committed_and_m
     with pytest.raises(TransactionManagementError, match="the transaction is over"):
         await later
     assert await Parcel.all().count() == 1
+
+
+async def test_prefetching_inside_a_transaction_sees_its_own_rows() -> None:
+    async with in_transaction():
+        parcel = await Parcel.create(batch=1)
+        await Label.create(parcel=parcel)
+        await parcel.fetch_related("labels")
+        assert len(parcel.labels) == 1
+        assert [len(found.labels) for found in await Parcel.all().prefetch_related("labels")] == [1]
 
 
 async def test_a_task_that_would_wait_for_itself_is_told(client: SqliteClient) -> None:
@@ -395,6 +411,17 @@ async def test_the_connections_are_what_they_should_be(client: SqliteClient) -> 
     assert (reading["journal_mode"], reading["query_only"], reading["busy_timeout"]) == ("wal", 1, 10_000)
     with pytest.raises(OperationalError, match="readonly"):
         await client.readers.run(lambda connection: connection.execute("DELETE FROM parcel"))
+
+
+async def test_a_new_file_that_another_process_writes_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "new.sqlite3"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # SQLite's own patience does not cover making this a WAL database
+        connecting = asyncio.ensure_future(asyncio.to_thread(connect, str(path), query_only=False))
+        done, _ = await asyncio.wait((connecting,), timeout=0.2)
+        assert not done
+        other.execute("ROLLBACK")
+        (await connecting).close()
 
 
 def test_a_file_that_is_not_there_is_not_made_unnoticed(tmp_path: Path) -> None:
