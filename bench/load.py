@@ -97,7 +97,7 @@ def pressed(target: Target, seconds: int) -> Measure:
         script.write(_lua(target))
         script.flush()
         before = _cpu_s(target.pid)
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script.name, target.url]
+        command = ["wrk", "-t1", "--timeout", "10s", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script.name, target.url]
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own command
         spent = _cpu_s(target.pid) - before
     if "Non-2xx" in said or "Socket errors" in said:
