@@ -133,11 +133,12 @@ def catalogues() -> st.SearchStrategy[Catalogue]:
 def specifiers(draw: st.DrawFn, catalogue: Catalogue) -> str:
     """Draw a specifier that the catalogue knows, as written."""
     path = draw(st.sampled_from([*catalogue.paths, *catalogue.paths, ()]))
-    return ":".join(draw(_segments(catalogue.kinds[key])) for key in path) or "*"
+    return ":".join(draw(segments(catalogue.kinds[key])) for key in path) or "*"
 
 
 @cache
-def _segments(kind: Kind) -> st.SearchStrategy[str]:
+def segments(kind: Kind) -> st.SearchStrategy[str]:
+    """Draw a segment of a specifier, as written."""
     attributes = [f"${{roleAttribute/{key}}}" for key in ATTRIBUTES]
     heads = [kind.key] if kind.singleton else [f"{kind.key}/{each}" for each in (*NAMES, *NAME_GLOBS, *attributes, "*")]
     tags, values = _FILTERS
@@ -174,12 +175,13 @@ def worlds(draw: st.DrawFn) -> World:
 def questions(draw: st.DrawFn, catalogue: Catalogue) -> Question:
     """Draw a question about a resource that states anything at all, also what the catalogue does not know."""
     path = draw(st.sampled_from(catalogue.paths))
-    resource = ":".join(draw(_stated_segments(catalogue.kinds[key])) for key in path)
+    resource = ":".join(draw(stated_segments(catalogue.kinds[key])) for key in path)
     return Question(draw(st.sampled_from(ACTIONS)), resource)
 
 
 @cache
-def _stated_segments(kind: Kind) -> st.SearchStrategy[str]:
+def stated_segments(kind: Kind) -> st.SearchStrategy[str]:
+    """Draw a segment of a resource, as written."""
     heads = [kind.key] if kind.singleton else [f"{kind.key}/{name}" for name in NAMES]
     tags = [None, "", *TAGS, "x,y", "xy,y"]
     values = ["", *_FILTERS[1], "{critical:true},{paid:false}"]
