@@ -352,6 +352,7 @@ class AcceptInvitePayload:
     """The member who may now sign in."""
 
     member: Member = face.shown("The member.")
+    email: str = face.shown("The e-mail address to sign in with: yours, since the link was sent there.")
 
 
 @face.output
@@ -432,7 +433,7 @@ class MemberMutations:
     async def accept_invite(self, info: Info, input: AcceptInviteInput) -> AcceptInvitePayload | None:
         """Set your password with a one-time link, and then sign in. Sessions you had end."""
         done = await members.accept_invite(info.context.request, input.secret, input.name, input.password)
-        return AcceptInvitePayload(member=Member.of(done.row))
+        return AcceptInvitePayload(member=Member.of(done.row), email=done.row.email)
 
     @face.mutation(Action.UPDATE_MEMBER_NAME)
     async def update_member(self, info: Info, input: UpdateMemberInput) -> UpdateMemberPayload | None:
