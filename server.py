@@ -4,24 +4,21 @@
 import asyncio
 import json
 import logging
-import signal
-import socket
 import sys
 from argparse import Namespace
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
-import uvicorn
 import uvloop
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from starlette.applications import Starlette
 
 from cli import accounts as account_commands
-from cli import demo, links
+from cli import demo, links, serving
 from cli import members as member_commands
 from cli.arguments import parser
 from cli.keys import KeysError, server_keys
@@ -42,8 +39,6 @@ from web.limits import Limits
 PREFIX = "LATCHKEY_"
 CONSOLE = Path(__file__).parent / "console" / "dist"
 _LIMITS = Limits()
-GRACE_S = 10
-"""How long requests under way may go on after SIGTERM."""
 
 _log = logging.getLogger("latchkey")
 
@@ -161,43 +156,10 @@ async def housed(settings: Settings, url: str, keys: ServerKeys, public_url: str
         yield House(database, keys, public_url=public_url, session_lifetime_s=settings.session_lifetime_s)
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn's server, which tells when it answers."""
-
-    def __init__(self, config: uvicorn.Config, answers: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._answers = answers
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._answers()
-
-
-async def _serve(app: Starlette, listening: socket.socket, limits: Limits, answers: Callable[[], None]) -> None:
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="websockets-sansio",
-        ws_max_size=limits.body_bytes,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # whom to believe about addresses is not a setting yet, so nobody is
-        timeout_graceful_shutdown=GRACE_S,
-    )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _nothing_more)  # uvicorn sends the signal again once it has shut down
-    await _Server(config, answers).serve([listening])
-
-
-def _nothing_more(*_: object) -> None:
-    """Let the end go on: the database is still to be closed."""
-
-
 async def serve(settings: Settings) -> int:
     """Serve the database that the settings name, making its first account if it is empty."""
     keys = server_keys(settings.keys, database_exists=path_of(settings.database).exists())
-    listening, address = _listening(settings)
+    socket, address = serving.listening(settings.host, settings.port)
     public_url = settings.public_url or address
     async with housed(settings, settings.database, keys, public_url) as house:
         request = Request(house, str(new_id()), None, "latchkey")
@@ -205,7 +167,7 @@ async def serve(settings: Settings) -> int:
         if link is not None:
             await _delivered(link, path_of(settings.database).parent)
         app = assembled(settings, house, Uses())
-        await _serve(app, listening, settings.limits, lambda: _log.info("ready: %s", address))
+        await serving.serve(app, socket, settings.max_body_bytes, lambda: _log.info("ready: %s", address))
     return 0
 
 
@@ -218,13 +180,13 @@ async def _delivered(link: str, folder: Path) -> None:
 async def serve_demo(settings: Settings, *, as_json: bool) -> int:
     """Serve the made-up organisation, and give its secrets away on standard output."""
     with demo.fresh(settings.data_dir) as path:
-        listening, address = _listening(settings)
+        socket, address = serving.listening(settings.host, settings.port)
         public_url = settings.public_url or address
         async with housed(settings, _url(path), ServerKeys.mint("demo"), public_url) as house:
             given = await demo.load(house)
             app = assembled(settings, house, Uses())
             text = _told_json(address, given) if as_json else _told(public_url, address, given)
-            await _serve(app, listening, settings.limits, lambda: _say(text))
+            await serving.serve(app, socket, settings.max_body_bytes, lambda: _say(text))
     return 0
 
 
@@ -251,20 +213,6 @@ def _told(public_url: str, address: str, given: demo.Demo) -> str:
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def _listening(settings: Settings) -> tuple[socket.socket, str]:
-    """Listen, so that from here on whoever connects is answered; returns the address as a URL."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-    except OSError as error:
-        raise SystemExit(
-            f"latchkey: cannot listen on {settings.host}, port {settings.port}: {error.strerror}"
-        ) from None
-    host = {"0.0.0.0": "localhost", "::": "localhost"}.get(settings.host, settings.host)  # noqa: S104 - compared
-    shown = f"[{host}]" if ":" in host else host
-    return listening, f"http://{shown}:{listening.getsockname()[1]}"
 
 
 async def command(settings: Settings, arguments: Namespace) -> int:

@@ -1,0 +1,63 @@
+"""An ASGI application behind a listening socket, until a signal ends it."""
+
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+GRACE_S = 10
+"""How long requests under way may go on after SIGTERM."""
+BACKLOG = 2048
+_ANY = {"0.0.0.0": "localhost", "::": "localhost"}  # noqa: S104 - compared with, not listened on
+
+
+def listening(host: str, port: int) -> tuple[socket.socket, str]:
+    """Listen, so that from here on whoever connects is answered in the end; returns the address as a URL as well.
+
+    Raises OSError saying where.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        why = (error.strerror or str(error)).partition(" (while")[0]
+        raise OSError(f"cannot listen on {host}, port {port}: {why}") from None
+    shown = _ANY.get(host, f"[{host}]" if ":" in host else host)
+    return listening, f"http://{shown}:{listening.getsockname()[1]}"
+
+
+async def serve(app: ASGIApp, listening: socket.socket, frame_limit_bytes: int, answers: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM, and come back. `answers` is called once, when requests are answered."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=frame_limit_bytes,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # whom to believe about addresses is not a setting yet, so nobody is
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _nothing_more)  # uvicorn sends the signal again once it has shut down
+    await _Server(config, answers).serve([listening])
+
+
+def _nothing_more(*_: object) -> None:
+    """Let the end go on: the database is still to be closed."""
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, which tells when it answers."""
+
+    def __init__(self, config: uvicorn.Config, answers: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._answers = answers
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        self._answers()

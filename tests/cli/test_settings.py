@@ -1,0 +1,77 @@
+"""The settings: read from variables, and where one is wrong, named."""
+
+from pathlib import Path
+
+import pytest
+
+from server import Settings, main
+
+
+@pytest.fixture(autouse=True)
+def unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"LATCHKEY_{name.upper()}", raising=False)
+
+
+def test_without_variables_all_lies_in_the_data_folder(tmp_path: Path) -> None:
+    settings = Settings()
+    assert settings.database == f"sqlite://{tmp_path}/data/latchkey.sqlite3"
+    assert settings.keys == tmp_path / "data" / "latchkey.keys.json"
+    assert (settings.host, settings.port, settings.account) == ("127.0.0.1", 8000, "main")
+
+
+def test_keys_lie_beside_the_database_wherever_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATCHKEY_DATABASE_URL", "sqlite:///var/lib/latchkey/tokens.sqlite3")
+    assert Settings().keys == Path("/var/lib/latchkey/latchkey.keys.json")
+
+
+def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATCHKEY_CORS_ORIGINS", "https://a.example, http://localhost:5173/ ,")
+    assert Settings().cors_origins == ("https://a.example", "http://localhost:5173")
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATCHKEY_PORT", "")
+    assert Settings().port == 8000
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "65536"),
+        ("PUBLIC_URL", "tokens.example.com"),
+        ("PUBLIC_URL", "https://example.com/tokens"),
+        ("CORS_ORIGINS", "*"),
+        ("DATABASE_URL", "mysql://localhost/latchkey"),
+        ("SESSION_LIFETIME_S", "0"),
+        ("MAX_BODY_BYTES", "-1"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv(f"LATCHKEY_{variable}", value)
+    assert main([]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"latchkey: `LATCHKEY_{variable}`: ")
+    assert "Traceback" not in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_that_is_wrong_is_named_as_it_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--port", "-1"]) == 2
+    assert capsys.readouterr().err.startswith("latchkey: `--port`: ")
+
+
+def test_help_says_all_commands_and_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    for word in ("--demo", "--json", "--port", "--host", "serve", "migrate", "account", "member"):
+        assert word in said
+    for name in Settings.model_fields:
+        assert f"LATCHKEY_{name.upper()}" in said

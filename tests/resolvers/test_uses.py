@@ -1,0 +1,47 @@
+"""Last uses of tokens are gathered and written, never backwards, and never disturb anything else."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from models import Account, Token
+from resolvers.callers import Request, identify
+from resolvers.uses import Uses
+from tests.organisation import Organisation
+
+
+async def test_a_use_is_written_with_where_it_came_from(organisation: Organisation) -> None:
+    made = await organisation.made(organisation.owner)
+    assert made.secret
+    uses = Uses()
+    uses.note(await identify(made.secret, Request(organisation.house, "1", "192.0.2.7", "curl/8")))
+    assert (await Token.get(id=made.row.id)).last_used_at is None
+    version = (await Account.get(id=organisation.account.id)).version
+
+    await uses.flush()
+
+    used = await Token.get(id=made.row.id)
+    assert used.last_used_at is not None
+    assert (used.last_used_address, used.last_used_agent) == ("192.0.2.7", "curl/8")
+    assert (used.version, used.updated_at) == (made.row.version, made.row.updated_at)
+    assert (await Account.get(id=organisation.account.id)).version == version
+
+
+async def test_an_earlier_use_never_replaces_a_later_one(organisation: Organisation) -> None:
+    caller = await organisation.token(organisation.owner)
+    assert caller.token
+    later = datetime.now(UTC) + timedelta(minutes=5)
+    await Token.filter(id=caller.token.id).update(last_used_at=later, last_used_address="192.0.2.9")
+    uses = Uses()
+    uses.note(caller)
+    await uses.flush()
+    kept = await Token.get(id=caller.token.id)
+    assert (kept.last_used_at, kept.last_used_address) == (later, "192.0.2.9")
+
+
+async def test_what_is_noted_at_the_end_is_not_lost(organisation: Organisation) -> None:
+    caller = await organisation.token(organisation.owner)
+    assert caller.token
+    uses = Uses()
+    async with uses.flushed():
+        uses.note(replace(caller, request=Request(organisation.house, "2", "192.0.2.8")))
+    assert (await Token.get(id=caller.token.id)).last_used_address == "192.0.2.8"
