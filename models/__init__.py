@@ -6,7 +6,7 @@ from models.kinds import ResourceKind
 from models.members import Link, Member, MemberRole, MemberState
 from models.roles import BasePermissions, Role
 from models.row import Json, Row, new_id, now
-from models.tokens import ScopeKind, SecretDigest, Token, TokenKind, TokenRole, TokenState
+from models.tokens import ScopeKind, SecretDigest, Token, TokenKind, TokenRole, TokenState, living
 
 __all__ = [
     "Account",
@@ -30,6 +30,7 @@ __all__ = [
     "TokenKind",
     "TokenRole",
     "TokenState",
+    "living",
     "new_id",
     "now",
 ]

@@ -101,7 +101,7 @@ class MemberRole(Row):
 
 
 class Link(Row):
-    """A one-time link with which a member sets a password. Only its digest is kept.
+    """A one-time link with which a member sets a password. Only its digest is kept; used, it is deleted.
 
     Made with a token it names that; made on the command line it names nobody.
     """
@@ -122,7 +122,6 @@ class Link(Row):
     digest = fields.CharField(max_length=64, unique=True)
     key_id = fields.CharField(max_length=64)
     expires_at = fields.DatetimeField()
-    used_at = fields.DatetimeField(null=True)
 
     class Meta:
         """Found by its digest, ended by its member."""

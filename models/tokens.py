@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from tortoise import fields
+from tortoise.expressions import Q
 from tortoise.indexes import Index
 
 from core.specifiers import Resource
@@ -141,6 +142,11 @@ class Token(Row):
         if self.roles._fetched:  # noqa: SLF001 - Tortoise offers no public way to ask
             shown["scopeRoles"] = sorted(held.role.key for held in self.roles)
         return shown
+
+
+def living(at: datetime) -> Q:
+    """Find the tokens that are not over at a moment, as `Token.dead` judges one."""
+    return Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=at))
 
 
 class TokenRole(Row):

@@ -2,35 +2,49 @@
 
 import math
 import time
-
-from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import MovingWindowRateLimiter
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from core.errors import RateLimited
 
-PER_EMAIL = RateLimitItemPerMinute(10, 5)
-PER_ADDRESS = RateLimitItemPerMinute(50, 5)
+WINDOW_S = 5 * 60
+PER_EMAIL = 10
+PER_ADDRESS = 50
 
 
 class Attempts:
-    """Failures of one process, kept in memory. Success costs nothing."""
+    """Failures of one process, kept in memory. An attempt under way counts as failed until it ends well."""
 
-    def __init__(self) -> None:
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
+        self._tried_at_s: OrderedDict[str, deque[float]] = OrderedDict()  # whoever tried last comes last
 
-    async def allow(self, email_key: str, address: str | None) -> None:
-        """Raise `RateLimited` while there were too many failures."""
-        for limit, whose in _watched(email_key, address):
-            if not await self._limiter.test(limit, whose):
-                window = await self._limiter.get_window_stats(limit, whose)
-                raise RateLimited(max(1, math.ceil(window.reset_time - time.time())))
+    @contextmanager
+    def counted(self, email_key: str, address: str | None) -> Iterator[None]:
+        """Try what is inside; it costs nothing if it ends well. Raises `RateLimited` while there are too many failures.
 
-    async def failed(self, email_key: str, address: str | None) -> None:
-        """Count a failure."""
-        for limit, whose in _watched(email_key, address):
-            await self._limiter.hit(limit, whose)
+        It is counted before it begins, so that many at once are no way around the limit.
+        """
+        at_s = self._clock_s()
+        self._forget(at_s - WINDOW_S)
+        watched = {f"email/{email_key}": PER_EMAIL, f"address/{address or '-'}": PER_ADDRESS}
+        for whose, most in watched.items():
+            failed = [since_s for since_s in self._tried_at_s.get(whose, ()) if since_s > at_s - WINDOW_S]
+            if len(failed) >= most:
+                raise RateLimited(math.ceil(failed[-most] + WINDOW_S - at_s))
+        for whose in watched:
+            self._tried_at_s.setdefault(whose, deque(maxlen=PER_ADDRESS)).append(at_s)
+            self._tried_at_s.move_to_end(whose)
+        yield
+        for whose in watched:
+            if at_s in (tried := self._tried_at_s.get(whose, deque())):
+                tried.remove(at_s)
 
-
-def _watched(email_key: str, address: str | None) -> list[tuple[RateLimitItem, str]]:
-    return [(PER_EMAIL, f"email/{email_key}"), (PER_ADDRESS, f"address/{address or '-'}")]
+    def _forget(self, until_s: float) -> None:
+        """Forget those who have not tried since; they come first."""
+        while self._tried_at_s:
+            whose, tried = next(iter(self._tried_at_s.items()))
+            if tried and tried[-1] > until_s:
+                return
+            del self._tried_at_s[whose]

@@ -120,6 +120,13 @@ class Caller:
         return self.rights.sides if isinstance(self.rights, Authority) else ()
 
     @property
+    def person_id(self) -> UUID | None:
+        """Whose deed it is in the end: the member, or the one who made the service token that asks."""
+        if self.member:
+            return self.member.id
+        return self.token.creator_id if self.token else None
+
+    @property
     def actor_id(self) -> str:
         """Under which idempotency keys are kept: the member, else the token, else the actor's kind."""
         whom = self.member or self.token
@@ -175,7 +182,7 @@ async def again(caller: Caller) -> Caller:
             fresh = await _by_digest([digest], caller.request)
             return replace(fresh, rights=caller.rights) if isinstance(caller.rights, Credential) else fresh
         case Link(id=link_id):
-            link = await Link.get_or_none(id=link_id, used_at=None, expires_at__gt=now()).select_related("member")
+            link = await Link.get_or_none(id=link_id, expires_at__gt=now()).select_related("member")
             if link is None or link.member.state is MemberState.REMOVED:
                 raise Unauthenticated
             return replace(caller, member=link.member, proof=link)

@@ -37,11 +37,11 @@ def key(field: str, text: str) -> str:
 
 def email(field: str, text: str) -> tuple[str, str]:
     """Take an e-mail address; returns it as typed and as it is compared (NFKC, case-folded)."""
-    typed = unicodedata.normalize("NFC", text).strip()
-    _shown(field, typed, 320)
-    if not _EMAIL.fullmatch(typed):
+    typed = _shown(field, unicodedata.normalize("NFC", text).strip(), 320)
+    compared = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", typed).casefold())
+    if not _EMAIL.fullmatch(typed) or not _EMAIL.fullmatch(compared):
         raise Invalid(field, "must be an e-mail address")
-    return typed, unicodedata.normalize("NFKC", typed).casefold()
+    return typed, compared
 
 
 def password(field: str, text: str) -> str:
@@ -57,7 +57,10 @@ def future(field: str, at: datetime) -> datetime:
         raise Invalid(field, "must name its time zone, as in `2030-01-31T12:00:00Z`")
     if at <= now():
         raise Invalid(field, "must be in the future")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise Invalid(field, "must not be after the year 9999") from None
 
 
 def comment(field: str, text: str | None) -> str | None:
@@ -86,6 +89,8 @@ def role_attributes(field: str, given: Mapping[str, Sequence[str]]) -> dict[str,
     _few(field, given, 50)
     for attribute, values in given.items():
         _word(field, attribute)
+        if not values:
+            raise Invalid(f"{field}.{attribute}", "must hold at least one name; leave the attribute out instead")
         _few(f"{field}.{attribute}", values, 100)
         for index, value in enumerate(values):
             _word(f"{field}.{attribute}[{index}]", value)

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 from core.built_in_roles import built_in_policy
 from core.catalogue import Catalogue, Kind, KindAction, Mark
@@ -21,11 +22,15 @@ from resolvers.writing import At, Deed, Done, Said, change
 _WORD = re.compile(r"[a-z][A-Za-z0-9]{0,63}")
 _MOST = 200
 _OWN = frozenset(kind.key for kind in OWN_KINDS)
+_RESERVED = _OWN | {"gate", "webhook"}
+MAX_DEPTH = 16
+MAX_ROUTES = 1_000
+"""How deep kinds nest, and how many ways lead down them: policies are read once for each."""
 _MARKS = (Mark.READ, Mark.WRITE, Mark.MANAGE)
 
 
 async def define(caller: Caller, wanted: Kind, said: Said) -> Done[ResourceKind]:
-    """Define a kind, or change the one with this key. Lowering an action's mark or opening a gate needs full admin."""
+    """Define a kind, or change the one with this key. What lets others gain needs full admin: see `widens`."""
     kind = _checked(wanted)
     row = await readable(caller, ResourceKind).filter(key=kind.key).first()
     target: ResourceKind | At[ResourceKind] = ResourceKind(account_id=caller.account.id, key=kind.key)
@@ -36,52 +41,59 @@ async def define(caller: Caller, wanted: Kind, said: Said) -> Done[ResourceKind]
         if row is None and await ResourceKind.filter(account_id=caller.account.id, key=kind.key).exists():
             raise Conflict(f"`key` is taken: `{kind.key}`", field="key")
         _refuse_misplaced(deed.caller.catalogue, kind)
-        if row is not None and widened(deed.row.kind, kind):
-            _require_full_admin(deed)
+        _refuse_overgrown(deed.caller.catalogue, kind)
+        if row is not None and widens(deed.row.kind, kind):
+            _require_full_admin(deed, action)
         _fill(deed.row, kind)
         await deed.row.save()
     return Done(deed.row, deed.entry)
 
 
-def widened(before: Kind, after: Kind) -> list[str]:
-    """Name the actions by which built-in roles or gated policies would gain: a lower mark, or a gate taken away."""
-    old = {action.key: action for action in before.actions}
-    gained = [
-        action.key
-        for action in after.actions
-        if (was := old.get(action.key))
-        and (_MARKS.index(action.mark) < _MARKS.index(was.mark) or (was.gate and not action.gate))
-    ]
-    kept = {action.key for action in after.actions}
-    return gained + [action.key for action in before.actions if action.gate and action.key not in kept]
+def widens(before: Kind, after: Kind) -> bool:
+    """Say whether somebody could gain: by another place to stand, a lower mark, or a gate taken away.
+
+    An action that is left out could come back with a lower mark, so leaving out all but a plain READ counts too.
+    """
+    if set(before.parents) != set(after.parents) or before.singleton != after.singleton:
+        return True
+    kept = {action.key: action for action in after.actions}
+    return any(_loosens(action, kept.get(action.key)) for action in before.actions)
 
 
-def _require_full_admin(deed: Deed[ResourceKind]) -> None:
+def _loosens(before: KindAction, after: KindAction | None) -> bool:
+    if after is None:
+        return before.gate or before.mark is not Mark.READ
+    return _MARKS.index(after.mark) < _MARKS.index(before.mark) or (before.gate and not after.gate)
+
+
+def _require_full_admin(deed: Deed[ResourceKind], action: Action) -> None:
     caller = deed.caller
     own_id = str(caller.member.id) if caller.member else None
     policy = built_in_policy(BuiltInRole.ADMIN, caller.catalogue, own_id)
     admin = Side(SideKind.OWNER, (NamedPolicy("admin", CompiledPolicy(policy, caller.catalogue, {})),))
     if not within(caller.sides, [admin], caller.catalogue):
         raise Forbidden(
-            Action.UPDATE_KIND.value,
-            str(deed.row.resource),
-            why="lowering an action's mark or taking a gate away needs all rights of an admin",
+            action.value, str(deed.row.resource), why="others could gain by this, so it needs all rights of an admin"
         )
 
 
 def _checked(kind: Kind) -> Kind:
     typed.key("key", kind.key)
-    if kind.key in _OWN:
+    if kind.key in _RESERVED:
         raise Invalid("key", f"is one of Latchkey's own kinds: `{kind.key}`")
-    typed.name("name", kind.name)
-    typed.description("description", kind.description)
     if not kind.actions:
         raise Invalid("actions", "must name at least one action")
     _refuse_words("actions", [action.key for action in kind.actions], "key")
     _refuse_words("properties", kind.properties)
-    for index, action in enumerate(kind.actions):
-        typed.description(f"actions[{index}].description", action.description)
-    return kind
+    return replace(
+        kind,
+        name=typed.name("name", kind.name),
+        description=typed.description("description", kind.description),
+        actions=tuple(
+            replace(action, description=typed.description(f"actions[{index}].description", action.description))
+            for index, action in enumerate(kind.actions)
+        ),
+    )
 
 
 def _refuse_words(field: str, words: Sequence[str], part: str = "") -> None:
@@ -105,13 +117,28 @@ def _refuse_misplaced(catalogue: Catalogue, kind: Kind) -> None:
             raise Invalid(f"parents[{index}]", f"would stand beneath itself: `{parent}`")
 
 
+def _refuse_overgrown(catalogue: Catalogue, kind: Kind) -> None:
+    """Refuse kinds that nest too deep, or too many ways: those double with every level that has two parents."""
+    kinds = {**catalogue.kinds, kind.key: kind}
+
+    @cache
+    def measured(key: str) -> tuple[int, int]:
+        above = [measured(parent) for parent in kinds[key].parents]
+        return sum(routes for routes, _ in above) or 1, 1 + max((depth for _, depth in above), default=0)
+
+    if max(measured(key)[1] for key in kinds) > MAX_DEPTH:
+        raise Invalid("parents", f"would nest kinds more than {MAX_DEPTH} deep")
+    if sum(measured(key)[0] for key in kinds) > MAX_ROUTES:
+        raise Invalid("parents", f"would make more than {MAX_ROUTES} ways down the kinds")
+
+
 def _beneath(catalogue: Catalogue, key: str, above: str) -> bool:
     """Say whether `key` is `above`, or stands somewhere beneath it."""
     return key == above or any(_beneath(catalogue, parent, above) for parent in catalogue.kinds[key].parents)
 
 
 def _fill(row: ResourceKind, kind: Kind) -> None:
-    row.name, row.description = typed.name("name", kind.name), kind.description
+    row.name, row.description = kind.name, kind.description
     row.parents, row.properties = list(kind.parents), list(kind.properties)
     row.taggable, row.singleton = kind.taggable, kind.singleton
     row.actions = [_stored(action) for action in kind.actions]
@@ -122,14 +149,18 @@ def _stored(action: KindAction) -> dict[str, str | bool]:
 
 
 async def remove(caller: Caller, key: str, said: Said) -> Done[ResourceKind]:
-    """Remove a kind. Statements about it no longer allow anything; one that others stand beneath is refused."""
-    row = await readable(caller, ResourceKind).filter(key=key).first()
+    """Remove a kind. Statements about it no longer allow anything; one that others stand beneath is refused.
+
+    It could come back with lower marks, so this needs full admin.
+    """
+    row = await readable(caller, ResourceKind).filter(key=typed.key("key", key)).first()
     if row is None:
-        raise Invalid("key", f"is no kind you can see: `{key[:64]}`")
+        raise Invalid("key", f"is no kind you can see: `{key}`")
     async with change(caller, Action.DELETE_KIND, At(ResourceKind, row.id), said) as deed:
         beneath = [kind.key for kind in deed.caller.catalogue if key in kind.parents]
         if beneath:
             raise Conflict(f"other kinds stand beneath it: `{'`, `'.join(beneath)}`", field="key")
+        _require_full_admin(deed, Action.DELETE_KIND)
         await deed.delete()
     return Done(deed.row, deed.entry)
 

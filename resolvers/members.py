@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from tortoise.expressions import F
+
+from core.catalogue import Catalogue
 from core.errors import Conflict, Forbidden, Invalid, Unauthenticated
-from core.law import Authority, Side, SideKind
+from core.law import Authority, Side
 from core.secret import Malformed, Secret, SecretKind
 from core.vocabulary import Action, BuiltInRole
 from models import (
@@ -16,7 +19,6 @@ from models import (
     Member,
     MemberRole,
     MemberState,
-    Role,
     Token,
     TokenKind,
     now,
@@ -25,7 +27,7 @@ from resolvers import input as typed
 from resolvers import passwords, rights
 from resolvers.callers import Caller, Request, of_token, roles_of_member, with_credential
 from resolvers.reading import readable
-from resolvers.scopes import within
+from resolvers.scopes import roles_named, within
 from resolvers.sessions import proved, set_password
 from resolvers.writing import At, Deed, Done, Said, change
 
@@ -75,6 +77,7 @@ async def create_link(caller: Caller, member_id: UUID, said: Said) -> Done[Membe
     Whoever has the link becomes the member, so this needs rights that cover the member's.
     """
     async with change(caller, Action.CREATE_MEMBER, At(Member, member_id), said) as deed:
+        _refuse_oneself(deed, Action.CREATE_MEMBER, "one's own password is changed with the present one")
         if deed.row.state in (MemberState.SUSPENDED, MemberState.REMOVED):
             raise Invalid("id", "names a member who may not come in; reinstate or invite them")
         await _require_within(deed.caller, deed.row, Action.CREATE_MEMBER)
@@ -107,7 +110,7 @@ async def write_link(caller: Caller, member: Member) -> str:
 
 
 async def accept_invite(request: Request, link: str, name: str | None, password: str) -> Done[Member]:
-    """Set a password with a one-time link, and a name if one is given. Other sessions of the member end.
+    """Set a password with a one-time link, and a name if one is given. Sessions of the member end.
 
     A link is worth no more than who made it: their rights of now must still cover the member's.
     """
@@ -115,7 +118,7 @@ async def accept_invite(request: Request, link: str, name: str | None, password:
         digests = request.house.keys.candidates(Secret.parse(link))
     except Malformed:
         raise Unauthenticated from None
-    found = Link.filter(digest__in=[digest.hex for digest in digests], used_at=None, expires_at__gt=now())
+    found = Link.filter(digest__in=[digest.hex for digest in digests], expires_at__gt=now())
     row = await found.select_related("account", "member", "inviter").first()
     if row is None:
         raise Unauthenticated
@@ -130,7 +133,6 @@ async def accept_invite(request: Request, link: str, name: str | None, password:
         if name is not None:
             member.name = typed.name("name", name)
         await set_password(member, kept)
-        await Link.filter(account_id=member.account_id, member_id=member.id).delete()
     return Done(deed.row, deed.entry)
 
 
@@ -149,7 +151,8 @@ async def _require_inviter(deed: Deed[Member], link: Link) -> None:
     else:
         return
     own_id = str(link.inviter_id) if link.inviter_id else None
-    if not within(sides, [await _resulting(deed.row, deed.caller, own_id)], deed.caller.catalogue):
+    catalogue = deed.caller.catalogue
+    if not all(within(sides, [given], catalogue) for given in await _given(deed.row, catalogue, own_id)):
         raise Unauthenticated
 
 
@@ -187,40 +190,33 @@ async def _give(deed: Deed[Member], grant: Grant) -> None:
     await member.save()
     if grant.custom_roles is not None:
         await MemberRole.filter(account_id=member.account_id, member_id=member.id).delete()
-        for role in await _named(caller, grant.custom_roles):
+        for role in await roles_named(caller, "customRoles", grant.custom_roles):
             await MemberRole.create(account_id=member.account_id, member_id=member.id, role_id=role.id)
     await _require_within(caller, member, (grant.actions or [Action.CREATE_MEMBER])[0])
 
 
-async def _named(caller: Caller, keys: Sequence[str]) -> list[Role]:
-    seen = {role.key: role for role in await readable(caller, Role).filter(key__in=list(keys))}
-    for index, key in enumerate(keys):
-        if key not in seen:
-            raise Invalid(f"customRoles[{index}]", f"is no role you can see: `{key}`")
-    return [seen[key] for key in dict.fromkeys(keys)]
-
-
 async def _require_within(caller: Caller, member: Member, action: Action) -> None:
-    """Refuse to give what the caller does not provably have: now, or when custom roles are gone one day."""
+    """Refuse to give what the caller does not provably have."""
     own_id = str(caller.member.id) if caller.member else None
-    sleeping = Side(
-        SideKind.OWNER, (rights.of_built_in(member.base_role, caller.catalogue, own_id or str(member.id)),)
-    )
-    for side in (await _resulting(member, caller, own_id), sleeping):
-        if isinstance(caller.rights, Authority) and not within(caller.sides, [side], caller.catalogue):
+    for given in await _given(member, caller.catalogue, own_id):
+        if isinstance(caller.rights, Authority) and not within(caller.sides, [given], caller.catalogue):
             raise Forbidden(
                 action.value, str(member.resource), why="this would give rights that are not within your own"
             )
 
 
-async def _resulting(member: Member, caller: Caller, own_id: str | None) -> Side:
-    """Read the member's rights; those over oneself are compared as such, whoever it is."""
-    return rights.of_member(member, await roles_of_member(member), caller.catalogue, own_id)
+async def _given(member: Member, catalogue: Catalogue, own_id: str | None) -> tuple[Side, Side]:
+    """Read the member's rights: those of now, and those of their base role when custom roles are gone one day.
+
+    Rights over oneself are compared as such: `own_id` stands in for the member's own.
+    """
+    now = rights.of_member(member, await roles_of_member(member), catalogue, own_id)
+    return now, rights.of_member(member, (), catalogue, own_id)
 
 
-def _refuse_oneself(deed: Deed[Member], action: Action) -> None:
-    if deed.caller.member and deed.caller.member.id == deed.row.id:
-        raise Forbidden(action.value, str(deed.row.resource), why="nobody changes their own rights")
+def _refuse_oneself(deed: Deed[Member], action: Action, why: str = "nobody changes their own rights") -> None:
+    if deed.caller.person_id == deed.row.id:
+        raise Forbidden(action.value, str(deed.row.resource), why=why)
 
 
 async def suspend(caller: Caller, member_id: UUID, said: Said) -> Done[Member]:
@@ -256,7 +252,7 @@ async def remove(caller: Caller, member_id: UUID, said: Said) -> Done[Member]:
         if member.state is not MemberState.REMOVED:
             own = Token.filter(account_id=member.account_id, owner_id=member.id, revoked_at=None)
             tokens = await own.filter(kind=TokenKind.PERSONAL).count()
-            await own.update(revoked_at=now())
+            await own.update(revoked_at=now(), version=F("version") + 1)
             await MemberRole.filter(account_id=member.account_id, member_id=member.id).delete()
             await Link.filter(account_id=member.account_id, member_id=member.id).delete()
             member.state, member.password_hash = MemberState.REMOVED, None
@@ -272,6 +268,7 @@ def _refuse_owner(deed: Deed[Member]) -> None:
 
 async def transfer_ownership(caller: Caller, member_id: UUID, password: str, said: Said) -> Done[Account]:
     """Hand the account over, from the owner's session and with their password. The old owner becomes an admin."""
+    caller.require(Action.UPDATE_ACCOUNT_OWNER, caller.account)
     old = await proved(caller, Action.UPDATE_ACCOUNT_OWNER, "password", password)
     account = At(Account, caller.account.id)
     async with change(caller, Action.UPDATE_ACCOUNT_OWNER, account, said) as deed:
@@ -280,7 +277,7 @@ async def transfer_ownership(caller: Caller, member_id: UUID, password: str, sai
             raise Invalid("id", "must name another active member")
         if await roles_of_member(new):
             raise Invalid("id", "names a member with custom roles; take them away first")
-        await Member.filter(id=old.id).update(base_role=BuiltInRole.ADMIN)
-        await Member.filter(id=new.id).update(base_role=BuiltInRole.OWNER)
+        for member, role in ((old, BuiltInRole.ADMIN), (new, BuiltInRole.OWNER)):
+            await Member.filter(id=member.id).update(base_role=role, version=F("version") + 1, updated_at=now())
         deed.note({"owner": str(old.id)}, {"owner": str(new.id)})
     return Done(deed.row, deed.entry)

@@ -12,6 +12,9 @@ from models import BasePermissions, Member, Role, ScopeKind, Token
 
 Attributes = Mapping[str, Sequence[str]]
 
+INLINE = "inline"
+"""What a token's own statements are called, where a role would have its key."""
+
 
 def of_role(role: Role, catalogue: Catalogue, attributes: Attributes, self_id: str | None) -> NamedPolicy:
     """Read a custom role: its own statements, joined by those it builds on, so that its denies bind both."""
@@ -45,7 +48,7 @@ def of_scope(token: Token, roles: Iterable[Role], catalogue: Catalogue, owner: M
             policies = tuple(of_role(role, catalogue, attributes, self_id) for role in roles)
         case ScopeKind.INLINE:
             statements = parse_policy(token.scope_policy or [], "policy")
-            policies = (NamedPolicy("inline", _compiled(statements, catalogue, attributes)),)
+            policies = (NamedPolicy(INLINE, _compiled(statements, catalogue, attributes)),)
         case _:
             policies = (of_built_in(token.scope_role or BuiltInRole.NO_ACCESS, catalogue, self_id),)
     return Side(SideKind.SCOPE, policies)

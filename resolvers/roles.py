@@ -5,16 +5,23 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from tortoise.queryset import QuerySet
+
 from core.errors import Conflict, Forbidden, Invalid
+from core.law import Side
 from core.policy import check, parse_policy
-from core.vocabulary import Action
-from models import BasePermissions, Member, MemberRole, Role, Token, TokenRole
+from core.vocabulary import Action, BuiltInRole
+from models import BasePermissions, Member, MemberRole, Role, Token, TokenRole, living, now
 from resolvers import input as typed
 from resolvers import rights
-from resolvers.callers import Caller, roles_of_member
+from resolvers.callers import Caller, of_token, roles_of_member
 from resolvers.reading import readable
+from resolvers.rights import INLINE
 from resolvers.scopes import within
 from resolvers.writing import At, Deed, Done, Said, change
+
+RESERVED = frozenset({*BuiltInRole, INLINE})
+"""What reasons call policies that are no custom role's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ async def create(caller: Caller, wanted: NewRole, said: Said) -> Done[Role]:
     """Make a role. Nobody holds it yet, so nobody gains by it."""
     row = Role(
         account_id=caller.account.id,
-        key=typed.key("key", wanted.key),
+        key=_free_key("key", wanted.key),
         name=typed.name("name", wanted.name),
         description=typed.description("description", wanted.description),
         base_permissions=wanted.base_permissions,
@@ -55,8 +62,18 @@ async def create(caller: Caller, wanted: NewRole, said: Said) -> Done[Role]:
     return Done(row, deed.entry)
 
 
+def _free_key(field: str, text: str) -> str:
+    key = typed.key(field, text)
+    if key in RESERVED:
+        raise Invalid(field, f"is a word for what every account has: `{key}`")
+    return key
+
+
 async def update(caller: Caller, role_id: UUID, wanted: RoleChange, said: Said) -> Done[Role]:
-    """Change a role. What its holders then have must be within the caller's rights, and none of it the caller's own."""
+    """Change a role. What its holders then have must be within the caller's rights, and none of it the caller's own.
+
+    Holders are members, and tokens without an owner that have it in their scope.
+    """
     async with change(caller, _actions(wanted), At(Role, role_id), said) as deed:
         role = deed.row
         if wanted.name is not None:
@@ -98,24 +115,29 @@ async def _require_holders_within(deed: Deed[Role]) -> None:
     own_id = str(caller.member.id) if caller.member else None
     if await _is_own(caller, role):
         raise Forbidden(action.value, str(role.resource), why="nobody changes their own rights")
-    holders = await Member.filter(account_id=role.account_id, roles__role_id=role.id).distinct()
-    for member in holders:
-        side = rights.of_member(member, await roles_of_member(member), caller.catalogue, own_id)
-        if not within(caller.sides, [side], caller.catalogue):
-            raise Forbidden(
-                action.value,
-                str(role.resource),
-                why="this would give members rights that are not within your own",
-            )
+    given: list[tuple[Side, ...]] = [
+        (rights.of_member(member, await roles_of_member(member), caller.catalogue, own_id),)
+        for member in await Member.filter(account_id=role.account_id, roles__role_id=role.id).distinct()
+    ]
+    # A personal token never does more than its owner, so only those without one can gain by themselves.
+    unowned = await _tokens_with(role).filter(owner_id=None).select_related("owner")
+    given += [(await of_token(token, caller.account, caller.request)).sides for token in unowned]
+    if not all(within(caller.sides, sides, caller.catalogue) for sides in given):
+        raise Forbidden(action.value, str(role.resource), why="this would give rights that are not within your own")
+
+
+def _tokens_with(role: Role) -> QuerySet[Token]:
+    """Find the living tokens that have a role in their scope."""
+    return Token.filter(living(now()), account_id=role.account_id, roles__role_id=role.id).distinct()
 
 
 async def _is_own(caller: Caller, role: Role) -> bool:
-    held = MemberRole.filter(account_id=role.account_id, role_id=role.id)
-    scoped = TokenRole.filter(account_id=role.account_id, role_id=role.id, token__revoked_at=None)
-    if caller.member is not None:
-        own = caller.member.id
-        return await held.filter(member_id=own).exists() or await scoped.filter(token__owner_id=own).exists()
-    return caller.token is not None and await scoped.filter(token_id=caller.token.id).exists()
+    own = caller.person_id
+    if own is not None:
+        held = MemberRole.filter(account_id=role.account_id, role_id=role.id, member_id=own)
+        if await held.exists() or await _tokens_with(role).filter(owner_id=own).exists():
+            return True
+    return caller.token is not None and await _tokens_with(role).filter(id=caller.token.id).exists()
 
 
 async def delete(caller: Caller, role_id: UUID, said: Said) -> Done[Role]:
@@ -130,12 +152,11 @@ async def delete(caller: Caller, role_id: UUID, said: Said) -> Done[Role]:
 async def _refuse_held(deed: Deed[Role]) -> None:
     caller, role = deed.caller, deed.row
     members = await MemberRole.filter(account_id=role.account_id, role_id=role.id).count()
-    live = TokenRole.filter(account_id=role.account_id, role_id=role.id, token__revoked_at=None)
-    tokens = await live.count()
+    tokens = await _tokens_with(role).count()
     if not members + tokens:
         return
     seen_members = await readable(caller, Member).filter(roles__role_id=role.id).distinct()
-    seen_tokens = await readable(caller, Token).filter(roles__role_id=role.id, revoked_at=None).distinct()
+    seen_tokens = await readable(caller, Token).filter(living(now()), roles__role_id=role.id).distinct()
     holders = [{"resource": str(row.resource), "name": row.label} for row in (*seen_members, *seen_tokens)]
     raise Conflict(
         f"the role is held by {members} members and {tokens} tokens",

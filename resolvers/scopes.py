@@ -1,9 +1,8 @@
 """A token's scope as it is given, checked before it is stored, and held against what others may do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from core.catalogue import Catalogue
 from core.covers import covers
@@ -12,9 +11,13 @@ from core.law import Side
 from core.policy import check, parse_policy
 from core.vocabulary import BuiltInRole
 from models import Role, ScopeKind, Token, TokenRole
+from resolvers import input as typed
 from resolvers import rights
 from resolvers.callers import Caller, roles_of_member, roles_of_token
 from resolvers.reading import readable
+
+MAX_ROLES = 100
+"""How many custom roles are named at once, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +65,20 @@ async def checked(caller: Caller, scope: Scope) -> Checked:
 async def _known_roles(caller: Caller, keys: Sequence[str]) -> tuple[Role, ...]:
     if not keys:
         raise Invalid("scope.customRoles", "must name at least one role")
-    seen = {role.key: role for role in await readable(caller, Role).filter(key__in=list(keys))}
-    if caller.member:
-        seen |= {role.key: role for role in await roles_of_member(caller.member)}
-    for index, key in enumerate(keys):
+    own = await roles_of_member(caller.member) if caller.member else ()
+    return await roles_named(caller, "scope.customRoles", keys, own)
+
+
+async def roles_named(caller: Caller, field: str, keys: Sequence[str], own: Iterable[Role] = ()) -> tuple[Role, ...]:
+    """Find roles by key, each once, among `own` and those the caller sees. Raises `Invalid` naming the place."""
+    if len(keys) > MAX_ROLES:
+        raise Invalid(field, f"must name at most {MAX_ROLES} roles")
+    asked = [typed.key(f"{field}[{index}]", key) for index, key in enumerate(keys)]
+    seen = {role.key: role for role in (*own, *await readable(caller, Role).filter(key__in=asked))}
+    for index, key in enumerate(asked):
         if key not in seen:
-            raise Invalid(f"scope.customRoles[{index}]", f"is no role you can see: `{key}`")
-    return tuple(seen[key] for key in dict.fromkeys(keys))
+            raise Invalid(f"{field}[{index}]", f"is no role you can see: `{key}`")
+    return tuple(seen[key] for key in dict.fromkeys(asked))
 
 
 def refuse_hopeless(side: Side, catalogue: Catalogue) -> None:
@@ -91,8 +101,3 @@ def side_covers(wide: Side, narrow: Side, catalogue: Catalogue) -> bool:
 async def scope_side(token: Token, catalogue: Catalogue) -> Side:
     """Read the scope side of a stored token whose owner is fetched."""
     return rights.of_scope(token, await roles_of_token(token), catalogue, token.owner)
-
-
-def id_or_none(row: Token | None) -> UUID | None:
-    """Tell the id of a row that may be missing."""
-    return row.id if row else None

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+from tortoise.expressions import F
 from tortoise.queryset import QuerySet
 
 from core.errors import Conflict, Forbidden, Invalid, Unauthenticated
@@ -11,6 +12,7 @@ from core.secret import Secret, SecretKind
 from core.vocabulary import Action
 from models import (
     ActorKind,
+    Link,
     Member,
     MemberState,
     ScopeKind,
@@ -34,12 +36,10 @@ async def sign_in(request: Request, email: str, password: str, account_key: str 
     with the accounts' keys where the same e-mail address and password open several.
     """
     _, email_key = typed.email("email", email)
-    attempts = request.house.attempts
-    await attempts.allow(email_key, request.address)
-    members = await _with_password(email_key, password, account_key)
-    if not members:
-        await attempts.failed(email_key, request.address)
-        raise Unauthenticated
+    with request.house.attempts.counted(email_key, request.address):
+        members = await _with_password(email_key, password, account_key)
+        if not members:
+            raise Unauthenticated
     if len(members) > 1:
         keys = sorted(member.account.key for member in members)
         raise Conflict("`account` must say which one", field="account", accounts=keys)
@@ -111,13 +111,14 @@ async def change_password(caller: Caller, current: str, new: str, said: Said) ->
 
 
 async def set_password(member: Member, kept: str, but: Token | None = None) -> None:
-    """Keep a new password and end the member's sessions, but the one at hand. Called inside a change."""
+    """Keep a new password; end the member's sessions, but the one at hand, and their link. Called inside a change."""
     member.password_hash, member.password_changed_at = kept, now()
     await member.save()
+    await Link.filter(account_id=member.account_id, member_id=member.id).delete()
     sessions = Token.filter(account_id=member.account_id, owner_id=member.id, kind=TokenKind.SESSION, revoked_at=None)
     if but is not None:
         sessions = sessions.exclude(id=but.id)
-    await sessions.update(revoked_at=now())
+    await sessions.update(revoked_at=now(), version=F("version") + 1)
 
 
 async def proved(caller: Caller, action: Action, field: str, password: str) -> Member:
@@ -125,9 +126,7 @@ async def proved(caller: Caller, action: Action, field: str, password: str) -> M
     member = caller.member
     if not caller.is_session or member is None:
         raise Forbidden(action.value, why="only a session may do this, with the password")
-    attempts = caller.request.house.attempts
-    await attempts.allow(member.email_key, caller.request.address)
-    if not await passwords.holds(password, member.password_hash):
-        await attempts.failed(member.email_key, caller.request.address)
-        raise Invalid(field, "is not your password")
+    with caller.request.house.attempts.counted(member.email_key, caller.request.address):
+        if not await passwords.holds(password, member.password_hash):
+            raise Invalid(field, "is not your password")
     return member

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from tortoise.expressions import F
+
 from core.errors import Forbidden, Invalid
 from core.law import Side, SideKind
 from core.secret import Secret, SecretKind
 from core.vocabulary import Action
-from models import Member, SecretDigest, Token, TokenKind, TokenState, new_id, now
+from models import Member, MemberState, SecretDigest, Token, TokenKind, TokenState, new_id, now
 from resolvers import input as typed
 from resolvers import rights
 from resolvers.callers import Caller, of_token
@@ -16,6 +18,8 @@ from resolvers.scopes import Checked, Scope, checked, refuse_hopeless, scope_sid
 from resolvers.writing import At, Deed, Done, Said, change
 
 SECRET_KINDS = {TokenKind.PERSONAL: SecretKind.PERSONAL, TokenKind.SERVICE: SecretKind.SERVICE}
+CHUNK = 500
+"""How many ids stand in one statement, which no database takes in any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ async def create(caller: Caller, wanted: NewToken, said: Said) -> Done[Token]:
     A personal token is made by and for its own member. One made with a token is bounded by that token's scope,
     ceilings and expiry; a service token also by its maker's rights of this moment.
     """
+    if wanted.kind not in SECRET_KINDS:
+        raise Invalid("kind", "must be `PERSONAL` or `SERVICE`")
     secret = Secret.mint(SECRET_KINDS[wanted.kind])
     row = Token(
         id=new_id(),
@@ -107,10 +113,15 @@ async def _open_with(deed: Deed[Token], secret: Secret) -> None:
 
 
 async def update(caller: Caller, token_id: UUID, wanted: TokenChange, said: Said) -> Done[Token]:
-    """Change a token. Each field needs its own action; widening needs the owner's own session."""
+    """Change a token. Each field needs its own action; widening needs the owner's own session.
+
+    What has ended is not revived: its scope and expiry are as they were.
+    """
     async with change(caller, _actions(wanted), At(Token, token_id), said) as deed:
         token = deed.row
         await token.fetch_related("owner")
+        if wanted.scope is not None or wanted.clear_expiry or wanted.expires_at is not None:
+            _refuse_ended(token)
         if wanted.name is not None:
             token.name = typed.name("name", wanted.name)
         if wanted.description is not None:
@@ -154,10 +165,9 @@ async def _rescope(deed: Deed[Token], wanted: Scope) -> None:
     scope.onto(token)
     after = rights.of_scope(token, scope.roles, caller.catalogue, token.owner)
     refuse_hopeless(after, caller.catalogue)
-    narrower = side_covers(before, after, caller.catalogue)
-    if not narrower:
+    await scope.save_roles(token)  # before asking for the right to its power, which is read from the rows
+    if not side_covers(before, after, caller.catalogue):
         await _require_power(deed, Action.UPDATE_ACCESS_TOKEN_POLICY)
-    await scope.save_roles(token)
 
 
 async def reset(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
@@ -167,8 +177,7 @@ async def reset(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
         await token.fetch_related("owner")
         if not (caller.token and caller.token.id == token.id):
             await _require_power(deed, Action.RESET_ACCESS_TOKEN)
-        if token.dead(now()) is not None:
-            raise Invalid("id", "names a token that has ended; make another token instead")
+        _refuse_ended(token)
         kind = SECRET_KINDS.get(token.kind)
         if kind is None:
             raise Invalid("id", "names an account-wide token: those end, they are not renewed")
@@ -178,6 +187,11 @@ async def reset(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
         token.ending, token.reset_at = secret.ending, now()
         await token.save()
     return Done(deed.row, deed.entry, secret.text)
+
+
+def _refuse_ended(token: Token) -> None:
+    if token.dead(now()) is not None:
+        raise Invalid("id", "names a token that has ended; make another token instead")
 
 
 async def _require_power(deed: Deed[Token], action: Action) -> None:
@@ -195,19 +209,35 @@ async def _require_power(deed: Deed[Token], action: Action) -> None:
 
 
 async def revoke(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
-    """End a token's life at once. Revoking twice changes nothing."""
+    """End a token's life at once, and that of all that was made with it: who had it may have those too.
+
+    Revoking twice changes nothing.
+    """
     async with change(caller, Action.DELETE_ACCESS_TOKEN, At(Token, token_id), said) as deed:
         if deed.row.revoked_at is None:
             deed.row.revoked_at = now()
             await deed.row.save()
+        if ended := await _revoke_descendants(deed.row):
+            deed.note({}, {"revokedDescendants": ended})
     return Done(deed.row, deed.entry)
+
+
+async def _revoke_descendants(token: Token) -> int:
+    """Revoke what was made with a token, with that, and so on; returns how many were living."""
+    ended, found = 0, [token.id]
+    while found:
+        some, found = found[:CHUNK], found[CHUNK:]
+        children = Token.filter(account_id=token.account_id, parent_id__in=some)
+        ended += await children.filter(revoked_at=None).update(revoked_at=now(), version=F("version") + 1)
+        found += [child.id for child in await children.only("id")]
+    return ended
 
 
 def state(token: Token, owner: Member | None, at: datetime) -> TokenState:
     """Say whether a token works at a moment, and if not, why."""
     if over := token.dead(at):
         return over
-    if owner is not None and owner.state != "ACTIVE":
+    if owner is not None and owner.state is not MemberState.ACTIVE:
         return TokenState.OWNER_INACTIVE
     return TokenState.ACTIVE
 

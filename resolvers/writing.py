@@ -103,6 +103,8 @@ async def change(
         await _recorded(deed, head)
         # Whatever was recorded: what is remembered must never depend on what an entry shows.
         await Account.filter(id=caller.account.id).update(version=F("version") + 1)
+        if isinstance(row, Account):
+            await row.refresh_from_db(["version"])
     caller.request.house.bell.ring(caller.account.id)
 
 

@@ -274,7 +274,6 @@ class Migration(migrations.Migration):
                 ("digest", fields.CharField(unique=True, max_length=64)),
                 ("key_id", fields.CharField(max_length=64)),
                 ("expires_at", fields.DatetimeField(auto_now=False, auto_now_add=False)),
-                ("used_at", fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
             ],
             options={
                 "table": "link",
@@ -285,7 +284,7 @@ class Migration(migrations.Migration):
                     Index(fields=["inviter_id"]),
                 ],
                 "pk_attr": "id",
-                "table_description": "A one-time link with which a member sets a password. Only its digest is kept.",
+                "table_description": "A one-time link with which a member sets a password. Only its digest is kept; used, it is deleted.",
             },
             bases=["Row"],
         ),
