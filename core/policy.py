@@ -335,10 +335,10 @@ class CompiledPolicy:
 
     def _passes_gates(self, resource: Resource) -> bool:
         gates = self._catalogue.gates
-        if gates.keys().isdisjoint(resource.path[:-1]):
-            return True
         return all(
-            self._passes(gate, ancestor) for ancestor in resource.ancestors for gate in gates.get(ancestor.path[-1], ())
+            self._passes(gate, Resource(resource.segments[:length]))
+            for length, kind in enumerate(resource.path[:-1], start=1)
+            for gate in gates.get(kind, ())
         )
 
     def _passes(self, action: str, resource: Resource) -> bool:

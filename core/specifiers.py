@@ -71,6 +71,8 @@ class ResourceSegment:
 
     def known_to(self, catalogue: Catalogue) -> Self:
         """Forget what the catalogue does not let a resource of this kind have."""
+        if self.tags is None and not self.properties:
+            return self
         kind = catalogue.kinds.get(self.kind)
         tags = self.tags if kind and kind.taggable else None
         properties = tuple(pair for pair in self.properties if kind and pair[0] in kind.properties)
@@ -115,9 +117,8 @@ class Resource:
 
     def known_to(self, catalogue: Catalogue) -> Self:
         """Forget stated tags and properties that the catalogue does not know: unknown, whatever is said."""
-        if all(segment.tags is None and not segment.properties for segment in self.segments):
-            return self
-        return type(self)(tuple(segment.known_to(catalogue) for segment in self.segments))
+        segments = tuple([segment.known_to(catalogue) for segment in self.segments])
+        return self if segments == self.segments else type(self)(segments)
 
     def __str__(self) -> str:
         return ":".join(map(str, self.segments))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.catalogue import Catalogue
+from core.catalogue import Catalogue, Kind
 from core.errors import Invalid
 from core.policy import MAX_STATEMENTS, MAX_WORDS, check, check_action, check_resource, parse_policy
 from core.specifiers import Resource
@@ -221,6 +221,11 @@ def test_a_policy_has_a_bounded_number_of_statements() -> None:
 )
 def test_a_good_policy_passes(policy: object) -> None:
     check(parse_policy(policy, "policy"), launchdarkly(), "policy")
+
+
+def test_every_action_may_be_meant_of_a_kind_that_has_none_yet() -> None:
+    raw = [{"effect": "deny", "actions": ["*"], "resources": ["new/*"]}]
+    check(parse_policy(raw, "policy"), Catalogue.of([Kind("new", ())]), "policy")
 
 
 @pytest.mark.parametrize(
