@@ -16,7 +16,8 @@ from tortoise.connection import get_connections
 from tortoise.context import TortoiseContext
 
 from models.engines.lanes import carried
-from models.engines.sqlite import SqliteTransaction, connect
+from models.engines.sqlite import SqliteTransaction
+from models.engines.units import connect
 
 CONNECTION = "default"
 """The one connection's name. With one, Tortoise needs not be told."""

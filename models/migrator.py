@@ -17,8 +17,8 @@ from tortoise.migrations.executor import MigrationExecutor
 from tortoise.transactions import in_transaction
 
 from models.database import APPS, path_of, prepare, tortoise_config
-from models.engines.sqlite import connect
 from models.engines.sqlite_editor import KeepingSchemaEditor
+from models.engines.units import connect
 
 PATIENCE_S = 600.0
 """How long one migrating process waits for another."""

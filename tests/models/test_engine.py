@@ -21,7 +21,8 @@ from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
 from models.database import prepare, started, tortoise_config
-from models.engines.sqlite import SqliteClient, connect
+from models.engines.sqlite import SqliteClient
+from models.engines.units import connect
 
 ROOT = Path(__file__).parents[2]
 
