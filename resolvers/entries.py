@@ -1,7 +1,7 @@
 """The audit log as it is read: listed, and followed entry by entry while it grows."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -70,7 +70,7 @@ class Recorded:
     entry: AuditEntry
 
 
-async def recorded(caller: Caller, after: int | None) -> AsyncIterator[Recorded]:
+async def recorded(caller: Caller, after: int | None) -> AsyncGenerator[Recorded, None]:
     """Follow the audit log from now on, or from after a sequence number: each entry that the caller may see, once.
 
     Access is decided anew for every entry. Raises `Unauthenticated` when the credential dies, within about a second.

@@ -8,11 +8,12 @@ from uuid import UUID
 from tortoise.expressions import Q, Subquery
 from tortoise.queryset import QuerySet
 
+from core.errors import Forbidden
 from core.vocabulary import Action, BuiltInRole
-from models import Member, MemberRole, MemberState, Role, Token, TokenKind, TokenState, now
+from models import Member, MemberRole, MemberState, Role, Token, TokenKind, TokenState, living, now
 from resolvers import input as typed
 from resolvers.callers import Caller
-from resolvers.pages import Order, moment, text
+from resolvers.pages import Order, moment, row_id, text
 from resolvers.reading import readable, readable_sessions
 
 M = TypeVar("M", Member, Token)
@@ -20,7 +21,7 @@ M = TypeVar("M", Member, Token)
 
 def by_id(*, descending: bool = False) -> Order:
     """Order rows as they were made: ids hold the time."""
-    return Order("CREATED_AT", "id", lambda told: UUID(text(told)), descending=descending)
+    return Order("CREATED_AT", "id", row_id, descending=descending)
 
 
 def by_name(*, descending: bool = False) -> Order:
@@ -66,6 +67,8 @@ async def members(caller: Caller, wanted: MemberFilter) -> QuerySet[Member]:
         held = MemberRole.filter(account_id=caller.account.id, role_id=seen.id if seen else None)
         rows = rows.filter(id__in=Subquery(held.values("member_id")))
     if wanted.email is not None:
+        if not caller.could(Action.VIEW_MEMBER_EMAIL):
+            raise Forbidden(Action.VIEW_MEMBER_EMAIL.value)
         _, email_key = typed.email("filter.email", wanted.email)
         found = await readable(caller, Member).filter(email_key=email_key)
         rows = rows.filter(id__in=[row.id for row in found if caller.sees(Action.VIEW_MEMBER_EMAIL, row)])
@@ -113,11 +116,7 @@ async def tokens(caller: Caller, wanted: TokenFilter) -> QuerySet[Token]:
 
 async def sessions(caller: Caller) -> QuerySet[Token]:
     """List sessions that have not ended."""
-    return readable_sessions(caller).filter(_alive(now())).select_related("owner")
-
-
-def _alive(at: datetime) -> Q:
-    return Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=at))
+    return readable_sessions(caller).filter(living(now())).select_related("owner")
 
 
 def _in_state(state: TokenState, at: datetime) -> Q:
@@ -128,9 +127,9 @@ def _in_state(state: TokenState, at: datetime) -> Q:
         case TokenState.EXPIRED:
             return Q(revoked_at__isnull=True, expires_at__lte=at)
         case TokenState.ACTIVE:
-            return _alive(at) & awake
+            return living(at) & awake
         case TokenState.OWNER_INACTIVE:
-            return _alive(at) & ~awake
+            return living(at) & ~awake
 
 
 def _named(rows: QuerySet[M], looked_for: str | None) -> QuerySet[M]:

@@ -34,6 +34,11 @@ def text(told: object) -> str:
     return told
 
 
+def row_id(told: object) -> UUID:
+    """Read an id out of a cursor."""
+    return UUID(text(told))
+
+
 def number(told: object) -> int:
     """Read a whole number out of a cursor."""
     if not isinstance(told, int) or not 0 <= told < 2**63:

@@ -1,6 +1,7 @@
 """The audit log in the schema: listed, looked up and followed."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, cast
@@ -304,6 +305,7 @@ class AuditSubscriptions:
     ) -> AsyncIterator[AuditEntry | None]:
         """Follow the audit log: each entry that you may see, as it is recorded. Ends when your credential does."""
         place = None if after is None else entries.place_of("after", after)
-        async for recorded in entries.recorded(info.context.caller, place):
-            info.context.anyone = recorded.caller
-            yield AuditEntry.of(recorded.entry)
+        async with aclosing(entries.recorded(info.context.caller, place)) as followed:
+            async for recorded in followed:
+                info.context.anyone = recorded.caller
+                yield AuditEntry.of(recorded.entry)

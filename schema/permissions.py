@@ -87,14 +87,15 @@ class Public(Permission):
 
 
 class Needs(Permission):
-    """Lets in who has one of `actions`: at the root on anything at all, on a type's field on the object shown."""
+    """Lets in who has one of `actions`: on the object shown; at the root, and with `anywhere`, on anything at all."""
 
     actions: tuple[Action, ...]
+    anywhere = False
 
     def has_permission(self, source: Any, info: Info, **_: object) -> bool:  # noqa: ANN401 - any object of the schema
         """Raise `Unauthenticated`, or `Forbidden` naming the action and the object, which the caller sees already."""
         caller = info.context.caller
-        if source is None:
+        if source is None or self.anywhere:
             if any(caller.could(action) for action in self.actions):
                 return True
             raise self._refused(None)
@@ -110,13 +111,17 @@ class Needs(Permission):
 
 
 @cache
-def needs(*actions: Action) -> type[Needs]:
-    """Make the permission class that stands on a field for an action, or for one of several."""
+def needs(*actions: Action, anywhere: bool = False) -> type[Needs]:
+    """Make the permission class that stands on a field for an action, or for one of several.
+
+    `anywhere` is for lists of what is judged row by row, wherever they stand.
+    """
     words = [action.value for action in actions]
     one = len(words) == 1
     directive: object = NeedsDirective(action=words[0]) if one else NeedsOneOfDirective(actions=words)
     sentence = f"Needs `{words[0]}`." if one else f"Needs one of {_listed(actions)}."
-    return type("Needs", (Needs,), {"actions": actions, "sentence": sentence, "directive": directive})
+    says = {"actions": actions, "anywhere": anywhere, "sentence": sentence, "directive": directive}
+    return type("Needs", (Needs,), says)
 
 
 def _listed(actions: tuple[Action, ...]) -> str:

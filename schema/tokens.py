@@ -29,6 +29,7 @@ from schema.audit import AuditEntry
 from schema.connections import After, Before, Connection, First, Last, Nested, OrderDirection, beneath, listed
 from schema.context import Context, Info
 from schema.nodes import Node
+from schema.permissions import needs
 from schema.policies import EffectiveRole, Statement, StatementInput
 from schema.roles import Role
 from schema.said import said
@@ -195,7 +196,7 @@ class Token(Node):
         found: Token | None = await nodes.beside(info, "Token", self.row.parent_id)
         return found
 
-    @face.field(Action.VIEW_AUDIT_LOG)
+    @face.field(needs(Action.VIEW_AUDIT_LOG, anywhere=True))
     async def audit_entries(
         self,
         info: Info,
@@ -206,7 +207,7 @@ class Token(Node):
         last: Last = None,
         before: Before = None,
     ) -> Connection[AuditEntry] | None:
-        """What was done to it, as the audit log says."""
+        """What was done to it, as far as you see the audit log."""
         wanted = filter.wanted() if filter else EntryFilter()
         nested = Nested("Token.auditEntries", "target_id", lambda caller: entries.entries(caller, wanted), wanted)
         window = audit.window(order_by, first, after, last, before)

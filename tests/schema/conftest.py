@@ -1,0 +1,55 @@
+"""Asking the schema as a caller would, and reading the whole answer."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from graphql import GraphQLError
+
+from core.errors import Refusal
+from models.engines.sqlite import SqliteClient
+from resolvers.callers import Caller
+from schema import schema
+from schema.context import Context
+from tests.organisation import Organisation
+
+Answer = dict[str, Any]
+Ask = Callable[..., Awaitable[Answer]]
+
+
+def told(error: GraphQLError) -> dict[str, Any]:
+    """Read an error as a client does; what is no refusal fails the test."""
+    cause = error.original_error
+    if cause is not None and not isinstance(cause, Refusal):
+        raise cause
+    extensions = dict(cause.extensions) if isinstance(cause, Refusal) else dict(error.extensions or {})
+    return {"message": error.message, "path": error.path, **extensions}
+
+
+@pytest.fixture
+def ask(organisation: Organisation) -> Ask:
+    """Run an operation for a caller, or for nobody, with variables: `{"data": ..., "errors": [...]}`."""
+
+    async def ask(caller: Caller | None, query: str, **variables: Any) -> Answer:
+        context = Context(organisation.request, caller)
+        result = await schema.execute(query, variable_values=variables, context_value=context)
+        answer: Answer = {"data": result.data}
+        if result.errors:
+            answer["errors"] = [told(error) for error in result.errors]
+        return answer
+
+    return ask
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Gather the statements that read from the database; clear it to begin counting."""
+    seen: list[str] = []
+    run = SqliteClient.execute_query
+
+    async def noted(client: SqliteClient, query: str, values: list[Any] | None = None) -> Any:
+        seen.append(query)
+        return await run(client, query, values)
+
+    monkeypatch.setattr(SqliteClient, "execute_query", noted)
+    return seen

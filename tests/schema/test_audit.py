@@ -1,0 +1,257 @@
+"""The audit log as it is listed, and as it is followed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+from strawberry.types import ExecutionResult
+
+from core.errors import Unauthenticated
+from core.vocabulary import Action, BuiltInRole
+from models import AuditEntry, Member, Token, now
+from resolvers import entries, members, sessions, tokens
+from resolvers.callers import Caller
+from resolvers.members import Grant
+from resolvers.writing import Said
+from schema import schema
+from schema.context import Context
+from schema.nodes import global_id
+from tests.organisation import Organisation
+from tests.schema.conftest import Ask
+
+FOLLOW = "subscription($after: String) { auditEntryRecorded(after: $after) { sequence target { name } after } }"
+
+
+async def rename(caller: Caller, name: str) -> None:
+    assert caller.member
+    await members.update(caller, caller.member.id, name, Said())
+
+
+async def following(organisation: Organisation, caller: Caller, **variables: Any) -> AsyncIterator[ExecutionResult]:
+    context = Context(organisation.request, caller)
+    stream = await schema.subscribe(FOLLOW, variable_values=variables, context_value=context)
+    assert not isinstance(stream, ExecutionResult)
+    return cast("AsyncIterator[ExecutionResult]", stream)
+
+
+async def told(waiting: "asyncio.Future[ExecutionResult]") -> str:
+    result = await asyncio.wait_for(waiting, 20)
+    assert result.errors is None
+    assert result.data
+    return cast("str", result.data["auditEntryRecorded"]["target"]["name"])
+
+
+def next_of(stream: AsyncIterator[ExecutionResult]) -> "asyncio.Task[ExecutionResult]":
+    return asyncio.ensure_future(cast("Any", anext(stream)))
+
+
+async def under_way(organisation: Organisation) -> None:
+    """Wait until somebody listens."""
+    bell = organisation.house.bell
+    while not bell._listening:  # noqa: ASYNC110, SLF001 - the moment from which nothing may be lost
+        await asyncio.sleep(0)
+
+
+async def test_entries_come_as_they_are_recorded(organisation: Organisation) -> None:
+    stream = await following(organisation, organisation.owner)
+    waiting = next_of(stream)
+    await under_way(organisation)
+    await rename(organisation.owner, "One")
+    await rename(organisation.owner, "Two")
+    assert [await told(waiting), await told(next_of(stream))] == ["One", "Two"]
+    waiting = next_of(stream)
+    await rename(organisation.owner, "Three")
+    assert await told(waiting) == "Three"
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert not organisation.house.bell._listening  # noqa: SLF001 - as above
+
+
+async def test_entries_of_other_processes_come_too(organisation: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(organisation.house.bell, "ring", lambda _: None)
+    stream = await following(organisation, organisation.owner)
+    waiting = next_of(stream)
+    await under_way(organisation)
+    await rename(organisation.owner, "Elsewhere")
+    assert await told(waiting) == "Elsewhere"
+    await stream.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+async def test_following_goes_on_after_a_cursor_and_loses_nothing(
+    organisation: Organisation, ask: Ask, direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "BATCH", 2)
+    listed = "query($order: AuditEntryOrder) { auditEntries(orderBy: $order, last: 1) { edges { cursor } } }"
+    if direction == "DESC":
+        listed = listed.replace("last", "first")
+    order = {"field": "SEQUENCE", "direction": direction}
+    cursor = (await ask(organisation.owner, listed, order=order))["data"]["auditEntries"]["edges"][0]["cursor"]
+    names = [f"Name {n}" for n in range(5)]
+    for name in names:
+        await rename(organisation.owner, name)
+    stream = await following(organisation, organisation.owner, after=cursor)
+    assert [await told(next_of(stream)) for _ in names] == names
+    await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_bad_cursor_is_refused(organisation: Organisation) -> None:
+    result = await anext(await following(organisation, organisation.owner, after="x"))
+    assert result.errors
+    assert result.errors[0].original_error.extensions["field"] == "after"  # type: ignore[union-attr]
+
+
+async def test_only_what_one_may_see_comes(organisation: Organisation) -> None:
+    reader = await organisation.as_role(BuiltInRole.READER)
+    stream = await following(organisation, reader)
+    waiting = next_of(stream)
+    await under_way(organisation)
+    await rename(organisation.owner, "Hidden")
+    await rename(reader, "Shown")
+    assert await told(waiting) == "Shown"
+    await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_access_is_decided_anew_for_every_entry(organisation: Organisation) -> None:
+    admin = await organisation.as_role(BuiltInRole.ADMIN)
+    assert admin.member
+    stream = await following(organisation, admin)
+    waiting = next_of(stream)
+    await under_way(organisation)
+    await rename(organisation.owner, "Before")
+    assert await told(waiting) == "Before"
+    await members.assign_roles(organisation.owner, admin.member.id, Grant(BuiltInRole.READER), Said())
+    await rename(organisation.owner, "After")
+    await rename(admin, "Own")
+    shown = [await told(next_of(stream)), await told(next_of(stream))]
+    assert shown == [admin.member.name, "Own"]
+    await stream.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("end", ["revoked", "suspended", "expired"])
+async def test_it_ends_when_the_credential_dies(organisation: Organisation, end: str) -> None:
+    admin = await organisation.as_role(BuiltInRole.ADMIN)
+    token = await organisation.token(admin)
+    assert token.token
+    assert token.member
+    followed = entries.recorded(token, None)
+    waiting = asyncio.ensure_future(cast("Any", anext(followed)))
+    await under_way(organisation)
+    match end:
+        case "revoked":
+            await tokens.revoke(organisation.owner, token.token.id, Said())
+        case "suspended":
+            await members.suspend(organisation.owner, token.member.id, Said())
+        case "expired":
+            token.token.expires_at = now() - timedelta(seconds=1)
+    with pytest.raises(Unauthenticated):
+        await asyncio.wait_for(waiting, 20)
+    assert not organisation.house.bell._listening  # noqa: SLF001 - as above
+
+
+async def test_an_entry_says_who_did_what_with_what_and_why(organisation: Organisation, ask: Ask) -> None:
+    owner = organisation.owner
+    token = await organisation.token(owner, name="robot")
+    assert owner.member
+    assert token.token
+    await members.update(token, owner.member.id, "Renamed", Said("a better name"))
+    query = """{ auditEntries(first: 1, filter: {action: "updateMemberName"}) { nodes {
+      sequence outcome accesses { action resource } address userAgent comment before after
+      actor { kind memberName tokenName tokenEnding member { name } token { name } }
+      target { kind id resource name } because { action side role statement { effect } }
+    } } }"""
+    (entry,) = (await ask(owner, query))["data"]["auditEntries"]["nodes"]
+    resource = f"member/{owner.member.id}"
+    because = entry.pop("because")
+    assert {**entry, "before": None, "after": None} == {
+        "sequence": entry["sequence"],
+        "outcome": "DONE",
+        "accesses": [{"action": "updateMemberName", "resource": resource}],
+        "address": "192.0.2.1",
+        "userAgent": "tests",
+        "comment": "a better name",
+        "before": None,
+        "after": None,
+        "actor": {
+            "kind": "PERSONAL",
+            "memberName": "Owner",
+            "tokenName": "robot",
+            "tokenEnding": token.token.ending,
+            "member": {"name": "Renamed"},
+            "token": {"name": "robot"},
+        },
+        "target": {
+            "kind": "member",
+            "id": global_id("Member", owner.member.id),
+            "resource": resource,
+            "name": "Renamed",
+        },
+    }
+    assert {reason.pop("side") for reason in because} == {"SCOPE", "OWNER"}
+    allowed = {"action": "updateMemberName", "role": "owner", "statement": {"effect": "ALLOW"}}
+    assert because == [allowed] * len(because)
+    assert (entry["before"]["name"], entry["after"]["name"]) == ("Owner", "Renamed")
+
+
+async def test_entries_are_found_by_what_they_say(organisation: Organisation, ask: Ask) -> None:
+    owner = organisation.owner
+    role = await organisation.role("ci", {"effect": "allow", "actions": ["*"], "resources": ["*"]})
+    made = await organisation.made(owner, name="robot")
+    token = await organisation.identify(made)
+    assert owner.member
+    await rename(token, "By token")
+    await sessions.revoke(owner, (await organisation.as_role(BuiltInRole.READER)).token.id, Said())  # type: ignore[union-attr]
+    first = await AuditEntry.filter(account_id=organisation.account.id).order_by("sequence").first()
+    assert first
+    query = "query($filter: AuditEntryFilter) { auditEntries(filter: $filter) { nodes { accesses { action } } } }"
+
+    async def found(**filter_: Any) -> list[str]:
+        answer = await ask(owner, query, filter=filter_)
+        return [node["accesses"][0]["action"] for node in answer["data"]["auditEntries"]["nodes"]]
+
+    assert await found(action="createRole") == ["createRole"]
+    assert await found(resource="role/ci") == ["createRole"]
+    assert await found(action="createRole", resource="role/x") == []
+    assert await found(target=global_id("Role", role.id)) == ["createRole"]
+    assert await found(token=global_id("Token", made.row.id)) == ["updateMemberName"]
+    assert await found(target=global_id("Token", made.row.id)) == ["createAccessToken"]
+    assert await found(actor=global_id("Member", owner.member.id), action="createAccount") == []
+    assert await found(until=first.at.isoformat()) == []
+    everything = await found(since=first.at.isoformat())
+    assert (everything[-1], len(everything)) == ("createAccount", first.sequence + len(everything) - 1)
+
+
+async def test_a_filter_that_makes_no_sense_is_refused_by_name(organisation: Organisation, ask: Ask) -> None:
+    query = "query($filter: AuditEntryFilter) { auditEntries(filter: $filter) { totalCount } }"
+    for name, value in (
+        ("since", "2030-01-01T00:00:00"),
+        ("actor", global_id("Role", "x")),
+        ("token", "x"),
+        ("target", global_id("ResourceKind", "flag")),
+        ("action", ""),
+    ):
+        answer = await ask(organisation.owner, query, filter={name: value})
+        told = [(error["code"], error["field"]) for error in answer["errors"]]
+        assert told == [("BAD_USER_INPUT", f"filter.{name}")]
+
+
+async def test_what_changed_is_only_for_those_who_may_see_it(organisation: Organisation, ask: Ask) -> None:
+    policy = [
+        {"effect": "allow", "actions": [Action.VIEW_AUDIT_LOG.value], "resources": ["acct"]},
+    ]
+    auditor = await organisation.role("auditor", *policy)
+    caller = await organisation.session(await organisation.member(custom=(auditor,)))
+    answer = await ask(caller, '{ auditEntries(first: 2, filter: {action: "createKind"}) { nodes { after seal } } }')
+    assert [node["after"] for node in answer["data"]["auditEntries"]["nodes"]] == [None, None]
+    assert {(error["code"], error["action"]) for error in answer["errors"]} == {("FORBIDDEN", "viewAuditChanges")}
+
+
+async def test_sessions_are_targets_by_their_own_ids(organisation: Organisation, ask: Ask) -> None:
+    answer = await ask(
+        organisation.owner, '{ auditEntries(first: 1, filter: {action: "createSession"}) { nodes { target { id } } } }'
+    )
+    session = organisation.owner.token
+    assert isinstance(session, Token)
+    assert isinstance(organisation.owner.member, Member)
+    assert answer["data"]["auditEntries"]["nodes"] == [{"target": {"id": global_id("Session", session.id)}}]

@@ -1,0 +1,242 @@
+"""Lists are cut as Relay's `connectionFromArray` cuts an array, wherever they stand, in a fixed number of queries."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+
+from core.vocabulary import BuiltInRole
+from models import Member, Token
+from tests.organisation import Organisation
+from tests.schema.conftest import Ask
+
+PAGE = """totalCount edges { cursor node { name } } nodes { name }
+pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"""
+TOKENS = f"""
+query($first: Int, $after: String, $last: Int, $before: String, $orderBy: TokenOrder) {{
+  tokens(first: $first, after: $after, last: $last, before: $before, orderBy: $orderBy) {{ {PAGE} }}
+}}"""
+NESTED = f"""
+query($first: Int, $after: String, $last: Int, $before: String, $orderBy: TokenOrder) {{
+  members {{ nodes {{ name
+    tokens(first: $first, after: $after, last: $last, before: $before, orderBy: $orderBy) {{ {PAGE} }}
+  }} }}
+}}"""
+ORDERS = [
+    {"field": field, "direction": direction}
+    for field, direction in product(("NAME", "CREATED_AT", "EXPIRES_AT", "LAST_USED_AT"), ("ASC", "DESC"))
+]
+COLUMNS = {"NAME": "name", "CREATED_AT": "id", "EXPIRES_AT": "expires_at", "LAST_USED_AT": "last_used_at"}
+
+
+async def some_tokens(organisation: Organisation, owner: Member, count: int = 7) -> list[Token]:
+    """Make tokens with equal names, equal times and none."""
+    noon = datetime(2040, 1, 1, 12, tzinfo=UTC)
+    return [
+        await Token.create(
+            account_id=organisation.account.id,
+            kind="PERSONAL",
+            owner_id=owner.id,
+            creator_id=owner.id,
+            scope_kind="INLINE",
+            ending="abcd",
+            name=f"token {n % 3}",
+            expires_at=None if n % 3 == 0 else noon + timedelta(microseconds=n % 2),
+            last_used_at=None if n % 2 else noon - timedelta(days=20000 + n),
+        )
+        for n in range(count)
+    ]
+
+
+def in_order(rows: list[Token], order: dict[str, str]) -> list[Token]:
+    """Sort as the schema says, without SQL."""
+    column, descending = COLUMNS[order["field"]], order["direction"] == "DESC"
+    known = [row for row in rows if getattr(row, column) is not None]
+    unknown = [row for row in rows if getattr(row, column) is None]
+    known.sort(key=lambda row: (getattr(row, column), row.id), reverse=descending)
+    unknown.sort(key=lambda row: row.id, reverse=descending)
+    return known + unknown
+
+
+def cut(count: int, first: int | None, after: int | None, last: int | None, before: int | None) -> tuple[int, int]:
+    """Say which part of an array is the page, as the specification's algorithm does."""
+    start = 0 if after is None else after + 1
+    end = count if before is None else before
+    if first is not None:
+        end = min(end, start + first)
+    if last is not None:
+        start = max(start, end - last)
+    return start, max(start, end)
+
+
+def expected(names: list[str], cursors: list[str], asked: dict[str, Any]) -> dict[str, Any]:
+    first, last = asked.get("first"), asked.get("last")
+    start, end = cut(len(names), first if last is not None or first is not None else 25, *places(cursors, asked))
+    lower = 0 if asked.get("after") is None else cursors.index(asked["after"]) + 1
+    upper = len(names) if asked.get("before") is None else cursors.index(asked["before"])
+    shown = list(zip(names, cursors, strict=True))[start:end]
+    return {
+        "totalCount": len(names),
+        "edges": [{"cursor": cursor, "node": {"name": name}} for name, cursor in shown],
+        "nodes": [{"name": name} for name, _ in shown],
+        "pageInfo": {
+            "hasNextPage": last is None and end < upper,
+            "hasPreviousPage": last is not None and start > lower,
+            "startCursor": shown[0][1] if shown else None,
+            "endCursor": shown[-1][1] if shown else None,
+        },
+    }
+
+
+def places(cursors: list[str], asked: dict[str, Any]) -> tuple[int | None, int | None, int | None]:
+    after, before = asked.get("after"), asked.get("before")
+    return (
+        None if after is None else cursors.index(after),
+        asked.get("last"),
+        None if before is None else cursors.index(before),
+    )
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: f"{order['field']} {order['direction']}")
+async def test_every_page_is_the_one_that_an_array_would_give(
+    organisation: Organisation, ask: Ask, order: dict[str, str]
+) -> None:
+    owner = organisation.owner.member
+    assert owner is not None
+    rows = in_order(await some_tokens(organisation, owner), order)
+    names = [row.name for row in rows]
+    whole = await ask(organisation.owner, TOKENS, first=100, orderBy=order)
+    cursors = [edge["cursor"] for edge in whole["data"]["tokens"]["edges"]]
+    assert [edge["node"]["name"] for edge in whole["data"]["tokens"]["edges"]] == names
+    sizes: list[dict[str, Any]] = [{}, {"first": 0}, {"first": 2}, {"last": 2}, {"last": 7}]
+    for size, after, before in product(sizes, (None, cursors[0], cursors[3]), (None, cursors[5])):
+        asked = {**size, "after": after, "before": before}
+        answer = await ask(organisation.owner, TOKENS, orderBy=order, **asked)
+        assert answer == {"data": {"tokens": expected(names, cursors, asked)}}, asked
+        nested = await ask(organisation.owner, NESTED, orderBy=order, **asked)
+        assert nested["data"]["members"]["nodes"][0]["tokens"] == expected(names, cursors, asked), asked
+
+
+async def test_nested_lists_of_many_parents_are_those_of_each_alone(organisation: Organisation, ask: Ask) -> None:
+    for count in (0, 1, 5):
+        await some_tokens(organisation, await organisation.member(name=f"has {count}"), count)
+    one = """query($id: ID!, $orderBy: TokenOrder, $first: Int, $last: Int) {
+      member(id: $id) { tokens(orderBy: $orderBy, first: $first, last: $last) { %s } }
+    }"""
+    listed = await ask(organisation.owner, "{ members { nodes { id } } }")
+    ids = [node["id"] for node in listed["data"]["members"]["nodes"]]
+    assert len(ids) == 4
+    for order, size in product(ORDERS, ({"first": 2}, {"last": 2}, {"first": 0}, {})):
+        together = await ask(organisation.owner, NESTED, orderBy=order, **size)
+        alone = [await ask(organisation.owner, one % PAGE, id=id_, orderBy=order, **size) for id_ in ids]
+        assert [node["tokens"] for node in together["data"]["members"]["nodes"]] == [
+            answer["data"]["member"]["tokens"] for answer in alone
+        ]
+
+
+async def test_walking_page_by_page_shows_every_row_once(organisation: Organisation, ask: Ask) -> None:
+    owner = organisation.owner.member
+    assert owner is not None
+    rows = await some_tokens(organisation, owner)
+    for order in ORDERS:
+        seen, after = [], None
+        while True:
+            answer = await ask(organisation.owner, TOKENS, first=2, after=after, orderBy=order)
+            page = answer["data"]["tokens"]
+            seen += [node["name"] for node in page["nodes"]]
+            after = page["pageInfo"]["endCursor"]
+            if not page["pageInfo"]["hasNextPage"]:
+                break
+        assert seen == [row.name for row in in_order(rows, order)]
+
+
+def cursor(*place: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+UUID_TEXT = "01a20bb4-8e12-7096-ba4a-19a9dbb2fad7"
+BAD = [
+    ({"first": -1}, "first"),
+    ({"first": 101}, "first"),
+    ({"last": -1}, "last"),
+    ({"last": 101}, "last"),
+    ({"first": 1, "last": 1}, "last"),
+    *(
+        ({"after": text}, "after")
+        for text in (
+            "",
+            "x",
+            "é",
+            "arrayconnection:-5",
+            "YXJyYXljb25uZWN0aW9uOi01",
+            cursor("NAME", False, "a"),
+            cursor("NAME", False, None, UUID_TEXT),
+            cursor("NAME", False, 1, UUID_TEXT),
+            cursor("NAME", False, "\ud800", UUID_TEXT),
+            cursor("NAME", True, "a", UUID_TEXT),
+            cursor("CREATED_AT", False, UUID_TEXT, UUID_TEXT),
+            cursor("NAME", False, "a", "no uuid"),
+            cursor({"NAME": []}, False, "a", UUID_TEXT),
+        )
+    ),
+    ({"before": "x"}, "before"),
+]
+
+
+@pytest.mark.parametrize(("asked", "field"), BAD)
+async def test_what_is_no_page_is_refused_by_the_name_of_the_argument(
+    organisation: Organisation, ask: Ask, asked: dict[str, Any], field: str
+) -> None:
+    order = {"field": "NAME", "direction": "ASC"}
+    answer = await ask(organisation.owner, TOKENS, orderBy=order, **asked)
+    assert answer["data"] == {"tokens": None}
+    (error,) = answer["errors"]
+    assert (error["code"], error["field"], error["path"]) == ("BAD_USER_INPUT", field, ["tokens"])
+
+
+async def test_a_page_is_25_rows_unless_said(organisation: Organisation, ask: Ask) -> None:
+    owner = organisation.owner.member
+    assert owner is not None
+    await some_tokens(organisation, owner, 26)
+    page = (await ask(organisation.owner, TOKENS))["data"]["tokens"]
+    assert (len(page["nodes"]), page["totalCount"], page["pageInfo"]["hasNextPage"]) == (25, 26, True)
+
+
+async def test_a_list_costs_as_many_statements_for_many_rows_as_for_one(
+    organisation: Organisation, ask: Ask, statements: list[str]
+) -> None:
+    query = """query($first: Int) { members(first: $first) { nodes {
+        name customRoles { key members(first: 2) { totalCount nodes { name } } }
+        sessions { totalCount nodes { id } }
+        tokens(first: 2) { totalCount nodes {
+          name state owner { name } creator { name } scope { customRoles { key } } exceedsOwner { index }
+          effectiveScope { name statements { effect } }
+          auditEntries(first: 1) { totalCount nodes { sequence actor { member { name } } } }
+        } }
+    } } }"""
+    role = await organisation.role("ci", {"effect": "allow", "actions": ["*"], "resources": ["*"]})
+    other = await organisation.role("cd", {"effect": "allow", "actions": ["*"], "resources": ["*"]})
+    for n in range(4):
+        member = await organisation.member(BuiltInRole.WRITER, custom=(role, other), name=f"member {n}")
+        session = await organisation.session(member)
+        for _ in range(2):
+            await organisation.token(session)
+    counts = []
+    for first in (2, 4):
+        statements.clear()
+        answer = await ask(organisation.owner, query, first=first)
+        assert "errors" not in answer
+        assert len(answer["data"]["members"]["nodes"]) == first
+        counts.append(len(statements))
+    assert counts[0] == counts[1] <= 26
+
+
+async def test_rows_are_counted_only_when_asked(organisation: Organisation, ask: Ask, statements: list[str]) -> None:
+    statements.clear()
+    await ask(organisation.owner, "{ tokens { nodes { name } } }")
+    assert len(statements) == 1
+    await ask(organisation.owner, "{ tokens { totalCount } }")
+    assert len(statements) == 3

@@ -1,0 +1,124 @@
+"""Who is asking, out of what the caller holds; and what they may, with reasons."""
+
+from core.vocabulary import BuiltInRole
+from models import TokenKind
+from resolvers.scopes import Scope
+from schema.nodes import global_id
+from tests.organisation import Organisation
+from tests.schema.conftest import Ask
+
+TEN_FIELDS = """{ viewer {
+  member { id name email state baseRole }
+  token { name }
+  session { id current }
+  account { key name }
+} }"""
+
+
+async def test_a_session_sees_itself_without_a_single_statement(
+    organisation: Organisation, ask: Ask, statements: list[str]
+) -> None:
+    caller = organisation.owner
+    assert caller.member
+    assert caller.token
+    statements.clear()
+    assert await ask(caller, TEN_FIELDS) == {
+        "data": {
+            "viewer": {
+                "member": {
+                    "id": global_id("Member", caller.member.id),
+                    "name": "Owner",
+                    "email": "owner@main.example",
+                    "state": "ACTIVE",
+                    "baseRole": "OWNER",
+                },
+                "token": None,
+                "session": {"id": global_id("Session", caller.token.id), "current": True},
+                "account": {"key": "main", "name": "Main"},
+            }
+        }
+    }
+    assert statements == []
+
+
+async def test_a_service_token_is_nobodys(organisation: Organisation, ask: Ask) -> None:
+    service = await organisation.token(organisation.owner, Scope(BuiltInRole.READER), TokenKind.SERVICE, name="robot")
+    query = "{ viewer { member { id } session { id } token { name kind state } effectiveRoles { side name } } }"
+    assert await ask(service, query) == {
+        "data": {
+            "viewer": {
+                "member": None,
+                "session": None,
+                "token": {"name": "robot", "kind": "SERVICE", "state": "ACTIVE"},
+                "effectiveRoles": [{"side": "SCOPE", "name": "reader"}, {"side": "CEILING", "name": "owner"}],
+            }
+        }
+    }
+
+
+async def test_nobody_is_told_to_sign_in(ask: Ask) -> None:
+    answer = await ask(None, "{ viewer { account { key } } account { key } }")
+    assert answer["data"] == {"viewer": None, "account": None}
+    assert [error["code"] for error in answer["errors"]] == ["UNAUTHENTICATED"] * 2
+
+
+STATEMENT = {"effect": "allow", "actions": ["updateOn"], "resources": ["proj/web:env/*:flag/*"]}
+CHECK = """query($checks: [AccessCheckInput!]!) { checkAccess(checks: $checks) {
+  action resource allowed missing ownerOnly problem
+  because { side role index action resource statement { effect actions notActions resources notResources } }
+} }"""
+
+
+async def test_every_answer_explains_itself_and_one_bad_question_spoils_no_other(
+    organisation: Organisation, ask: Ask
+) -> None:
+    session = await organisation.as_role(BuiltInRole.ADMIN)
+    gate = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/web"]}
+    token = await organisation.token(session, Scope(statements=[gate, STATEMENT]))
+    flag, elsewhere = "proj/web:env/dev:flag/f", "proj/shop:env/dev:flag/f"
+    checks = [("updateOn", flag), ("updateOnn", flag), ("updateOn", "flag//"), ("updateOn", elsewhere)]
+    answer = await ask(token, CHECK, checks=[{"action": a, "resource": r} for a, r in checks])
+    yes, unknown, malformed, silent = answer["data"]["checkAccess"]
+    shown = {**STATEMENT, "effect": "ALLOW", "notActions": None, "notResources": None}
+    assert yes["because"][0] == {
+        "side": "SCOPE",
+        "role": "inline",
+        "index": 1,
+        "action": "updateOn",
+        "resource": flag,
+        "statement": shown,
+    }
+    assert {reason["side"] for reason in yes["because"]} == {"SCOPE", "OWNER"}
+    assert (yes["allowed"], yes["missing"], yes["problem"]) == (True, [], None)
+    assert silent["allowed"] is False
+    assert (silent["missing"], silent["because"], silent["problem"]) == (["SCOPE"], [], None)
+    assert "`updateOn`" in unknown["problem"]
+    assert unknown["problem"].startswith("`checks[1].action`")
+    assert malformed["problem"].startswith("`checks[2].resource`")
+    assert [decision["allowed"] for decision in (unknown, malformed)] == [False, False]
+
+
+async def test_more_than_a_hundred_questions_are_refused(organisation: Organisation, ask: Ask) -> None:
+    answer = await ask(organisation.owner, CHECK, checks=[{"action": "viewMember", "resource": "member/x"}] * 101)
+    assert answer["data"] == {"checkAccess": None}
+    assert (answer["errors"][0]["code"], answer["errors"][0]["field"]) == ("BAD_USER_INPUT", "checks")
+
+
+async def test_may_refuses_a_question_that_makes_no_sense(organisation: Organisation, ask: Ask) -> None:
+    query = 'query { viewer { may(action: "fly", resource: "member/x") { allowed } account { key } } }'
+    answer = await ask(organisation.owner, query)
+    assert answer["data"] == {"viewer": {"may": None, "account": {"key": "main"}}}
+    assert (answer["errors"][0]["code"], answer["errors"][0]["field"]) == ("BAD_USER_INPUT", "action")
+
+
+async def test_only_the_owner_hands_the_account_over(organisation: Organisation, ask: Ask) -> None:
+    query = '{ viewer { may(action: "updateAccountOwner", resource: "acct") { allowed ownerOnly } } }'
+    assert (await ask(organisation.owner, query))["data"]["viewer"]["may"] == {"allowed": True, "ownerOnly": False}
+    admin = await organisation.as_role(BuiltInRole.ADMIN)
+    assert (await ask(admin, query))["data"]["viewer"]["may"] == {"allowed": False, "ownerOnly": True}
+
+
+async def test_viewer_lists_the_members_own_sessions_only(organisation: Organisation, ask: Ask) -> None:
+    await organisation.as_role(BuiltInRole.READER)
+    answer = await ask(organisation.owner, "{ viewer { sessions { totalCount nodes { current } } } }")
+    assert answer["data"]["viewer"]["sessions"] == {"totalCount": 1, "nodes": [{"current": True}]}
