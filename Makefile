@@ -26,6 +26,7 @@ $(VENV)/.synced: pyproject.toml uv.lock | $(BIN)/uv
 $(BIN)/latchkey: $(VENV)/.synced
 	printf '#!/bin/sh\nexec "%s" "%s" "$$@"\n' '$(CURDIR)/$(BIN)/python' '$(CURDIR)/server.py' > $@
 	chmod +x $@
+	$(BIN)/python -m compileall -q $(SOURCES)
 
 console: $(VENV)/.synced
 	$(BIN)/python console/build

@@ -37,7 +37,7 @@ _SHAPE = re.compile(
 )
 
 
-class Malformed(ValueError):  # noqa: N818  # named as in core.specifiers: a text that cannot be parsed
+class Malformed(ValueError):
     """A text that no secret or key ring has. The message never repeats any of it."""
 
 

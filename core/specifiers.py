@@ -26,7 +26,7 @@ _ATTRIBUTE = re.compile(rf"\$\{{roleAttribute/({_WORD.pattern})\}}")
 _PROPERTY = re.compile(rf"\{{({_WORD.pattern}):({_WORD.pattern})\}}")
 
 
-class Malformed(ValueError):  # noqa: N818 - a refusal is named for what is wrong, as in core.errors
+class Malformed(ValueError):
     """Text that is no specifier, resource or action. The message says what is wrong with it."""
 
 
@@ -75,8 +75,9 @@ class ResourceSegment:
             return self
         kind = catalogue.kinds.get(self.kind)
         tags = self.tags if kind and kind.taggable else None
-        properties = tuple(pair for pair in self.properties if kind and pair[0] in kind.properties)
-        return type(self)(self.kind, self.name, tags, properties)
+        properties = tuple([pair for pair in self.properties if kind and pair[0] in kind.properties])
+        lost = tags is not self.tags or len(properties) < len(self.properties)
+        return type(self)(self.kind, self.name, tags, properties) if lost else self
 
     def __str__(self) -> str:
         return self.kind if self.name is None else f"{self.kind}/{self.name}"
