@@ -8,7 +8,7 @@ import { AccountField } from "./sign-in.tsx";
 interface Props {
   link: string;
   onSignedIn: () => Promise<void>;
-  onLeave: (told?: string) => void;
+  onLeave: () => void;
 }
 
 export function AcceptInvite({ link, onSignedIn, onLeave }: Props) {
@@ -33,10 +33,6 @@ export function AcceptInvite({ link, onSignedIn, onLeave }: Props) {
         // The link works once; asking for the account afterwards must not use it again.
         address = await acceptInvite(link, String(form.get("name") ?? "").trim() || null, password);
         setEmail(address);
-      }
-      if (address === null) {
-        onLeave("Your password is set. Sign in with it and the address your link was sent to.");
-        return;
       }
       await signIn(address, password, form.get("account") as string | null);
       await onSignedIn();
@@ -90,7 +86,7 @@ export function AcceptInvite({ link, onSignedIn, onLeave }: Props) {
         <button className="primary" disabled={busy}>
           {busy ? "One moment" : "Set password and sign in"}
         </button>
-        <button type="button" className="quiet" onClick={() => onLeave()}>
+        <button type="button" className="quiet" onClick={onLeave}>
           Sign in instead
         </button>
       </form>

@@ -13,7 +13,6 @@ export function Console({ firstLink }: { firstLink: string | null }) {
   const [link, setLink] = useState(firstLink);
   const [identity, setIdentity] = useState<Viewer | null>();
   const [problem, setProblem] = useState<string>();
-  const [news, setNews] = useState<string>();
 
   const refresh = useCallback(async () => {
     try {
@@ -39,14 +38,9 @@ export function Console({ firstLink }: { firstLink: string | null }) {
     setLink(null);
     await refresh();
   };
-  const leave = (told?: string) => {
-    setNews(told);
-    setLink(null);
-    if (told !== undefined) setIdentity(null);
-  };
-  if (link !== null) return <AcceptInvite key={link} link={link} onSignedIn={signedIn} onLeave={leave} />;
+  if (link !== null) return <AcceptInvite key={link} link={link} onSignedIn={signedIn} onLeave={() => setLink(null)} />;
   if (identity === undefined) return <Waiting />;
-  if (identity === null) return <SignIn news={news} notice={problem} onSignedIn={signedIn} />;
+  if (identity === null) return <SignIn notice={problem} onSignedIn={signedIn} />;
   return (
     <Suspense fallback={<Waiting />}>
       <Workbench identity={identity} />

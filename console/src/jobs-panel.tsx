@@ -1,5 +1,7 @@
 import { useGraphiQL, useGraphiQLActions, type GraphiQLPlugin } from "@graphiql/react";
 
+import { Kind, parse, type OperationDefinitionNode } from "graphql";
+
 import { JOBS, type Job } from "./jobs.ts";
 
 export const JOBS_PLUGIN: GraphiQLPlugin = {
@@ -13,7 +15,7 @@ export const JOBS_PLUGIN: GraphiQLPlugin = {
 };
 
 function JobsPanel() {
-  const { addTab } = useGraphiQLActions();
+  const { addTab, setOperationFacts } = useGraphiQLActions();
   const { queryEditor, variableEditor, tabs, activeTabIndex } = useGraphiQL(
     ({ queryEditor, variableEditor, tabs, activeTabIndex }) => ({ queryEditor, variableEditor, tabs, activeTabIndex }),
   );
@@ -23,6 +25,8 @@ function JobsPanel() {
     if (written !== "" && !JOBS.some((other) => other.document.trim() === written)) addTab();
     queryEditor?.setValue(job.document);
     variableEditor?.setValue(job.variables ?? "");
+    // GraphiQL reads the editor a moment later; whoever presses play at once must not run the name of the last one.
+    setOperationFacts(factsOf(job));
     queryEditor?.focus();
     queryEditor?.getContainerDomNode().scrollIntoView({ block: "nearest" });
   };
@@ -46,4 +50,12 @@ function JobsPanel() {
       </p>
     </section>
   );
+}
+
+function factsOf(job: Job) {
+  const documentAST = parse(job.document);
+  const operations = documentAST.definitions.filter(
+    (node): node is OperationDefinitionNode => node.kind === Kind.OPERATION_DEFINITION,
+  );
+  return { documentAST, operations, operationName: operations[0]?.name?.value };
 }

@@ -71,15 +71,15 @@ export async function signOut(): Promise<void> {
   await send("/session", { method: "DELETE" });
 }
 
-/** Set a password with a one-time link. Returns the e-mail address to sign in with, if the server tells it. */
-export async function acceptInvite(secret: string, name: string | null, password: string): Promise<string | null> {
+/** Set a password with a one-time link. Returns the e-mail address to sign in with. */
+export async function acceptInvite(secret: string, name: string | null, password: string): Promise<string> {
   const input = { secret, password, ...(name === null ? {} : { name }) };
   // Without the cookie: whoever holds the link acts, not whoever is signed in here.
   const byLink: typeof fetch = (url, init) => fetch(url, { ...init, credentials: "omit" });
   const { data, errors } = await ask(acceptInviteDocument, { input }, byLink);
-  const accepted = data?.acceptInvite as { member: { email: string | null } } | null | undefined;
+  const accepted = data?.acceptInvite as { email: string } | null | undefined;
   if (!accepted) throw firstOf(errors) ?? new Refusal("the server gave no answer");
-  return accepted.member.email;
+  return accepted.email;
 }
 
 async function ask(query: string, variables: Record<string, unknown>, by: typeof fetch): Promise<Answer> {

@@ -5,12 +5,11 @@ import { accountsOf, told } from "./problems.ts";
 import { Refusal, signIn } from "./server.ts";
 
 interface Props {
-  news: string | undefined;
   notice: string | undefined;
   onSignedIn: () => Promise<void>;
 }
 
-export function SignIn({ news, notice, onSignedIn }: Props) {
+export function SignIn({ notice, onSignedIn }: Props) {
   const [problem, setProblem] = useState(notice && told(notice));
   const [accounts, setAccounts] = useState<string[] | null>(null);
   const [busy, setBusy] = useState(false);
@@ -35,11 +34,6 @@ export function SignIn({ news, notice, onSignedIn }: Props) {
 
   return (
     <Entrance title="Sign in">
-      {news && (
-        <p className="lead" role="status">
-          {news}
-        </p>
-      )}
       <form onSubmit={submit} aria-busy={busy}>
         <Field
           label="E-mail address"
