@@ -335,17 +335,18 @@ class CompiledPolicy:
 
     def _passes_gates(self, resource: Resource) -> bool:
         gates = self._catalogue.gates
-        return all(
-            self._passes(gate, Resource(resource.segments[:length]))
-            for length, kind in enumerate(resource.path[:-1], start=1)
-            for gate in gates.get(kind, ())
-        )
+        for length, kind in enumerate(resource.path[:-1], start=1):
+            for gate in gates.get(kind, ()):
+                if not self._passes(gate, Resource(resource.segments[:length])):
+                    return False
+        return True
 
     def _passes(self, action: str, resource: Resource) -> bool:
         plan = self._plan(action, resource.path)
-        return all(line.reach.match(resource) is Match.NO for line in plan.denies) and any(
-            line.reach.match(resource) is Match.SURE for line in plan.allows
-        )
+        for line in plan.denies:
+            if line.reach.match(resource) is not Match.NO:
+                return False
+        return any(line.reach.match(resource) is Match.SURE for line in plan.allows)
 
     def _weigh(self, action: str, resource: Resource) -> Decision:
         plan = self._plan(action, resource.path)
