@@ -1,7 +1,7 @@
 """What callers ask about access: may I, why, and what a token comes to once owner and ceilings are counted in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 from uuid import UUID
 
@@ -121,24 +121,35 @@ class Effective:
 
     @property
     def exceeding(self) -> list[Exceeding]:
-        """The statements of the scope that are not provably within the owner's rights, or within a ceiling."""
+        """The statements of the scope that are not provably within the owner's rights, or within a ceiling.
+
+        Gates are left aside: a statement that opens one answers for itself.
+        """
         scope, *limits = self.sides
+        ungated = _ungated(self.catalogue)
         return [
             Exceeding(named.name, index, statement, limit.kind, self._judged(named))
             for named in scope.policies
             for index, statement in enumerate(named.policy.policy)
             if statement.effect is Effect.ALLOW
             for limit in limits
-            if not self._within(limit, named, statement)
+            if not _within(limit, named, statement, ungated)
         ]
-
-    def _within(self, limit: Side, named: NamedPolicy, statement: Statement) -> bool:
-        denies = (line for line in named.policy.policy if line.effect is Effect.DENY)
-        alone = CompiledPolicy((statement, *denies), self.catalogue, named.policy.attributes)
-        return covers([limiting.policy for limiting in limit.policies], [alone], self.catalogue)
 
     def _judged(self, named: NamedPolicy) -> RoleWords | None:
         return RoleWords(named.name) if named.name in self.custom else None
+
+
+def _within(limit: Side, named: NamedPolicy, statement: Statement, catalogue: Catalogue) -> bool:
+    denies = (line for line in named.policy.policy if line.effect is Effect.DENY)
+    alone = CompiledPolicy((statement, *denies), catalogue, named.policy.attributes)
+    return covers([limiting.policy for limiting in limit.policies], [alone], catalogue)
+
+
+def _ungated(catalogue: Catalogue) -> Catalogue:
+    return Catalogue.of(
+        replace(kind, actions=tuple(replace(action, gate=False) for action in kind.actions)) for kind in catalogue
+    )
 
 
 Roles: TypeAlias = Mapping[UUID, list[Role]]

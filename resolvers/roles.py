@@ -104,8 +104,8 @@ def _actions(wanted: RoleChange) -> list[Action]:
 
 
 def _checked(caller: Caller, raw: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    policy = parse_policy(raw, "policy")
-    check(policy, caller.catalogue, "policy")
+    policy = parse_policy(raw, "statements")
+    check(policy, caller.catalogue, "statements")
     return [statement.json() for statement in policy]
 
 

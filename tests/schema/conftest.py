@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLError
+from strawberry.exceptions import StrawberryInputCoercionError
 
 from core.errors import Refusal
 from models.engines.sqlite import SqliteClient
@@ -20,6 +21,8 @@ Ask = Callable[..., Awaitable[Answer]]
 def told(error: GraphQLError) -> dict[str, Any]:
     """Read an error as a client does; what is no refusal fails the test."""
     cause = error.original_error
+    if isinstance(cause, StrawberryInputCoercionError):
+        return {"message": error.message, "path": error.path, "code": "BAD_USER_INPUT"}
     if cause is not None and not isinstance(cause, Refusal):
         raise cause
     extensions = dict(cause.extensions) if isinstance(cause, Refusal) else dict(error.extensions or {})
