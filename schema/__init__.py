@@ -1,4 +1,4 @@
-"""The GraphQL face of Latchkey. `schema.graphql` beside this is what it comes to; `python -m schema.print` writes it."""
+"""The GraphQL face of Latchkey. `schema.graphql` beside this is what it comes to; `make schema` writes it."""
 
 import strawberry
 from strawberry.schema.config import StrawberryConfig
