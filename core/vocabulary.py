@@ -158,7 +158,7 @@ OWN_KINDS = (
 )
 
 CREDENTIAL_ONLY = frozenset({A.CREATE_ACCOUNT, A.CREATE_SESSION, A.UPDATE_PASSWORD, A.ACCEPT_INVITE})
-"""Deeds that a password, a one-time link or the command line allows. They stand on no kind, so no policy has them."""
+"""Deeds that a password, a one-time link or the command line allows. Standing on no kind, no policy speaks of them."""
 
 OWNER_ONLY = frozenset({("acct", A.UPDATE_ACCOUNT_OWNER.value)})
 """(kind, action) pairs that no policy can grant: being the owner does."""
