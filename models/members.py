@@ -65,8 +65,8 @@ class Member(Row):
 
     @property
     def label(self) -> str:
-        """The member's name, or the e-mail address of one who never gave it."""
-        return self.name or self.email
+        """The member's name. The e-mail address never stands in for it: it takes an action to see that."""
+        return self.name or f"unnamed …{str(self.id)[-4:]}"
 
     def snapshot(self) -> dict[str, Json]:
         """Show the columns and, where they were fetched, the keys of the custom roles."""

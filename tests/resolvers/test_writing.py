@@ -172,3 +172,9 @@ async def test_a_caller_is_made_anew_inside_the_transaction(organisation: Organi
     with pytest.raises(Exception, match="credential"):
         await roles.create(stale, NewRole("ops", "Ops", [ALLOW]), Said())
     assert stale.may(Action.CREATE_ROLE, Role(key="ops")).allowed
+
+
+async def test_an_entry_never_names_anybody_by_their_address(organisation: Organisation) -> None:
+    done = await members.invite(organisation.owner, "secret@example.com", None, Grant(), Said())
+    assert done.entry
+    assert done.entry.target_name == f"unnamed …{str(done.row.id)[-4:]}"
