@@ -1,0 +1,73 @@
+"""What callers type, at the edge of what is taken."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from core.errors import Invalid
+from models import now
+from resolvers import input as typed
+
+HIDDEN = ["\x00", "\x1b", "\x7f", "\u200b", "\u202e", "\u2028", "\ufeff", "\ud800"]
+
+
+@pytest.mark.parametrize(
+    ("take", "given", "taken"),
+    [
+        (typed.name, "  Zoe\u0308  ", "Zo\u00eb"),
+        (typed.name, "x" * 256, "x" * 256),
+        (typed.name, "名前 🦊", "名前 🦊"),
+        (typed.description, "", ""),
+        (typed.description, "one\n\ttwo\n", "one\n\ttwo"),
+        (typed.key, "a", "a"),
+        (typed.key, "0.a_b-c", "0.a_b-c"),
+        (typed.key, "a" * 64, "a" * 64),
+        (typed.email, " Ada@Example.COM ", ("Ada@Example.COM", "ada@example.com")),
+        (typed.email, "Stra\u00dfe@example.com", ("Stra\u00dfe@example.com", "strasse@example.com")),
+        (typed.password, "x" * 12, "x" * 12),
+        (typed.password, "x" * 256, "x" * 256),
+        (typed.comment, None, None),
+        (typed.comment, "  ", None),
+        (typed.comment, "why", "why"),
+        (typed.idempotency_key, None, None),
+        (typed.idempotency_key, "~" * 128, "~" * 128),
+        (typed.role_attributes, {"team": ("web", "a.b")}, {"team": ["web", "a.b"]}),
+        (typed.role_attributes, {}, {}),
+    ],
+)
+def test_what_is_fine_is_taken(take: Callable[[str, Any], object], given: object, taken: object) -> None:
+    assert take("it", given) == taken
+
+
+@pytest.mark.parametrize(
+    ("take", "given"),
+    [
+        *((typed.name, bad) for bad in ["", " \t", "x" * 257, "a\nb", *(f"a{c}b" for c in HIDDEN)]),
+        *((typed.description, bad) for bad in ["x" * 1025, "a\rb", *(f"a{c}b" for c in HIDDEN)]),
+        *((typed.key, bad) for bad in ["", "A", "a b", "a" * 65, "a" * 300, ".a", "a\n", "é", "٣", "a/b", "a*"]),
+        *((typed.email, bad) for bad in ["", "a", "@", "a@", "@b", "a@b@c", "a b@c", "a@b c", "a\x00@b"]),
+        *((typed.email, bad) for bad in ["x" * 65 + "@b", "a@" + "x" * 256, "a\uff20b@c", "\ufdfa" * 9 + "@b"]),
+        *((typed.password, bad) for bad in ["", "x" * 11, "x" * 257]),
+        *((typed.comment, bad) for bad in ["x" * 1025, "a\x00"]),
+        *((typed.idempotency_key, bad) for bad in ["", "a b", "é", "x" * 129, "a\n"]),
+        (typed.future, datetime(2999, 1, 1)),  # noqa: DTZ001 - it is what is refused
+        (typed.future, datetime(2020, 1, 1, tzinfo=UTC)),
+        (typed.future, datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))),
+    ],
+)
+def test_what_is_not_is_refused_by_the_fields_name(take: Callable[[str, Any], object], given: object) -> None:
+    with pytest.raises(Invalid) as refusal:
+        take("it", given)
+    assert dict(refusal.value.extensions) == {"code": "BAD_USER_INPUT", "field": "it"}
+    assert str(refusal.value).startswith("`it` ")
+    assert len(str(refusal.value)) < 300
+
+
+def test_a_time_is_to_come_and_becomes_utc() -> None:
+    at = (now() + timedelta(hours=1)).astimezone(timezone(timedelta(hours=9)))
+    taken = typed.future("expiresAt", at)
+    assert (taken, taken.tzinfo) == (at, UTC)
+    with pytest.raises(Invalid):
+        typed.future("expiresAt", now())
