@@ -125,7 +125,7 @@ def _is_argument(cause: Exception) -> bool:
 
 
 def _with(error: GraphQLError, extensions: Formatted) -> Formatted:
-    told: Formatted = {"message": error.message}
+    told: Formatted = {"message": redacted(error.message)}
     if error.locations:
         told["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
     if error.path is not None:

@@ -225,6 +225,13 @@ async def test_the_unexpected_is_masked_and_logged_without_secrets(
     assert "0123456789" not in caplog.text
 
 
+@pytest.mark.parametrize("query", ['mutation { change(input: { link: "%s" }) }', "{ hello(name: %s) }"])
+async def test_a_secret_in_a_wrong_place_is_not_repeated(client: httpx2.AsyncClient, query: str) -> None:
+    answer = await ask(client, query % "lkl_0123456789abcdefghij")
+    assert codes(answer)
+    assert "0123456789abcdefghij" not in answer.text
+
+
 async def test_an_error_of_somebody_elses_is_masked_whatever_it_carries(client: httpx2.AsyncClient) -> None:
     answer = await ask(client, "{ misleading }")
     assert codes(answer) == ["INTERNAL"]
