@@ -1,9 +1,13 @@
 """Members from their invitation to their removal, and the account from one owner to the next."""
 
+import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from tortoise.exceptions import IntegrityError
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from core.secret import Secret, SecretKind
@@ -363,6 +367,23 @@ async def test_ownership_passes_from_one_to_one(database: Database) -> None:
     assert (await members.suspend(await acme.session(heir), owner.id, Said())).entry
     with pytest.raises(Unauthenticated):
         await members.transfer_ownership(caller, heir.id, PASSWORD, Said())
+
+
+async def test_there_is_one_owner_at_every_moment(database: Database) -> None:
+    acme, owner, caller = await acme_of(database)
+    heir = await acme.member()
+    passing = asyncio.create_task(members.transfer_ownership(caller, heir.id, PASSWORD, Said()))
+    query, seen = "SELECT id FROM member WHERE base_role = 'owner' AND account_id = ?", set()
+    with closing(sqlite3.connect(database.path)) as elsewhere:
+        while not passing.done():
+            seen.add(tuple(elsewhere.execute(query, [str(acme.account.id)]).fetchall()))
+            await asyncio.sleep(0)
+    assert seen <= {((str(owner.id),),), ((str(heir.id),),)}
+    assert seen
+    assert (await passing).entry
+    with pytest.raises(IntegrityError):
+        await Member.filter(id=owner.id).update(base_role=BuiltInRole.OWNER)
+    assert await owners(acme.account) == [heir.name]
 
 
 async def test_ownership_does_not_pass_just_so(database: Database) -> None:
