@@ -47,10 +47,14 @@ class Request:
 
 
 class Rights(Protocol):
-    """What a caller may do, with reasons."""
+    """What a caller may do."""
 
     def decide(self, action: str, resource: Resource) -> Verdict:
-        """Decide about one action on one resource."""
+        """Decide about one action on one resource, with reasons."""
+        ...
+
+    def allows(self, action: str, resource: Resource) -> bool:
+        """Say whether `decide` allows, without its reasons."""
         ...
 
 
@@ -70,6 +74,10 @@ class Credential:
     def decide(self, action: str, resource: Resource) -> Verdict:  # noqa: ARG002 - the deed is fixed by the code
         """Allow: which deed it is, the operation says, not the caller."""
         return Verdict(allowed=True, because=())
+
+    def allows(self, action: str, resource: Resource) -> bool:  # noqa: ARG002 - as above
+        """Say yes."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +109,7 @@ class Caller:
 
     def sees(self, action: Action, judged: Judged) -> bool:
         """Say whether the caller may do something on any of the resources that a row is judged as."""
-        return any(self.rights.decide(action.value, subject).allowed for subject in judged.subjects)
+        return any(self.rights.allows(action.value, subject) for subject in judged.subjects)
 
     def could(self, action: Action) -> bool:
         """Say whether there may be any resource at all on which the caller has this action."""

@@ -180,6 +180,6 @@ class Known:
 
 async def known(caller: Caller) -> list[Known]:
     """List the kinds that the caller may see: Latchkey's own, then the integrations' by key."""
-    own = (kind for kind in OWN_KINDS if caller.may(Action.VIEW_KIND, Resource.of(("kind", kind.key))))
+    own = (kind for kind in OWN_KINDS if caller.rights.allows(Action.VIEW_KIND.value, Resource.of(("kind", kind.key))))
     rows = await readable(caller, ResourceKind).order_by("key")
     return [*map(Known, own), *map(Known.of, rows)]
