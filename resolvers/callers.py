@@ -1,10 +1,14 @@
 """Who is asking: one function makes a caller from a credential, another makes it anew inside a transaction."""
 
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
+
+from tortoise.exceptions import OperationalError
+from tortoise.queryset import QuerySet
 
 from core.catalogue import Catalogue
 from core.errors import Forbidden, Unauthenticated
@@ -172,22 +176,30 @@ async def identify(credential: str, request: Request) -> Caller:
 
 async def _recalled(digests: tuple[Digest, ...], request: Request) -> Caller:
     while True:
-        caller = await _by_digest([digest.hex for digest in digests], request)
+        caller = await _by_proof(SecretDigest.filter(digest__in=[digest.hex for digest in digests]), request)
         # A fill that raced with a change may be torn between two states: it is thrown away.
         if request.house.database.version_of(caller.account.id) == caller.account.version:
             break
-    assert isinstance(caller.proof, SecretDigest)  # noqa: S101 - what _by_digest makes
+    assert isinstance(caller.proof, SecretDigest)  # noqa: S101 - what _by_proof makes
     _remembered[caller.proof.digest] = caller
     if len(_remembered) > MEMORY_SIZE:
         _remembered.popitem(last=False)
+    await _renewed(caller.proof, digests[0])
     return caller
+
+
+async def _renewed(proof: SecretDigest, newest: Digest) -> None:
+    """Keep the digest of a secret under the newest server key, so that older keys can be retired one day."""
+    if proof.key_id != newest.key_id:
+        with suppress(OperationalError):  # a database too busy for it now is asked again after the next change
+            await SecretDigest.filter(id=proof.id).update(digest=newest.hex, key_id=newest.key_id)
 
 
 async def again(caller: Caller) -> Caller:
     """Make the caller anew, from the database alone. Called inside the transaction of every write."""
     match caller.proof:
-        case SecretDigest(digest=digest):
-            fresh = await _by_digest([digest], caller.request)
+        case SecretDigest(id=proof_id):
+            fresh = await _by_proof(SecretDigest.filter(id=proof_id), caller.request)
             return replace(fresh, rights=caller.rights) if isinstance(caller.rights, Credential) else fresh
         case Link(id=link_id):
             link = await Link.get_or_none(id=link_id, expires_at__gt=now()).select_related("member")
@@ -203,13 +215,8 @@ async def again(caller: Caller) -> Caller:
             return caller
 
 
-async def _by_digest(digests: list[str], request: Request) -> Caller:
-    proof = (
-        await SecretDigest.filter(digest__in=digests)
-        .select_related("account", "token", "token__owner")
-        .order_by("id")
-        .first()
-    )
+async def _by_proof(proofs: QuerySet[SecretDigest], request: Request) -> Caller:
+    proof = await proofs.select_related("account", "token", "token__owner").order_by("id").first()
     if proof is None:
         raise Unauthenticated
     return _living(await of_token(proof.token, proof.account, request, proof), now())
