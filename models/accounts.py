@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import ClassVar
+from uuid import UUID
 
 from tortoise import fields
 
@@ -31,3 +32,17 @@ class Account(Row):
     def label(self) -> str:
         """The account's name."""
         return self.name
+
+
+class Owned(Row):
+    """A row of an account. Its id leads keys and indexes, so that rows can be distributed by account."""
+
+    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
+        "models.Account", related_name=False, on_delete=fields.OnDelete.RESTRICT
+    )
+    account_id: UUID
+
+    class Meta:
+        """Rows are made by their subclasses."""
+
+        abstract = True

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
-from uuid import UUID
 
 from tortoise import fields
 
 from core.catalogue import Kind, KindAction, Mark
 from core.specifiers import Resource
-from models.accounts import Account
-from models.row import Row
+from models.accounts import Owned
 
 
-class ResourceKind(Row):
+class ResourceKind(Owned):
     """A kind of resource with its actions, `[{key, mark, description, gate}]`."""
 
     recorded: ClassVar[Mapping[str, str]] = {
@@ -26,10 +24,6 @@ class ResourceKind(Row):
         "actions": "actions",
     }
 
-    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
-        "models.Account", related_name="kinds", on_delete=fields.OnDelete.RESTRICT
-    )
-    account_id: UUID
     key = fields.CharField(max_length=64)
     name = fields.CharField(max_length=256)
     description = fields.CharField(max_length=1024, default="")

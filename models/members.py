@@ -10,9 +10,9 @@ from tortoise.indexes import Index
 
 from core.specifiers import Resource
 from core.vocabulary import BuiltInRole
-from models.accounts import Account
+from models.accounts import Owned
 from models.roles import Role
-from models.row import Json, Row
+from models.row import Json
 
 
 class MemberState(StrEnum):
@@ -24,7 +24,7 @@ class MemberState(StrEnum):
     REMOVED = "REMOVED"
 
 
-class Member(Row):
+class Member(Owned):
     """A person. `email_key` is the e-mail address as it is compared: case-folded and normalised."""
 
     recorded: ClassVar[Mapping[str, str]] = {
@@ -38,10 +38,6 @@ class Member(Row):
 
     related: ClassVar[tuple[str, ...]] = ("roles__role",)
 
-    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
-        "models.Account", related_name="members", on_delete=fields.OnDelete.RESTRICT
-    )
-    account_id: UUID
     email = fields.CharField(max_length=320)
     email_key = fields.CharField(max_length=320)
     name = fields.CharField(max_length=256, default="")
@@ -76,13 +72,9 @@ class Member(Row):
         return shown
 
 
-class MemberRole(Row):
+class MemberRole(Owned):
     """A custom role that a member holds."""
 
-    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
-        "models.Account", related_name=False, on_delete=fields.OnDelete.RESTRICT
-    )
-    account_id: UUID
     member: fields.ForeignKeyRelation[Member] = fields.ForeignKeyField(
         "models.Member", related_name="roles", on_delete=fields.OnDelete.CASCADE
     )
@@ -100,16 +92,12 @@ class MemberRole(Row):
         indexes = (Index(fields=("account_id", "role_id")), Index(fields=("member_id",)), Index(fields=("role_id",)))
 
 
-class Link(Row):
+class Link(Owned):
     """A one-time link with which a member sets a password. Only its digest is kept; used, it is deleted.
 
     Made with a token it names that; made on the command line it names nobody.
     """
 
-    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
-        "models.Account", related_name=False, on_delete=fields.OnDelete.RESTRICT
-    )
-    account_id: UUID
     member: fields.ForeignKeyRelation[Member] = fields.ForeignKeyField(
         "models.Member", related_name=False, on_delete=fields.OnDelete.CASCADE
     )

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, ClassVar
-from uuid import UUID
 
 from tortoise import fields
 from tortoise.indexes import Index
 
 from core.specifiers import Resource
-from models.accounts import Account
-from models.row import Row
+from models.accounts import Owned
 
 
 class BasePermissions(StrEnum):
@@ -20,7 +18,7 @@ class BasePermissions(StrEnum):
     READER = "reader"
 
 
-class Role(Row):
+class Role(Owned):
     """A custom role. `policy` holds its statements in LaunchDarkly's public JSON form."""
 
     recorded: ClassVar[Mapping[str, str]] = {
@@ -31,10 +29,6 @@ class Role(Row):
         "policy": "policy",
     }
 
-    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
-        "models.Account", related_name="roles", on_delete=fields.OnDelete.RESTRICT
-    )
-    account_id: UUID
     key = fields.CharField(max_length=64)
     name = fields.CharField(max_length=256)
     description = fields.CharField(max_length=1024, default="")

@@ -12,10 +12,10 @@ from tortoise.indexes import Index
 
 from core.specifiers import Resource
 from core.vocabulary import BuiltInRole
-from models.accounts import Account
+from models.accounts import Owned
 from models.members import Member
 from models.roles import Role
-from models.row import Json, Row
+from models.row import Json
 
 
 class TokenKind(StrEnum):
@@ -45,7 +45,7 @@ class TokenState(StrEnum):
     OWNER_INACTIVE = "OWNER_INACTIVE"
 
 
-class Token(Row):
+class Token(Owned):
     """A credential. Stored scopes are never rewritten when rights shrink: rights are compared at every use."""
 
     recorded: ClassVar[Mapping[str, str]] = {
@@ -63,10 +63,6 @@ class Token(Row):
 
     related: ClassVar[tuple[str, ...]] = ("roles__role",)
 
-    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
-        "models.Account", related_name="tokens", on_delete=fields.OnDelete.RESTRICT
-    )
-    account_id: UUID
     kind = fields.CharEnumField(TokenKind, max_length=16)
     owner: fields.ForeignKeyNullableRelation[Member] = fields.ForeignKeyField(
         "models.Member", related_name="tokens", null=True, on_delete=fields.OnDelete.RESTRICT
@@ -149,13 +145,9 @@ def living(at: datetime) -> Q:
     return Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=at))
 
 
-class TokenRole(Row):
+class TokenRole(Owned):
     """A custom role in a token's scope, followed live."""
 
-    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
-        "models.Account", related_name=False, on_delete=fields.OnDelete.RESTRICT
-    )
-    account_id: UUID
     token: fields.ForeignKeyRelation[Token] = fields.ForeignKeyField(
         "models.Token", related_name="roles", on_delete=fields.OnDelete.CASCADE
     )
@@ -173,13 +165,9 @@ class TokenRole(Row):
         indexes = (Index(fields=("account_id", "role_id")), Index(fields=("token_id",)), Index(fields=("role_id",)))
 
 
-class SecretDigest(Row):
+class SecretDigest(Owned):
     """A secret that opens a token: its digest under a server key. The secret itself is nowhere."""
 
-    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
-        "models.Account", related_name=False, on_delete=fields.OnDelete.RESTRICT
-    )
-    account_id: UUID
     token: fields.ForeignKeyRelation[Token] = fields.ForeignKeyField(
         "models.Token", related_name="digests", on_delete=fields.OnDelete.CASCADE
     )
