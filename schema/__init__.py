@@ -3,7 +3,7 @@
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from schema import face
+from schema import answering, face
 from schema import words as _words  # noqa: F401 - describes the enums before anything uses them
 from schema.access import AccessQueries
 from schema.accounts import AccountQueries
@@ -47,5 +47,7 @@ schema = strawberry.Schema(
     mutation=Mutation,
     subscription=Subscription,
     types=[Session],
+    execution_context_class=answering.Executor,
     config=StrawberryConfig(auto_camel_case=True),
 )
+answering.shorten(schema)
