@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from resolvers.callers import Caller, Request
 from web.credentials import Gate
@@ -56,15 +56,36 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
             yield
             await engine.finish()
 
+    graphql = _shared(endpoint, cors_origins)
     own: list[BaseRoute] = [
-        Route(GRAPHQL_PATH, _shared(endpoint, cors_origins)),
+        Route(GRAPHQL_PATH, graphql),
         WebSocketRoute(GRAPHQL_PATH, sockets),
         Route("/session", Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out)),
         Route("/schema.graphql", _sdl(schema.as_str())),
         Route("/healthz", healthz),
         Route("/readyz", readyz(database_answers)),
     ]
-    return Starlette(routes=[*own, *routes], lifespan=living)
+    return _Application(graphql, [*own, *routes], living)
+
+
+class _Application(Starlette):
+    """Starlette, with a way to the GraphQL endpoint that is as short as it is busy: it answers every error itself."""
+
+    def __init__(
+        self,
+        graphql: ASGIApp,
+        routes: Sequence[BaseRoute],
+        lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
+    ) -> None:
+        super().__init__(routes=routes, lifespan=lifespan)
+        self._graphql = graphql
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; see ASGI."""
+        if scope["type"] == "http" and scope["path"] == GRAPHQL_PATH:
+            await self._graphql(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def _shared(endpoint: ASGIApp, origins: Sequence[str]) -> ASGIApp:

@@ -8,13 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from web.errors import Formatted, RejectedError
-from web.media import JSON, MediaType
+from web.media import JSON, is_json
 
 
 async def read_json(request: Request, limit_bytes: int) -> Any:  # noqa: ANN401 - a client's JSON may be anything
     """Read a JSON body in UTF-8. Raises `RejectedError`: 415 for its type, 413 for its size, 400 if it is not JSON."""
-    kind = MediaType.parse(request.headers.get("content-type", ""))
-    if kind.name != JSON or not kind.is_utf8:
+    if not is_json(request.headers.get("content-type", "")):
         raise RejectedError(415, f"the body must be `{JSON}` in UTF-8")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise RejectedError(415, "the body must not be compressed")

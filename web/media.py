@@ -41,6 +41,13 @@ class MediaType:
 
 
 @lru_cache(maxsize=128)
+def is_json(content_type: str) -> bool:
+    """Tell whether a body is said to be JSON in UTF-8."""
+    kind = MediaType.parse(content_type)
+    return kind.name == JSON and kind.is_utf8
+
+
+@lru_cache(maxsize=128)
 def negotiated(accept: tuple[str, ...]) -> str | None:
     """Choose the media type of the answer from the `Accept` headers; None if none of ours will do.
 
