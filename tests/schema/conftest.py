@@ -7,15 +7,20 @@ import pytest
 from graphql import GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 
-from core.errors import Refusal
+from core.errors import Refusal, Unauthenticated
 from models.engines.sqlite import SqliteClient
+from resolvers import callers
 from resolvers.callers import Caller
 from schema import schema
 from schema.context import Context
 from tests.organisation import Organisation
+from web.errors import RequestError
+from web.execution import Engine, Parameters
+from web.limits import Limits
 
 Answer = dict[str, Any]
 Ask = Callable[..., Awaitable[Answer]]
+Served = Callable[..., Awaitable[Answer]]
 
 
 def told(error: GraphQLError) -> dict[str, Any]:
@@ -56,3 +61,21 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(SqliteClient, "execute_query", noted)
     return seen
+
+
+@pytest.fixture
+def served(organisation: Organisation) -> Served:
+    """Run an operation as the server does: within its budget, its errors told as a client reads them."""
+    engine = Engine(schema, Limits(), open_introspection=False)
+
+    async def served(caller: Caller | None, query: str, **variables: Any) -> Answer:
+        try:
+            known = caller and await callers.again(caller)
+            operation = engine.prepare(Parameters(query, None, variables), Context(organisation.request, known))
+        except Unauthenticated:
+            return {"errors": [{"extensions": {"code": "UNAUTHENTICATED"}}]}
+        except RequestError as error:
+            return {"errors": error.errors}
+        return await engine.run(operation)
+
+    return served
