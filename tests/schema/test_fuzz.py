@@ -133,7 +133,8 @@ class Asker:
         if name in {"Int", "Float"}:
             return str(self.chance.choice(NUMBERS))
         text = self.chance.choice(self.ids if name == "ID" and self.chance.random() < 0.8 else TEXTS)
-        return str(print_string(text))
+        written: str = print_string(text)
+        return written
 
 
 LISTED = "{ members { nodes { id } } roles { nodes { id } } tokens { nodes { id } } auditEntries { nodes { id } } }"
