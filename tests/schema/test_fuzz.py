@@ -112,7 +112,8 @@ class Asker:
                 count = self.chance.choice([0, 1, 1, 2, 5])
                 return f"[{', '.join(self.value(type_.of_type, depth) for _ in range(count))}]"
             case GraphQLEnumType():
-                return self.chance.choice(list(type_.values))
+                words: list[str] = list(type_.values)
+                return self.chance.choice(words)
             case GraphQLInputObjectType():
                 return self.given(type_, depth)
             case _:
@@ -133,8 +134,7 @@ class Asker:
         if name in {"Int", "Float"}:
             return str(self.chance.choice(NUMBERS))
         text = self.chance.choice(self.ids if name == "ID" and self.chance.random() < 0.8 else TEXTS)
-        written: str = print_string(text)
-        return written
+        return print_string(text)
 
 
 LISTED = "{ members { nodes { id } } roles { nodes { id } } tokens { nodes { id } } auditEntries { nodes { id } } }"
