@@ -49,7 +49,6 @@ class Member(Node):
     name: str = face.shown("The member's name; empty until they give one.")
     state: MemberState = face.shown("Where the member stands.")
     base_role: BuiltInRole = face.shown("The built-in role. It sleeps while there are custom roles.")
-    resource: str = face.shown("The member in the words of policies: `member/<id>`.")
     created_at: datetime = face.shown("When the member was invited.")
     updated_at: datetime = face.shown("When the member was last changed.")
     version: int = face.shown("Counts the member's changes; give it as `expectedVersion`.")
@@ -59,6 +58,11 @@ class Member(Node):
     def judged(self) -> Row:
         """The row that guarded fields are judged on."""
         return self.row
+
+    @face.field()
+    def resource(self) -> str:
+        """The member in the words of policies: `member/<id>`."""
+        return str(self.row.resource)
 
     @face.field()
     async def custom_roles(self, info: Info) -> list[Role]:
@@ -113,7 +117,6 @@ class Member(Node):
             name=row.name,
             state=row.state,
             base_role=row.base_role,
-            resource=f"member/{row.id}",
             created_at=row.created_at,
             updated_at=row.updated_at,
             version=row.version,

@@ -131,9 +131,7 @@ class Token(Node):
     kind: TokenKind = face.shown("Whose it is.")
     name: str = face.shown("What people call it.")
     description: str = face.shown("What it is for.")
-    state: TokenState = face.shown("Whether it works, and if not, why.")
     ending: str = face.shown("The last characters of its secret, to recognise it by.")
-    resource: str = face.shown("The token in the words of policies, such as `member/<id>:token/<id>`.")
     created_at: datetime = face.shown("When it was made.")
     updated_at: datetime = face.shown("When it was last changed.")
     expires_at: datetime | None = face.shown("When it ends; null if never.")
@@ -150,6 +148,16 @@ class Token(Node):
     def judged(self) -> Row:
         """The row that guarded fields are judged on."""
         return self.row
+
+    @face.field()
+    def state(self) -> TokenState:
+        """Whether it works, and if not, why."""
+        return tokens.state(self.row, self.row.owner, now())
+
+    @face.field()
+    def resource(self) -> str:
+        """The token in the words of policies, such as `member/<id>:token/<id>`."""
+        return str(self.row.resource)
 
     @face.field()
     def scope(self) -> TokenScope:
@@ -237,9 +245,7 @@ class Token(Node):
             kind=TokenKind(row.kind.value),
             name=row.name,
             description=row.description,
-            state=tokens.state(row, row.owner, now()),
             ending=row.ending,
-            resource=str(row.resource),
             created_at=row.created_at,
             updated_at=row.updated_at,
             expires_at=row.expires_at,
