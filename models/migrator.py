@@ -16,9 +16,8 @@ from tortoise.context import TortoiseContext
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.transactions import in_transaction
 
-from models.database import APPS, path_of, prepare, tortoise_config
+from models.database import APPS, path_of, plain, prepare, tortoise_config
 from models.engines.sqlite_editor import KeepingSchemaEditor
-from models.engines.units import connect
 
 PATIENCE_S = 600.0
 """How long one migrating process waits for another."""
@@ -84,7 +83,7 @@ def _known(apps: Mapping[str, Mapping[str, object]]) -> Applied:
 
 def _applied(path: Path) -> Applied:
     """List the migrations that the database has, without Tortoise: most starts end here."""
-    with closing(connect(str(path), query_only=True)) as connection:
+    with closing(plain(path)) as connection:
         exists = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'tortoise_migrations'").fetchall()
         return set(connection.execute(_APPLIED).fetchall()) if exists else set()
 

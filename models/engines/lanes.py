@@ -1,32 +1,41 @@
-"""Lanes: SQLite connections with a thread each, off the event loop, indifferent to cancellation."""
+"""Lanes: aiosqlite connections that work off what is in line, indifferent to cancellation."""
 
 import asyncio
-import queue
 import sqlite3
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from contextvars import Context
+from typing import Any, TypeVar
 
+from aiosqlite import Connection
 from tortoise.exceptions import IntegrityError, OperationalError
 
 T = TypeVar("T")
-Unit = Callable[[sqlite3.Connection], T]
-"""Work on one connection: a plain function, run on a lane's thread."""
+Unit = Callable[[Connection], Awaitable[T]]
+"""Work on one connection: a few statements that belong together."""
+
+_keepers: set[asyncio.Task[None]] = set()
+"""All keepers at work. An event loop holds its tasks weakly, and a keeper that is forgotten could not close."""
 
 
 class Lane:
-    """Connections of one kind, opened when first needed, and as many threads. Units wait in line, first come first.
+    """Connections of one kind, opened when first needed, with a keeper each. Units wait in line, first come first.
 
-    A unit that a thread has begun runs to its end, whatever is cancelled; one still in line is dropped when nobody
-    waits for it any more. So a lane is never left in the middle of a unit, and what must be undone is put in line
-    behind what it undoes. Errors of sqlite3 come out as Tortoise's.
+    A cancelled `await connection.execute()` leaves the statement running on aiosqlite's thread. So nobody but its
+    keeper, a task of its own in a clean context, ever awaits a connection: a unit that was begun runs to its end,
+    whoever is cancelled; one still in line is dropped when nobody waits for it any more. What must be undone is put
+    in line behind what it undoes. Errors of sqlite3 come out as Tortoise's.
+
+    aiosqlite's threads keep a process alive until they are closed. If `close` is forgotten, the end of the event loop
+    cancels the keepers, and they close.
     """
 
-    def __init__(self, name: str, connect: Callable[[], sqlite3.Connection], size: int = 1) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], size: int = 1) -> None:
         self._connect = connect
-        self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix=name)
+        self._size = size
+        self._line: asyncio.Queue[tuple[Unit[Any], asyncio.Future[Any]] | None] = asyncio.Queue()
+        self._kept: list[asyncio.Task[None]] = []
+        self._closed = False
 
     async def run(self, unit: Unit[T]) -> T:
         """Run a unit and give back what it returns. A cancellation does not wait for it."""
@@ -38,43 +47,59 @@ class Lane:
 
     def post(self, unit: Unit[object]) -> None:
         """Put a unit in line and wait for nothing. On a closed lane there is nothing left to do."""
-        with suppress(RuntimeError):
-            self._threads.submit(self._work, unit)
+        with suppress(OperationalError):
+            self._start(unit)
 
     async def close(self) -> None:
-        """Finish what is in line, end the threads, close the connections."""
-        self._threads.shutdown(wait=False)
-        await carried(asyncio.ensure_future(asyncio.to_thread(self._end)))
+        """Finish what is in line and close the connections. Closing twice is closing once."""
+        self._closed = True
+        self._line.put_nowait(None)
+        await carried(asyncio.gather(*self._kept))
 
     def _start(self, unit: Unit[T]) -> asyncio.Future[T]:
-        try:
-            return asyncio.wrap_future(self._threads.submit(self._work, unit))
-        except RuntimeError as error:
-            raise OperationalError("the database is closed") from error
+        if self._closed:
+            raise OperationalError("the database is closed")
+        while len(self._kept) < self._size:
+            keeper = asyncio.create_task(self._keep(), context=Context())
+            self._kept.append(keeper)
+            _keepers.add(keeper)
+            keeper.add_done_callback(_keepers.discard)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._line.put_nowait((unit, answer))
+        return answer
 
-    def _work(self, unit: Unit[T]) -> T:
+    async def _keep(self) -> None:
+        """Own a connection: open it for the first unit, serve one after the other, close it when the lane closes."""
+        connection: Connection | None = None
         try:
-            connection = self._take()
-            try:
-                return unit(connection)
-            finally:
-                self._idle.put(connection)
-        except sqlite3.IntegrityError as error:
-            raise IntegrityError(error) from error
-        except sqlite3.DatabaseError as error:
-            raise OperationalError(error) from error
-
-    def _take(self) -> sqlite3.Connection:
-        try:
-            return self._idle.get_nowait()
-        except queue.Empty:
-            return self._connect()  # at most once a thread, since each gives back what it took
+            while waiting := await self._line.get():
+                unit, answer = waiting
+                if answer.cancelled():
+                    continue
+                try:
+                    connection = connection or await self._connect()
+                    result = await unit(connection)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever asked
+                    if not answer.cancelled():
+                        answer.set_exception(_told(error))
+                        answer.exception()  # seen, even if its caller has just left
+                else:
+                    if not answer.cancelled():
+                        answer.set_result(result)
+                finally:
+                    answer.cancel()  # changes nothing unless the event loop ends
+        finally:
+            self._end()
+            if connection:
+                await connection.close()
 
     def _end(self) -> None:
-        self._threads.shutdown(wait=True)
-        with suppress(queue.Empty):
-            while True:
-                self._idle.get_nowait().close()
+        """Leave nobody waiting, and let the other keepers end too."""
+        self._closed = True
+        while not self._line.empty():
+            if waiting := self._line.get_nowait():
+                waiting[1].cancel()
+        self._line.put_nowait(None)
 
 
 async def carried(future: asyncio.Future[T]) -> T:
@@ -88,3 +113,12 @@ async def carried(future: asyncio.Future[T]) -> T:
     if cancelled:
         raise cancelled from future.exception()
     return future.result()
+
+
+def _told(error: Exception) -> Exception:
+    """Say an error of sqlite3 as Tortoise says it."""
+    if not isinstance(error, sqlite3.DatabaseError):
+        return error
+    told = (IntegrityError if isinstance(error, sqlite3.IntegrityError) else OperationalError)(error)
+    told.__cause__ = error
+    return told

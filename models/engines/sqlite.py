@@ -1,4 +1,4 @@
-"""SQLite for Tortoise: one connection writes, others read, and a cancelled task leaves nothing behind.
+"""SQLite for Tortoise, over aiosqlite: one connection writes, others read, a cancelled task leaves nothing behind.
 
 How it holds, wherever a task is cancelled:
 
@@ -7,7 +7,7 @@ How it holds, wherever a task is cancelled:
 * In the body: the statement may or may not have run, so the transaction is lost as a whole. It refuses everything
   from then on and is rolled back, even if the body swallowed the cancellation.
 * COMMIT and ROLLBACK are carried to their end; only then does the cancellation come out.
-* A write outside a transaction is one unit on the writer's thread, `execute_many` with its own BEGIN and COMMIT: it
+* A write outside a transaction is one unit of the writer's lane, `execute_many` with its own BEGIN and COMMIT: it
   happens whole or not at all. Cancelled while SQLite is at it, it may still happen.
 
 A transaction belongs to the task that began it. A task started inside inherits it through its context, but may not
@@ -75,8 +75,10 @@ class _Statements(BaseDBAsyncClient):
 
     async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, Sequence[units.Row]]:
         """Run a statement and give back how many rows it changed (for a read: returned), and the rows."""
-        go = self._read if query.lstrip()[:7].upper().startswith(_READING) else self._write
-        return await go(partial(units.query, query.replace("\x00", "'||CHAR(0)||'"), values or ()))
+        statement = query.replace("\x00", "'||CHAR(0)||'")
+        if query.lstrip()[:7].upper().startswith(_READING):
+            return await self._read(partial(units.read, statement, values or ()))
+        return await self._write(partial(units.change, statement, values or ()))
 
     async def execute_query_dict(self, query: str, values: list[Any] | None = None) -> list[units.Row]:
         """Run a statement and give back its rows."""
@@ -109,8 +111,8 @@ class SqliteClient(_Statements):
         writing = partial(
             units.connect, file_path, query_only=False, foreign_keys=foreign_keys, busy_timeout_s=busy_timeout_s
         )
-        self.writer = Lane("sqlite-writer", writing)
-        self.readers = Lane("sqlite-reader", partial(units.connect, file_path, query_only=True), READERS)
+        self.writer = Lane(writing)
+        self.readers = Lane(partial(units.connect, file_path, query_only=True), READERS)
         self._turn = asyncio.Lock()
         self._holder: asyncio.Task[Any] | None = None
 

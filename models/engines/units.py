@@ -1,11 +1,15 @@
-"""What runs on a lane's thread: opening a connection, statements, and the ends of a transaction."""
+"""What is done on an aiosqlite connection: opening it, statements, and the ends of a transaction."""
 
+import logging
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from asyncio import sleep
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiosqlite
+from aiosqlite import Connection
 from tortoise.exceptions import TransactionManagementError
 
 from models.engines.lanes import Unit
@@ -16,60 +20,68 @@ Row = dict[str, Any]
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for another process."""
 
+logging.getLogger("aiosqlite").setLevel(logging.INFO)  # below, it writes down every statement's values: digests too
 
-def connect(
+
+def address(path: str) -> str:
+    """Say to SQLite that the file must exist."""
+    return f"{Path(path).as_uri()}?mode=rw"
+
+
+async def connect(
     path: str, *, query_only: bool, foreign_keys: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S
-) -> sqlite3.Connection:
+) -> Connection:
     """Open a connection to a file that exists, in autocommit. A writer makes it a WAL database."""
-    connection = sqlite3.connect(
-        f"{Path(path).as_uri()}?mode=rw",
-        uri=True,
-        timeout=busy_timeout_s,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    connection = await aiosqlite.connect(address(path), uri=True, timeout=busy_timeout_s, isolation_level=None)
     try:
+        connection.row_factory = sqlite3.Row
         if query_only:
-            connection.execute("PRAGMA query_only = ON")
+            await connection.execute_fetchall("PRAGMA query_only = ON")
         else:
-            _patiently(connection, "PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")  # with NORMAL a power cut loses acknowledged writes
-            connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+            await _patiently(connection, "PRAGMA journal_mode = WAL")
+            await connection.execute_fetchall("PRAGMA synchronous = FULL")  # NORMAL loses writes in a power cut
+            await connection.execute_fetchall(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
     except BaseException:
-        connection.close()
+        await connection.close()
         raise
     return connection
 
 
-def query(query: str, values: Sequence[Any], connection: sqlite3.Connection) -> tuple[int, Sequence[Row]]:
-    """Run a statement: how many rows it changed (for a read: returned), and the rows."""
-    cursor = connection.execute(query, values)
-    names = [column[0] for column in cursor.description or ()]
-    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+async def read(query: str, values: Sequence[Any], connection: Connection) -> tuple[int, Sequence[Row]]:
+    """Run a statement that only reads: how many rows there are, and the rows."""
+    rows = _named(await connection.execute_fetchall(query, values))
+    return len(rows), rows
+
+
+async def change(query: str, values: Sequence[Any], connection: Connection) -> tuple[int, Sequence[Row]]:
+    """Run a statement: how many rows it changed, or returned if it changes none, and the rows."""
+    cursor = await connection.execute(query, values)
+    rows = _named(await cursor.fetchall()) if cursor.description else []
     return (cursor.rowcount if cursor.rowcount >= 0 else len(rows)), rows
 
 
-def insert(query: str, values: Sequence[Any], connection: sqlite3.Connection) -> int:
+async def insert(query: str, values: Sequence[Any], connection: Connection) -> int:
     """Insert a row and give back its rowid."""
-    cursor = connection.execute(query, values)
-    cursor.fetchall()  # RETURNING: a statement is over only when its rows are read
+    cursor = await connection.execute(query, values)
+    if cursor.description:  # RETURNING: a statement is over only when its rows are read
+        await cursor.fetchall()
     return cursor.lastrowid or 0
 
 
-def insert_many(query: str, values: Sequence[Sequence[Any]], connection: sqlite3.Connection) -> None:
+async def insert_many(query: str, values: Sequence[Sequence[Any]], connection: Connection) -> None:
     """Run a statement for each list of values, all or none: in the transaction that is open, or one of its own."""
     if connection.in_transaction:
-        connection.executemany(query, values)
+        await connection.executemany(query, values)
         return
-    begun(connection)
-    connection.executemany(query, values)
-    committed(connection)
+    await begun(connection)
+    await connection.executemany(query, values)
+    await committed(connection)
 
 
-def script(query: str, connection: sqlite3.Connection) -> None:
-    """Run statements one after the other."""
+async def script(query: str, connection: Connection) -> None:
+    """Run statements one after the other, in the transaction that is open, which `executescript` would commit."""
     for statement in _statements(query):
-        connection.execute(statement).fetchall()
+        await connection.execute_fetchall(statement)
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -84,56 +96,62 @@ def _statements(script: str) -> Iterator[str]:
         yield statement
 
 
-def alone(unit: Unit[T], connection: sqlite3.Connection) -> T:
+async def alone(unit: Unit[T], connection: Connection) -> T:
     """Run a unit outside a transaction, and leave the connection outside whatever it did."""
     try:
-        return unit(connection)
+        return await unit(connection)
     finally:
-        rolled_back(connection)
+        await rolled_back(connection)
 
 
-def inside(unit: Unit[T], connection: sqlite3.Connection) -> T:
+async def inside(unit: Unit[T], connection: Connection) -> T:
     """Run a unit inside the transaction: SQLite ends one by itself on some errors, and the rest would stand alone."""
     if not connection.in_transaction:
         raise TransactionManagementError("the database has already rolled the transaction back")
-    return unit(connection)
+    return await unit(connection)
 
 
-def begun(connection: sqlite3.Connection) -> None:
+async def begun(connection: Connection) -> None:
     """Begin a transaction with the write lock in hand."""
-    _patiently(connection, "BEGIN IMMEDIATE")  # a deferred one fails at once when others write between read and write
+    await _patiently(connection, "BEGIN IMMEDIATE")  # a deferred one fails when others write between read and write
 
 
-def committed(connection: sqlite3.Connection) -> None:
+async def committed(connection: Connection) -> None:
     """Commit; whatever happens, no transaction is open afterwards."""
     try:
-        inside(lambda connection: connection.execute("COMMIT"), connection)
+        await inside(lambda connection: connection.execute("COMMIT"), connection)
     finally:
-        rolled_back(connection)
+        await rolled_back(connection)
 
 
-def rolled_back(connection: sqlite3.Connection) -> None:
+async def rolled_back(connection: Connection) -> None:
     """Roll back, if there is anything to."""
     if connection.in_transaction:
-        connection.execute("ROLLBACK")
+        await connection.execute("ROLLBACK")
 
 
-def rolled_back_to(name: str, connection: sqlite3.Connection) -> None:
+async def rolled_back_to(name: str, connection: Connection) -> None:
     """Undo what was done since a savepoint, and forget it."""
     if connection.in_transaction:
-        connection.execute(f"ROLLBACK TO {name}")
-        connection.execute(f"RELEASE {name}")
+        await connection.execute(f"ROLLBACK TO {name}")
+        await connection.execute(f"RELEASE {name}")
 
 
-def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+def _named(found: Iterable[sqlite3.Row]) -> list[Row]:
+    rows = list(found)
+    names = rows[0].keys() if rows else ()
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+async def _patiently(connection: Connection, statement: str) -> None:
     """Run a statement, waiting for other processes also where SQLite's own busy timeout does not."""
     give_up_at = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
-            connection.execute(statement).fetchall()
+            await connection.execute_fetchall(statement)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
                 raise
-            time.sleep(0.005)
+            await sleep(0.005)
         else:
             return

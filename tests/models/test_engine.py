@@ -1,6 +1,7 @@
 """The SQLite engine: whatever is cancelled, nothing is wedged, lost or half done."""
 
 import asyncio
+import logging
 import random
 import sqlite3
 import subprocess
@@ -8,10 +9,12 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiosqlite import Connection
 from strawberry.dataloader import DataLoader
 from tortoise import fields
 from tortoise.connection import get_connection
@@ -20,7 +23,7 @@ from tortoise.functions import Count
 from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
-from models.database import prepare, started, tortoise_config
+from models.database import plain, prepare, started, tortoise_config
 from models.engines.sqlite import SqliteClient
 from models.engines.units import connect
 
@@ -50,7 +53,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def client(path: Path) -> AsyncIterator[SqliteClient]:
+def before() -> set[threading.Thread]:
+    """The threads there were before the database was opened: other tests' modules have pools of their own."""
+    return set(threading.enumerate())
+
+
+@pytest.fixture
+async def client(path: Path, before: set[threading.Thread]) -> AsyncIterator[SqliteClient]:  # noqa: ARG001 - it comes first
     apps = {"parcels": {"models": [__name__], "default_connection": "default"}}
     async with started(tortoise_config(path, apps)) as context:
         await context.generate_schemas(safe=False)
@@ -91,12 +100,24 @@ async def everything_works(outside: sqlite3.Connection) -> None:
     outside.execute("ROLLBACK")
 
 
+def threads_beside(expected: set[threading.Thread]) -> list[threading.Thread]:
+    """List the threads that would keep the process from ending."""
+    threads = [thread for thread in threading.enumerate() if thread not in expected]
+    for thread in threads:
+        thread.join(10)  # one that was told to end may be at its last line
+    return [thread for thread in threads if thread.is_alive()]
+
+
 class Gate:
     """Holds up the writer's thread until opened, so that what is sent meanwhile is surely still in line."""
 
     def __init__(self, client: SqliteClient) -> None:
         self._open = threading.Event()
-        client.writer.post(lambda _: self._open.wait(30))
+        client.writer.post(self._hold)
+
+    async def _hold(self, connection: Connection) -> None:
+        await connection.create_function("hold", 0, lambda: self._open.wait(30))
+        await connection.execute_fetchall("SELECT hold()")
 
     def open(self) -> None:
         self._open.set()
@@ -140,9 +161,13 @@ async def test_a_begin_that_still_succeeds_after_its_task_was_cancelled_is_undon
     with pytest.raises(asyncio.CancelledError):
         await task
     may_go_on.set()
-    await client.writer.run(lambda connection: connection.set_trace_callback(None))
-    assert await client.writer.run(lambda connection: connection.in_transaction) is False
+    await client.writer.run(lambda connection: connection.set_trace_callback(lambda _: None))
+    assert await client.writer.run(in_transaction_now) is False
     await everything_works(outside)
+
+
+async def in_transaction_now(connection: Connection) -> bool:
+    return connection.in_transaction
 
 
 async def transfer(batch: int) -> None:
@@ -265,6 +290,18 @@ async def test_bulk_writes_cancelled_outside_a_transaction_leave_none_open(
     assert set(counts) <= {4}
 
 
+async def test_a_write_cancelled_while_still_in_line_never_happens(client: SqliteClient) -> None:
+    gate = Gate(client)
+    task = asyncio.create_task(one_statement(batch=1))
+    await turns(5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    gate.open()
+    await one_statement(batch=2)
+    assert await column("batch") == [2] * 4
+
+
 async def test_a_bulk_write_that_fails_writes_nothing() -> None:
     with pytest.raises(IntegrityError):
         await Parcel.bulk_create([Parcel(batch=1, name="twice"), Parcel(batch=1, name="twice")])
@@ -315,6 +352,26 @@ async def test_a_task_started_inside_a_transaction_reads_what_is_committed_and_m
     with pytest.raises(TransactionManagementError, match="the transaction is over"):
         await later
     assert await Parcel.all().count() == 1
+
+
+async def test_a_statement_that_fails_after_its_task_was_cancelled_harms_nobody(
+    client: SqliteClient, outside: sqlite3.Connection
+) -> None:
+    sent, may_go_on = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        sent.set()
+        may_go_on.wait(30)
+        raise ZeroDivisionError
+
+    await client.writer.run(lambda connection: connection.create_function("fail", 0, fail))
+    task = asyncio.create_task(client.execute_script("SELECT fail()"))
+    await asyncio.to_thread(sent.wait, 30)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    may_go_on.set()
+    await everything_works(outside)
 
 
 async def test_prefetching_inside_a_transaction_sees_its_own_rows() -> None:
@@ -400,9 +457,10 @@ async def test_a_change_counts_the_rows_it_named_not_those_that_followed() -> No
 
 
 async def test_the_connections_are_what_they_should_be(client: SqliteClient) -> None:
-    def pragmas(connection: sqlite3.Connection) -> dict[str, Any]:
+    async def pragmas(connection: Connection) -> dict[str, Any]:
         names = ("journal_mode", "synchronous", "foreign_keys", "query_only", "busy_timeout")
-        return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
+        rows = [next(iter(await connection.execute_fetchall(f"PRAGMA {name}"))) for name in names]
+        return {name: row[0] for name, row in zip(names, rows, strict=True)}
 
     writing, reading = await client.writer.run(pragmas), await client.readers.run(pragmas)
     full = 2
@@ -418,22 +476,69 @@ async def test_a_new_file_that_another_process_writes_is_waited_for(tmp_path: Pa
     path = tmp_path / "new.sqlite3"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")  # SQLite's own patience does not cover making this a WAL database
-        connecting = asyncio.ensure_future(asyncio.to_thread(connect, str(path), query_only=False))
+        connecting = asyncio.create_task(connect(str(path), query_only=False))
         done, _ = await asyncio.wait((connecting,), timeout=0.2)
         assert not done
         other.execute("ROLLBACK")
-        (await connecting).close()
+        await (await connecting).close()
 
 
-def test_a_file_that_is_not_there_is_not_made_unnoticed(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_there_is_not_made_unnoticed(tmp_path: Path) -> None:
+    path = tmp_path / "absent.sqlite3"
+    for query_only in (True, False):
+        with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+            await connect(str(path), query_only=query_only)
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
-        connect(str(tmp_path / "absent.sqlite3"), query_only=True)
-    assert not (tmp_path / "absent.sqlite3").exists()
+        plain(path)
+    assert not path.exists()
 
 
-async def test_closing_finishes_what_is_in_line_and_leaves_no_thread(client: SqliteClient) -> None:
+async def test_a_file_that_is_no_database_leaves_nothing_open(tmp_path: Path) -> None:
+    path = tmp_path / "letter.sqlite3"
+    path.write_text("dear reader, " * 100)
+    before = set(threading.enumerate())
+    client = SqliteClient(str(path), connection_name="letter")
+    for _ in range(2):
+        with pytest.raises(OperationalError, match="not a database"):
+            await client.create_connection(with_db=True)
+    assert threads_beside(before) == []
+    await client.close()
+
+
+async def test_an_opening_that_is_cancelled_leaves_nothing_open(path: Path) -> None:
+    before = set(threading.enumerate())
+    for turn in range(40):
+        task = asyncio.create_task(connect(str(path), query_only=False))
+        await asyncio.sleep(turn / 20_000)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await (await task).close()
+    assert threads_beside(before) == []
+
+
+async def test_a_connection_keeps_nothing_of_the_request_that_was_first(client: SqliteClient) -> None:
+    request: ContextVar[str] = ContextVar("request")
+    request.set("the first")
+
+    async def seen(_: Connection) -> str | None:
+        return request.get(None)
+
+    assert await client.readers.run(seen) is None
+
+
+async def test_what_is_written_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    await Parcel.create(batch=1, name="a digest")
+    assert await column("name") == ["a digest"]
+    assert "digest" not in caplog.text
+
+
+async def test_closing_finishes_what_is_in_line_and_leaves_no_thread(
+    client: SqliteClient, before: set[threading.Thread]
+) -> None:
     writes = [asyncio.create_task(bulk(batch)) for batch in range(3)]
     await turns(10)
+    await asyncio.gather(client.close(), client.close())
     await client.close()
     ended = await asyncio.gather(*writes, return_exceptions=True)
     assert {type(outcome) for outcome in ended} <= {type(None), OperationalError}
@@ -442,16 +547,17 @@ async def test_closing_finishes_what_is_in_line_and_leaves_no_thread(client: Sql
     with pytest.raises(OperationalError, match="the database is closed"):
         async with in_transaction():
             pytest.fail("it is closed")
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("sqlite-")] == []
+    assert threads_beside(before) == []
 
 
 PROCESS = """
-import asyncio, sys
+import asyncio, gc, sys, threading, time
 from pathlib import Path
 from tortoise import fields
 from tortoise.models import Model
 from tortoise.transactions import in_transaction
 from models.database import prepare, started, tortoise_config
+from models.engines.sqlite import SqliteClient
 
 class Counter(Model):
     id = fields.IntField(primary_key=True)
@@ -470,6 +576,23 @@ async def main(path, deed):
         assert await Counter.all().count() < 2
         if deed == "forget":
             context.close_connections = lambda: asyncio.sleep(0)
+    if deed == "lose":
+        await SqliteClient(str(path), connection_name="lost").create_connection(with_db=True)
+        gc.collect()
+    if deed == "drop":
+        client = SqliteClient(str(path), connection_name="dropped")
+        left = [asyncio.create_task(client.writer.carry(slow)) for _ in range(2)]
+        await asyncio.to_thread(started_slow.wait)
+
+started_slow = threading.Event()
+
+def pause():
+    started_slow.set()
+    time.sleep(0.1)
+
+async def slow(connection):
+    await connection.create_function("pause", 0, pause)
+    await connection.execute("SELECT pause()")
 
 asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
 """
@@ -490,7 +613,7 @@ def test_processes_that_read_and_then_write_take_turns(tmp_path: Path) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("deed", ["close", "forget"])
+@pytest.mark.parametrize("deed", ["close", "forget", "lose", "drop"])
 def test_a_process_ends_when_its_work_does(tmp_path: Path, deed: str) -> None:
     process = start(tmp_path / "ends.sqlite3", deed)
     assert process.communicate(timeout=30)[1] == ""
