@@ -122,11 +122,14 @@ def run_one_of_several(page: Page, name: str) -> None:
 
 def test_the_audit_log_is_followed_as_it_is_written(owner: Page, server: Server) -> None:
     choose(owner, "Watch the audit log")
-    with owner.expect_websocket() as opening:
-        owner.get_by_role("button", name="Execute query").click()
-    opening.value.wait_for_event("framesent", lambda frame: '"subscribe"' in str(frame))
-    server.invite("mary@example.com")
-    expect(owner.get_by_label("Result Window")).to_contain_text("createMember")
+    owner.get_by_role("button", name="Execute query").click()
+    result = owner.get_by_label("Result Window")
+    for n in range(100):  # nothing in the page says from when on it follows
+        server.invite(f"mary{n}@example.com")
+        owner.wait_for_timeout(100)
+        if "createMember" in (result.text_content() or ""):
+            break
+    expect(result).to_contain_text("createMember")
     owner.get_by_role("button", name="Stop query").click()
 
 
