@@ -54,8 +54,8 @@ async def entries(caller: Caller, wanted: EntryFilter) -> QuerySet[AuditEntry]:
     columns = (("member_id", wanted.member_id), ("token_id", wanted.token_id), ("target_id", wanted.target_id))
     times = (("at__gte", wanted.since), ("at__lt", wanted.until))
     rows = rows.filter(**{name: value for name, value in (*columns, *times) if value is not None})
-    accessed = {"action": wanted.action, "resource": wanted.resource}
-    accessed = {name: typed.name(f"filter.{name}", word) for name, word in accessed.items() if word is not None}
+    said = (("action", wanted.action, 64), ("resource", wanted.resource, 512))  # as long as their columns
+    accessed = {name: typed.name(f"filter.{name}", word, most=most) for name, word, most in said if word is not None}
     if accessed:
         access = AuditAccess.filter(account_id=caller.account.id, **accessed)
         rows = rows.filter(id__in=Subquery(access.values("entry_id")))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from core.errors import Invalid
 from core.specifiers import Malformed, Resource
 from models import now
+from resolvers.passwords import LONGEST, SHORTEST
 
 KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
@@ -16,15 +17,15 @@ _CONTROL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 def name(field: str, text: str, *, most: int = 256) -> str:
     """Take a name for people to read: at least one visible character, none that hides or breaks a line."""
-    clean = unicodedata.normalize("NFC", text).strip()
+    clean = _shown(field, text, most)
     if not clean:
         raise Invalid(field, "must not be empty")
-    return _shown(field, clean, most)
+    return clean
 
 
 def description(field: str, text: str) -> str:
     """Take a description: up to 1,024 characters, empty allowed."""
-    return _shown(field, unicodedata.normalize("NFC", text).strip(), 1024, breaks=True)
+    return _shown(field, text, 1024, breaks=True)
 
 
 def key(field: str, text: str) -> str:
@@ -37,7 +38,7 @@ def key(field: str, text: str) -> str:
 
 def email(field: str, text: str) -> tuple[str, str]:
     """Take an e-mail address; returns it as typed and as it is compared (NFKC, case-folded)."""
-    typed = _shown(field, unicodedata.normalize("NFC", text).strip(), 320)
+    typed = _shown(field, text, 320)
     compared = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", typed).casefold())
     if not _EMAIL.fullmatch(typed) or not _EMAIL.fullmatch(compared):
         raise Invalid(field, "must be an e-mail address")
@@ -46,8 +47,8 @@ def email(field: str, text: str) -> tuple[str, str]:
 
 def password(field: str, text: str) -> str:
     """Take a new password: 12 to 256 characters, as NIST SP 800-63B asks no more of its shape."""
-    if not 12 <= len(text) <= 256:  # noqa: PLR2004 - the bounds are said in the message
-        raise Invalid(field, "must have 12 to 256 characters")
+    if not SHORTEST <= len(text) <= LONGEST:
+        raise Invalid(field, f"must have {SHORTEST} to {LONGEST} characters")
     return text
 
 
@@ -76,11 +77,18 @@ def idempotency_key(field: str, text: str | None) -> str | None:
 
 
 def _shown(field: str, text: str, most: int, *, breaks: bool = False) -> str:
-    if len(text) > most:
-        raise Invalid(field, f"must have at most {most} characters")
-    hidden = next((c for c in text if unicodedata.category(c) in _CONTROL and not (breaks and c in "\n\t")), None)
+    # Composing takes time in the square of the length, so it is measured before as well as after.
+    clean = unicodedata.normalize("NFC", _short(field, text.strip(), most)).strip()
+    _short(field, clean, most)
+    hidden = next((c for c in clean if unicodedata.category(c) in _CONTROL and not (breaks and c in "\n\t")), None)
     if hidden is not None:
         raise Invalid(field, f"must not hold the control character U+{ord(hidden):04X}")
+    return clean
+
+
+def _short(field: str, text: str, most: int) -> str:
+    if len(text) > most:
+        raise Invalid(field, f"must have at most {most} characters")
     return text
 
 

@@ -18,6 +18,9 @@ from resolvers.reading import readable, readable_sessions
 
 M = TypeVar("M", Member, Token)
 
+MAX_KEY, MAX_NAME = 64, 256
+"""What the columns hold: the models refuse to be asked for anything longer."""
+
 
 def by_id(*, descending: bool = False) -> Order:
     """Order rows as they were made: ids hold the time."""
@@ -26,12 +29,12 @@ def by_id(*, descending: bool = False) -> Order:
 
 def by_name(*, descending: bool = False) -> Order:
     """Order rows by name."""
-    return Order("NAME", "name", text, descending=descending)
+    return Order("NAME", "name", text(MAX_NAME), descending=descending)
 
 
 def by_key(*, descending: bool = False) -> Order:
     """Order rows by key."""
-    return Order("KEY", "key", text, descending=descending)
+    return Order("KEY", "key", text(MAX_KEY), descending=descending)
 
 
 def by_expiry(*, descending: bool = False) -> Order:
@@ -63,7 +66,7 @@ async def members(caller: Caller, wanted: MemberFilter) -> QuerySet[Member]:
     if wanted.base_role is not None:
         rows = rows.filter(base_role=wanted.base_role)
     if wanted.role is not None:
-        seen = await readable(caller, Role).filter(key=typed.name("filter.role", wanted.role)).first()
+        seen = await readable(caller, Role).filter(key=typed.name("filter.role", wanted.role, most=MAX_KEY)).first()
         held = MemberRole.filter(account_id=caller.account.id, role_id=seen.id if seen else None)
         rows = rows.filter(id__in=Subquery(held.values("member_id")))
     if wanted.email is not None:
@@ -138,4 +141,4 @@ def _named(rows: QuerySet[M], looked_for: str | None) -> QuerySet[M]:
 
 async def role(caller: Caller, field: str, key: str) -> Role | None:
     """Find a role by its key, if there is one and the caller may see it."""
-    return await readable(caller, Role).filter(key=typed.name(field, key)).first()
+    return await readable(caller, Role).filter(key=typed.name(field, key, most=MAX_KEY)).first()

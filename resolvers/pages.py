@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
@@ -26,17 +27,25 @@ MAX_SIZE = 100
 M = TypeVar("M", bound=Model)
 
 
-def text(told: object) -> str:
-    """Read a text out of a cursor."""
-    if not isinstance(told, str):
-        raise TypeError
-    told.encode()  # refuses half a character, which no database takes
-    return told
+@cache  # orders are compared, and so is how they read
+def text(most: int) -> Callable[[object], str]:
+    """Read a text of up to so many characters out of a cursor."""
+
+    def read(told: object) -> str:
+        if not isinstance(told, str) or len(told) > most:
+            raise ValueError
+        told.encode()  # refuses half a character, which no database takes
+        return told
+
+    return read
+
+
+_word = text(64)
 
 
 def row_id(told: object) -> UUID:
     """Read an id out of a cursor."""
-    return UUID(text(told))
+    return UUID(_word(told))
 
 
 def number(told: object) -> int:
@@ -48,7 +57,7 @@ def number(told: object) -> int:
 
 def moment(told: object) -> datetime:
     """Read an aware time out of a cursor."""
-    at = datetime.fromisoformat(text(told))
+    at = datetime.fromisoformat(_word(told))
     if at.tzinfo is None:
         raise ValueError
     return at

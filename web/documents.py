@@ -26,6 +26,8 @@ from web.shapes import CycleError, Shape, selections_fit
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 """What a document must obey: the specification, and what Strawberry adds to it."""
 MAX_VALIDATION_ERRORS = 10
+MAX_TOLD_COST = 1 << 31
+"""Fragments multiply costs to numbers that no JSON holds; beyond this one, all are told alike."""
 TOKEN_BYTES = 300
 """What one token weighs once it is a part of a syntax tree; measured."""
 KEPT_DOCUMENTS = 1000
@@ -55,7 +57,7 @@ class Document:
         """Raise `RequestError` if the operation may cost more than the limit with these coerced variables."""
         cost = self._costs.evaluate(operation.name.value if operation.name else None, variables)
         if cost > limit:
-            raise RequestError.because(TooComplex(cost, limit))
+            raise RequestError.because(TooComplex(min(cost, MAX_TOLD_COST), limit))
 
 
 class Documents:

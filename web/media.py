@@ -1,14 +1,15 @@
 """Media types: which one a client is answered in, and whether its body is JSON in UTF-8."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from email.message import Message
 from functools import lru_cache
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
 
 _OFFERED = (JSON, GRAPHQL_RESPONSE)
+_PARAMETER = re.compile(r""";\s*([^\s;="]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;"]*)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +22,9 @@ class MediaType:
     @classmethod
     def parse(cls, text: str) -> "MediaType":
         """Read one media type; what is malformed has an empty name or lacks parameters."""
-        message = Message()
-        message["Content-Type"] = text
-        (name, _), *parameters = message.get_params(failobj=[("", "")])
-        return cls(name.strip().lower(), {key.lower(): value.strip().lower() for key, value in parameters})
+        # Not by the standard library's `email`, which raises for some of what a client may send.
+        name, semicolon, rest = text.lower().partition(";")
+        return cls(name.strip(), {key: value.strip('"') for key, value in _PARAMETER.findall(semicolon + rest)})
 
     @property
     def is_utf8(self) -> bool:

@@ -1,8 +1,10 @@
 """What callers type, at the edge of what is taken."""
 
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -63,6 +65,20 @@ def test_what_is_not_is_refused_by_the_fields_name(take: Callable[[str, Any], ob
     assert dict(refusal.value.extensions) == {"code": "BAD_USER_INPUT", "field": "it"}
     assert str(refusal.value).startswith("`it` ")
     assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("take", "most"), [(typed.name, 256), (typed.description, 1024), (typed.comment, 1024), (typed.email, 320)]
+)
+def test_what_is_too_long_is_refused_before_its_letters_are_composed(
+    take: Callable[[str, Any], object], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composing = Mock(side_effect=unicodedata.normalize)
+    monkeypatch.setattr(unicodedata, "normalize", composing)
+    for text in ("a" + "\u0301\u0316" * most, "e\u0301" * (most // 2) + "e"):
+        with pytest.raises(Invalid, match=f"`it` must have at most {most} characters"):
+            take("it", text)
+    composing.assert_not_called()
 
 
 def test_a_time_is_to_come_and_becomes_utc() -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import sqlite3
+import unicodedata
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from argon2 import PasswordHasher
@@ -123,6 +125,22 @@ def test_the_hash_of_nobodys_password_costs_as_much_as_any() -> None:
 async def test_a_password_is_the_same_however_its_letters_are_composed(organisation: Organisation) -> None:
     await joined(organisation, password="Zo\u00eb and the horse")
     assert (await signed_in(organisation, "Zoe\u0308 and the horse")).member
+
+
+async def test_a_password_too_long_to_be_anybodys_is_wrong_after_the_same_work(
+    organisation: Organisation, hashing: Counting, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = "correct horse " * 18 + "nags"
+    await joined(organisation, password=longest)
+    assert (await signed_in(organisation, longest)).member
+    composing = Mock(side_effect=unicodedata.normalize)
+    monkeypatch.setattr(unicodedata, "normalize", composing)
+    for beyond in (longest + "!", longest + "\u0301\u0316" * 1000):
+        hashing.calls.clear()
+        with refused(Unauthenticated):
+            await sessions.sign_in(organisation.request, EMAIL, beyond)
+        assert dict(hashing.calls) == {"verify": 1}
+    assert max(len(call.args[1]) for call in composing.call_args_list) == len(longest) == passwords.LONGEST
 
 
 async def test_one_address_in_several_accounts_asks_which(organisation: Organisation, database: Database) -> None:

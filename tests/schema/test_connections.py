@@ -176,6 +176,7 @@ BAD = [
             cursor("NAME", False, None, UUID_TEXT),
             cursor("NAME", False, 1, UUID_TEXT),
             cursor("NAME", False, "\ud800", UUID_TEXT),
+            cursor("NAME", False, "a" * 257, UUID_TEXT),
             cursor("NAME", True, "a", UUID_TEXT),
             cursor("CREATED_AT", False, UUID_TEXT, UUID_TEXT),
             cursor("NAME", False, "a", "no uuid"),

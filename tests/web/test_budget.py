@@ -109,6 +109,14 @@ async def test_too_much_is_refused_before_any_resolver_runs(
     assert dict(world.calls) == {"identify": 1}
 
 
+async def test_a_cost_beyond_all_numbers_is_told_as_one(client: httpx2.AsyncClient) -> None:
+    spreads = "".join(f"fragment F{n} on Query{{...F{n + 1} ...F{n + 1}}}" for n in range(98))
+    query = f"{{...F0}}{spreads}fragment F98 on Query{{viewer{{account{{key}}}}}}"
+    answer = await client.post("/graphql", json={"query": query})
+    (error,) = answer.json()["errors"]
+    assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX", "cost": 2**31, "limit": 5000}
+
+
 @pytest.mark.parametrize("name", ["itself", "through another"])
 async def test_a_fragment_cycle_is_a_mistake_not_an_endless_walk(client: httpx2.AsyncClient, name: str) -> None:
     cycle = {

@@ -50,7 +50,9 @@ async def test_the_answer_comes_in_the_media_type_that_is_preferred(
     assert answer.json() == {"data": {"hello": "hello you"}}
 
 
-@pytest.mark.parametrize("accept", ["text/html", f"{JSON};q=0", f"{JSON};charset=latin-1", "image/*", f"{JSON};q=x"])
+@pytest.mark.parametrize(
+    "accept", ["text/html", f"{JSON};q=0", f"{JSON};charset=latin-1", "image/*", f"{JSON};q=x", f"{JSON};q=nan"]
+)
 async def test_an_answer_that_nobody_accepts_is_not_made(client: httpx2.AsyncClient, world: World, accept: str) -> None:
     answer = await ask(client, "{ hello }", accept)
     assert (answer.status_code, codes(answer), world.calls["hello"]) == (406, ["BAD_REQUEST"], 0)
@@ -144,6 +146,15 @@ async def test_only_json_in_utf8_is_taken(client: httpx2.AsyncClient, content_ty
     headers = {} if content_type is None else {"content-type": content_type}
     answer = await client.post("/graphql", content=b'{"query": "{ hello }"}', headers=headers)
     assert (answer.status_code, codes(answer)) == (415, ["BAD_REQUEST"])
+
+
+@pytest.mark.parametrize(
+    "parameter", ["charset*=utf-8''x", "a*=utf-8''%ff", "a*" + "5" * 5000 + "=1", "a*=;a*1=b", '"', "="]
+)
+async def test_parameters_that_say_nothing_to_us_are_no_fault(client: httpx2.AsyncClient, parameter: str) -> None:
+    headers = {"content-type": f"{JSON}; {parameter}", "accept": f"{JSON}; {parameter}, */*"}
+    answer = await client.post("/graphql", content=b'{"query": "{ hello }"}', headers=headers)
+    assert (answer.status_code, answer.json()) == (200, {"data": {"hello": "hello you"}})
 
 
 async def test_a_compressed_body_is_not_taken(client: httpx2.AsyncClient) -> None:
