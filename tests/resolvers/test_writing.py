@@ -2,22 +2,32 @@
 
 import asyncio
 import random
+import re
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from uuid import uuid4
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+from aiosqlite import Connection
+from tortoise.connection import get_connection
 from tortoise.exceptions import OperationalError
 
 from core import chain
-from core.errors import Conflict, Forbidden, NotFound
+from core.errors import Conflict, Forbidden, NotFound, Refusal
 from core.vocabulary import Action, BuiltInRole
-from models import Account, AuditEntry, AuditHead, Role, Token
-from resolvers import members, roles, tokens
+from models import Account, AuditEntry, AuditHead, Member, MemberState, Role, Row, Token
+from models.engines.sqlite import READERS, SqliteClient
+from resolvers import members, passwords, roles, sessions, tokens
+from resolvers.callers import Caller
 from resolvers.members import Grant
 from resolvers.roles import NewRole, RoleChange
 from resolvers.tokens import TokenChange
-from resolvers.writing import Said
-from tests.organisation import Organisation
+from resolvers.writing import Done, Said
+from tests.organisation import PASSWORD, Organisation, founded
+
+Deed = Callable[[Caller, UUID, Said], Awaitable[Done[Any]]]
 
 ALLOW = {"effect": "allow", "actions": ["viewRole"], "resources": ["role/*"]}
 
@@ -79,15 +89,108 @@ async def test_what_changes_nothing_writes_nothing(organisation: Organisation) -
     assert await unbroken(organisation) == before
 
 
-async def test_hidden_and_absent_are_refused_with_the_same_error_and_the_same_queries(
-    organisation: Organisation,
+Statements = list[tuple[str, str]]
+"""What ran, as SQLite itself tells it: which connections it ran on, and the statement with its values."""
+
+INSTANT = re.compile(r"\d{4}-\d\d-\d\d[ T][\d:.]+(\+00:00)?")
+
+
+async def listening(organisation: Organisation) -> Statements:
+    """Listen to every connection there is from now on: the writer's, each reader's and that for versions."""
+    client, versions = get_connection("default"), organisation.house.database._versions  # noqa: SLF001 - all are meant
+    assert isinstance(client, SqliteClient)
+    ran: Statements = []
+    together = asyncio.Barrier(READERS)  # a reader waits for the others here, so that none is asked twice
+
+    async def listen(name: str, connection: Connection) -> None:
+        await connection.set_trace_callback(lambda statement: ran.append((name, statement)))
+
+    async def listen_to_one(connection: Connection) -> None:
+        await listen("reader", connection)
+        await together.wait()
+
+    versions.set_trace_callback(lambda statement: ran.append(("versions", statement)))
+    await client.writer.run(partial(listen, "writer"))
+    await asyncio.gather(*(client.readers.run(listen_to_one) for _ in range(READERS)))
+    return ran
+
+
+async def refusal_of(
+    organisation: Organisation, deed: Deed, caller: Caller, row_id: UUID
+) -> tuple[type[Refusal], str, dict[str, object], Statements]:
+    """Give all that a refused deed told and did, but for the id it was given and the time it was."""
+    ran = await listening(organisation)
+    with pytest.raises(Refusal) as refused:
+        await deed(caller, row_id, Said(expected_version=9))
+    done = [(name, INSTANT.sub("<now>", statement.replace(str(row_id), "<id>"))) for name, statement in ran]
+    assert any("<id>" in statement for _, statement in done), "it was looked for"
+    return refused.type, str(refused.value), dict(refused.value.extensions), done
+
+
+DEEDS: dict[str, tuple[str, Deed]] = {
+    "updateMember": ("member", lambda caller, row, said: members.update(caller, row, "Another", said)),
+    "assignRoles": (
+        "member",
+        lambda caller, row, said: members.assign_roles(caller, row, Grant(BuiltInRole.NO_ACCESS), said),
+    ),
+    "suspendMember": ("member", members.suspend),
+    "reinstateMember": ("suspended", members.reinstate),
+    "removeMember": ("member", members.remove),
+    "createMemberLink": ("member", members.create_link),
+    "updateToken": ("token", lambda caller, row, said: tokens.update(caller, row, TokenChange(name="Another"), said)),
+    "resetToken": ("token", tokens.reset),
+    "revokeToken": ("token", tokens.revoke),
+    "updateRole": ("role", lambda caller, row, said: roles.update(caller, row, RoleChange(name="Another"), said)),
+    "deleteRole": ("role", roles.delete),
+    "revokeSession": ("session", sessions.revoke),
+}
+
+
+async def things(organisation: Organisation, key: str) -> dict[str, Row]:
+    """Make one of everything that a deed may name."""
+    member = await organisation.member()
+    session = await organisation.session(member)
+    assert session.token
+    return {
+        "member": member,
+        "suspended": await organisation.member(state=MemberState.SUSPENDED),
+        "token": (await organisation.made(session)).row,
+        "role": await organisation.role(key, ALLOW),
+        "session": session.token,
+    }
+
+
+@pytest.mark.parametrize("name", DEEDS)
+async def test_hidden_and_absent_are_refused_with_the_same_error_and_the_same_statements(
+    organisation: Organisation, name: str
 ) -> None:
-    hidden = await organisation.made(organisation.owner)
-    reader = await organisation.as_role(BuiltInRole.READER)
-    for token_id in (hidden.row.id, uuid4()):
-        with pytest.raises(NotFound) as refused:
-            await tokens.revoke(reader, token_id, Said())
-        assert dict(refused.value.extensions) == {"code": "NOT_FOUND"}
+    """The caller may do everything to some rows, and so has every action; the others are hidden."""
+    kind, deed = DEEDS[name]
+    seen, hidden = await things(organisation, "seen"), await things(organisation, "hidden")
+    elsewhere = await things(await founded(organisation.house.database, "other"), "hidden")
+    mine = [f"member/{seen[each].id}{below}" for each in ("member", "suspended") for below in ("", ":token/*")]
+    some = await organisation.role("some", {"effect": "allow", "actions": ["*"], "resources": [*mine, "role/seen"]})
+    caller = await organisation.session(await organisation.member(custom=[some]))
+    assert (await refusal_of(organisation, deed, caller, seen[kind].id))[0] is not NotFound
+    absent = await refusal_of(organisation, deed, caller, uuid4())
+    assert absent[:3] == (NotFound, "not found", {"code": "NOT_FOUND"})
+    assert absent == await refusal_of(organisation, deed, caller, hidden[kind].id)
+    assert absent == await refusal_of(organisation, deed, caller, elsewhere[kind].id)
+
+
+async def test_an_heir_of_another_account_and_an_absent_one_are_refused_alike(organisation: Organisation) -> None:
+    """Only the owner hands an account over, and from the owner only other accounts are hidden."""
+    assert organisation.owner.member
+    await Member.filter(id=organisation.owner.member.id).update(password_hash=await passwords.hashed(PASSWORD))
+    owner = await organisation.session(await Member.get(id=organisation.owner.member.id))
+
+    async def hand_over(caller: Caller, row_id: UUID, said: Said) -> Done[Account]:
+        return await members.transfer_ownership(caller, row_id, PASSWORD, Said(comment=said.comment))
+
+    elsewhere = await (await founded(organisation.house.database, "other")).member()
+    absent = await refusal_of(organisation, hand_over, owner, uuid4())
+    assert absent[2] == {"code": "BAD_USER_INPUT", "field": "id"}
+    assert absent == await refusal_of(organisation, hand_over, owner, elsewhere.id)
 
 
 async def test_an_entry_shows_what_changed_in_related_rows(organisation: Organisation) -> None:
