@@ -28,9 +28,8 @@ from models import Account, new_id
 from models.database import opened, path_of
 from models.migrator import BrokenMigrationError, DatabaseTooNewError, migrate
 from resolvers import sessions
-from resolvers.callers import Caller, Request, identify
+from resolvers.callers import Request, used
 from resolvers.house import House
-from resolvers.uses import Uses
 from schema import schema
 from web.app import application
 from web.console import console_routes
@@ -121,16 +120,11 @@ def _url(path: Path) -> str:
     return f"sqlite://{quote(str(path.resolve()))}"
 
 
-def assembled(settings: Settings, house: House, uses: Uses) -> Starlette:
+def assembled(settings: Settings, house: House) -> Starlette:
     """Assemble the application around an open house."""
 
     def asking(request_id: str, address: str | None, user_agent: str | None) -> Request:
         return Request(house, request_id, address, user_agent)
-
-    async def used(secret: str, request: Request) -> Caller:
-        caller = await identify(secret, request)
-        uses.note(caller)
-        return caller
 
     return application(
         schema=schema,
@@ -139,7 +133,7 @@ def assembled(settings: Settings, house: House, uses: Uses) -> Starlette:
         sign_in=sessions.sign_in,
         sign_out=sessions.sign_out,
         database_answers=Account.exists,
-        lifespan=lambda _: uses.flushed(),
+        lifespan=lambda _: house.uses.flushed(),
         public_url=house.public_url,
         cors_origins=settings.cors_origins,
         limits=settings.limits,
@@ -166,7 +160,7 @@ async def serve(settings: Settings) -> int:
         link = await account_commands.create_first(request, settings.account, settings.owner_email)
         if link is not None:
             await _delivered(link, path_of(settings.database).parent)
-        app = assembled(settings, house, Uses())
+        app = assembled(settings, house)
         await serving.serve(app, socket, settings.max_body_bytes, lambda: _log.info("ready: %s", address))
     return 0
 
@@ -184,7 +178,7 @@ async def serve_demo(settings: Settings, *, as_json: bool) -> int:
         public_url = settings.public_url or address
         async with housed(settings, _url(path), ServerKeys.mint("demo"), public_url) as house:
             given = await demo.load(house)
-            app = assembled(settings, house, Uses())
+            app = assembled(settings, house)
             text = _told_json(address, given) if as_json else _told(public_url, address, given)
             await serving.serve(app, socket, settings.max_body_bytes, lambda: _say(text))
     return 0

@@ -96,6 +96,12 @@ class Authority:
             and all(side.allows(action, resource) for side in self.sides)
         )
 
+    def unknown(self, action: str, resource: Resource) -> tuple[str, ...]:
+        """Say what a refusal did not know and might have been decided otherwise by: unstated, or without a value."""
+        refusing = (side for side in self.sides if not side.allows(action, resource))
+        policies = (named.policy for side in refusing for named in side.policies)
+        return tuple(dict.fromkeys(what for policy in policies for what in policy.unknown(action, resource)))
+
     def _guards(self, action: str, resource: Resource) -> bool:
         """Say whether this is the owner's alone, whatever policies say: handing the account over, editing the owner."""
         if self.member_id is not None and self.member_id == self.owner_id:

@@ -333,6 +333,17 @@ class CompiledPolicy:
         known = resource.known_to(self._catalogue)
         return self._passes(action, known) and self._passes_gates(known)
 
+    def unknown(self, action: str, resource: Resource) -> Iterator[str]:
+        """Say what is not known of the resource, or of the gates above it, that the statements ask about."""
+        known = resource.known_to(self._catalogue)
+        gates = self._catalogue.gates
+        above = ((gate, ancestor) for ancestor in known.ancestors for gate in gates.get(ancestor.path[-1], ()))
+        for asked, of in ((action, known), *above):
+            for line in self.policy:
+                if line.match(asked, of, self.attributes) is Match.MAYBE:
+                    for specifier in line.resources or line.not_resources or ():
+                        yield from specifier.unknown(of, self.attributes)
+
     def _passes_gates(self, resource: Resource) -> bool:
         gates = self._catalogue.gates
         for length, kind in enumerate(resource.path[:-1], start=1):

@@ -20,6 +20,9 @@ RANDOM_CHARACTERS = 30
 CHECKSUM_CHARACTERS = 6
 ENDING_CHARACTERS = 4
 KEY_BYTES = 32
+SIGNATURE_BYTES = 16
+"""What must be kept of a signature at least."""
+_SIGNED = b"latchkey signature 1\n"
 
 
 class SecretKind(StrEnum):
@@ -146,6 +149,20 @@ class ServerKeys:
         # A lone surrogate cannot be encoded otherwise, and a hostile presented text must not become an error.
         inner = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         return tuple(Digest(key_id, hmac.digest(key, inner, "sha256").hex()) for key_id, key in self.keys.items())
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign a message with the newest key, so that it is known again when it comes back: 32 bytes."""
+        return self._signatures(message)[0]
+
+    def signed(self, message: bytes, signature: bytes) -> bool:
+        """Say whether a signature, or its first 16 bytes or more, was made by one of the live keys."""
+        enough = len(signature) >= SIGNATURE_BYTES
+        matches = [hmac.compare_digest(each[: len(signature)], signature) for each in self._signatures(message)]
+        return enough and any(matches)
+
+    def _signatures(self, message: bytes) -> list[bytes]:
+        # Digests of secrets are made of 32 bytes: with the label in front, no signature is ever one of them.
+        return [hmac.digest(key, _SIGNED + message, "sha256") for key in self.keys.values()]
 
 
 def _pairs(text: str) -> list[tuple[str, bytes]] | None:

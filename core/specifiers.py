@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
@@ -230,6 +230,18 @@ class Specifier:
             return Match.NO
         pairs = zip(self.segments, resource.segments, strict=True)
         return every(mine.match(theirs, attributes) for mine, theirs in pairs)
+
+    def unknown(self, resource: Resource, attributes: Attributes) -> Iterator[str]:
+        """Say what would have to be known to turn a match that is `MAYBE` into one or the other; nothing for others."""
+        if self.match(resource, attributes) is not Match.MAYBE:
+            return
+        for length, (mine, theirs) in enumerate(zip(self.segments, resource.segments, strict=True), start=1):
+            if mine.attribute and not attributes.get(mine.attribute):
+                yield f"the value of `${{roleAttribute/{mine.attribute}}}`"
+            for carried in mine.filters:
+                if carried.match(theirs) is Match.MAYBE:
+                    what = "the tags" if carried.property is None else f"`{carried.property}`"
+                    yield f"{what} of `{Resource(resource.segments[:length])}`"
 
     def __str__(self) -> str:
         return ":".join(map(str, self.segments)) or "*"

@@ -23,12 +23,17 @@ class Action(StrEnum):
 
     VIEW_ACCOUNT = "viewAccount", "See the account's name and settings."
     UPDATE_ACCOUNT_OWNER = "updateAccountOwner", "Hand the account over to another member. Only its owner ever may."
+    UPDATE_ACCOUNT_NAME = "updateAccountName", "Change the account's name."
+    UPDATE_VERDICT_LIFETIME = "updateVerdictLifetime", "Change for how long integrations may keep a verdict."
+    VERIFY_ACCESS_TOKEN = "verifyAccessToken", "Ask what a token that somebody presented may do."
+    RECORD_AUDIT_ENTRY = "recordAuditEntry", "Report to the log what was done with a token elsewhere."
     CREATE_ACCOUNT = "createAccount", "Make an account and its owner. Done on the command line; no policy grants it."
     VIEW_AUDIT_LOG = "viewAuditLog", "See audit entries: on `acct` all, on a member those of their deeds and tokens."
     VIEW_AUDIT_CHANGES = "viewAuditChanges", "See what an audit entry changed, before and after."
 
     VIEW_MEMBER = "viewMember", "See that a member exists, and their name, state and roles."
     VIEW_MEMBER_EMAIL = "viewMemberEmail", "See a member's e-mail address."
+    VIEW_ACCESS = "viewAccess", "See what a member or a token may do, and which statements of which roles decide it."
     CREATE_MEMBER = "createMember", "Invite a member, and reissue the link that lets them in."
     DELETE_MEMBER = "deleteMember", "Remove a member for good; their personal tokens end."
     UPDATE_MEMBER_NAME = "updateMemberName", "Change a member's name."
@@ -66,6 +71,11 @@ class Action(StrEnum):
     UPDATE_KIND = "updateKind", "Change a resource kind and its actions."
     DELETE_KIND = "deleteKind", "Remove a resource kind."
 
+    VIEW_GATE = "viewGate", "See a gate and its routes."
+    CREATE_GATE = "createGate", "Define a new gate."
+    UPDATE_GATE = "updateGate", "Change a gate and its routes."
+    DELETE_GATE = "deleteGate", "Remove a gate; what it guards is refused from then on."
+
 
 A = Action
 
@@ -75,6 +85,7 @@ _READ = {A.VIEW_ACCOUNT, A.VIEW_MEMBER, A.VIEW_ROLE, A.VIEW_KIND}
 _SERVICE_TOKEN = (
     A.VIEW_ACCESS_TOKEN,
     A.VIEW_ACCESS_TOKEN_USE,
+    A.VIEW_ACCESS,
     A.CREATE_ACCESS_TOKEN,
     A.DELETE_ACCESS_TOKEN,
     A.RESET_ACCESS_TOKEN,
@@ -94,6 +105,10 @@ OWN_KINDS = (
         "acct",
         A.VIEW_ACCOUNT,
         A.UPDATE_ACCOUNT_OWNER,
+        A.UPDATE_ACCOUNT_NAME,
+        A.UPDATE_VERDICT_LIFETIME,
+        A.VERIFY_ACCESS_TOKEN,
+        A.RECORD_AUDIT_ENTRY,
         A.VIEW_AUDIT_LOG,
         A.VIEW_AUDIT_CHANGES,
         singleton=True,
@@ -103,6 +118,7 @@ OWN_KINDS = (
         "member",
         A.VIEW_MEMBER,
         A.VIEW_MEMBER_EMAIL,
+        A.VIEW_ACCESS,
         A.CREATE_MEMBER,
         A.DELETE_MEMBER,
         A.UPDATE_MEMBER_NAME,
@@ -128,6 +144,7 @@ OWN_KINDS = (
         "account-token",
         A.VIEW_ACCESS_TOKEN,
         A.VIEW_ACCESS_TOKEN_USE,
+        A.VIEW_ACCESS,
         A.DELETE_ACCESS_TOKEN,
         A.UPDATE_ACCESS_TOKEN_NAME,
         A.UPDATE_ACCESS_TOKEN_DESCRIPTION,
@@ -155,6 +172,14 @@ OWN_KINDS = (
         A.DELETE_KIND,
         description="A resource kind of the catalogue, by key.",
     ),
+    _own(
+        "gate",
+        A.VIEW_GATE,
+        A.CREATE_GATE,
+        A.UPDATE_GATE,
+        A.DELETE_GATE,
+        description="A gate by which a proxy asks about requests, by key.",
+    ),
 )
 
 CREDENTIAL_ONLY = frozenset({A.CREATE_ACCOUNT, A.CREATE_SESSION, A.UPDATE_PASSWORD, A.ACCEPT_INVITE})
@@ -176,6 +201,7 @@ class BuiltInRole(StrEnum):
 
 ON_ONESELF = (
     A.VIEW_MEMBER_EMAIL,
+    A.VIEW_ACCESS,
     A.UPDATE_MEMBER_NAME,
     A.VIEW_SESSION,
     A.REVOKE_SESSION,

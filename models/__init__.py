@@ -2,6 +2,7 @@
 
 from models.accounts import Account
 from models.audit import ActorKind, AuditAccess, AuditEntry, AuditHead, Outcome
+from models.gates import Gate, GateSource
 from models.kinds import ResourceKind
 from models.members import Link, Member, MemberRole, MemberState
 from models.roles import BasePermissions, Role
@@ -15,6 +16,8 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "BasePermissions",
+    "Gate",
+    "GateSource",
     "Json",
     "Link",
     "Member",

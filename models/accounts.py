@@ -13,10 +13,16 @@ from models.row import Row
 class Account(Row):
     """A tenant. `version` counts its changes: what memory built from an older one is worthless."""
 
-    recorded: ClassVar[Mapping[str, str]] = {"key": "key", "name": "name"}
+    recorded: ClassVar[Mapping[str, str]] = {
+        "key": "key",
+        "name": "name",
+        "verdict_lifetime_s": "verdictLifetimeS",
+    }
 
     key = fields.CharField(max_length=64, unique=True)
     name = fields.CharField(max_length=256)
+    verdict_lifetime_s = fields.IntField(default=0)
+    """For how many seconds integrations may keep a verdict. The one exception to "no stale yes", 0 by default."""
 
     class Meta:
         """One row a tenant."""

@@ -32,6 +32,20 @@ class Outcome(StrEnum):
     REFUSED = "REFUSED"
 
 
+_LATER = frozenset(
+    {
+        "reported_at",
+        "behalf_member_id",
+        "behalf_member_name",
+        "behalf_token_id",
+        "behalf_token_name",
+        "behalf_token_ending",
+        "behalf_verified",
+    }
+)
+"""The columns of entries that there were not from the beginning."""
+
+
 class AuditHead(Model):
     """The end of an account's chain. It is the first row every change locks."""
 
@@ -78,6 +92,15 @@ class AuditEntry(Model):
     before: dict[str, Any] | None = fields.JSONField(null=True)
     after: dict[str, Any] | None = fields.JSONField(null=True)
     comment = fields.CharField(max_length=1024, null=True)
+    reported_at = fields.DatetimeField(null=True)
+    """When an integration says that it happened; `at` is when that was recorded."""
+    behalf_member_id = fields.UUIDField(null=True)
+    behalf_member_name = fields.CharField(max_length=320, null=True)
+    behalf_token_id = fields.UUIDField(null=True)
+    behalf_token_name = fields.CharField(max_length=256, null=True)
+    behalf_token_ending = fields.CharField(max_length=4, null=True)
+    behalf_verified = fields.BooleanField(null=True)
+    """Whether the integration proved, by a decision it was given, that the token was presented to it."""
     because: list[dict[str, Any]] = fields.JSONField(default=list)
     idempotency_key = fields.CharField(max_length=128, null=True)
     idempotency_actor = fields.CharField(max_length=64, null=True)
@@ -94,18 +117,25 @@ class AuditEntry(Model):
             Index(fields=("account_id", "token_id", "sequence")),
             Index(fields=("account_id", "target_id", "sequence")),
             Index(fields=("account_id", "target_member_id", "sequence")),
+            Index(fields=("account_id", "behalf_member_id", "sequence")),
+            Index(fields=("account_id", "behalf_token_id", "sequence")),
             Index(fields=("account_id", "at", "sequence")),
         )
 
     @property
     def subjects(self) -> tuple[Resource, ...]:
-        """As what the entry is judged: the account, the member who acted, and the member it is about."""
-        whom = dict.fromkeys(str(member) for member in (self.member_id, self.target_member_id) if member)
+        """As what the entry is judged: the account, who acted, who it is about, and on whose behalf it was done."""
+        concerned = (self.member_id, self.target_member_id, self.behalf_member_id)
+        whom = dict.fromkeys(str(member) for member in concerned if member)
         return (Resource.of(("acct", None)), *(Resource.of(("member", member)) for member in whom))
 
     def sealed(self) -> dict[str, Json]:
-        """Show what the seal covers: every column but the seals themselves, ready for `core.chain`."""
-        return {name: plain(getattr(self, name)) for name in sorted(self._meta.db_fields - {"previous", "seal"})}
+        """Show what the seal covers: every column but the seals themselves, ready for `core.chain`.
+
+        A column that came later is covered where it says something, so that what was sealed before it stays whole.
+        """
+        shown = {name: plain(getattr(self, name)) for name in sorted(self._meta.db_fields - {"previous", "seal"})}
+        return {name: value for name, value in shown.items() if value is not None or name not in _LATER}
 
 
 class AuditAccess(Model):

@@ -1,31 +1,49 @@
 """What callers ask about access: may I, why, and what a token comes to once owner and ceilings are counted in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 from uuid import UUID
 
 from core.catalogue import Catalogue
 from core.covers import covers
 from core.errors import Invalid
-from core.law import NamedPolicy, Side, SideKind, Verdict
+from core.law import Authority, NamedPolicy, Side, SideKind, Verdict
 from core.policy import CompiledPolicy, Effect, Policy, Statement, check_action, check_resource
 from core.specifiers import Malformed, Resource
 from core.vocabulary import Action
 from models import Member, MemberRole, Role, Token, TokenRole
 from resolvers import rights
-from resolvers.callers import Caller
+from resolvers.callers import Caller, Rights
 
-MAX_CHECKS = 100
+MAX_CHECKS = 1000
 MAX_WORD_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a caller asks: an action and a resource, as text."""
+    """What a caller asks: an action and a concrete resource, as text. What the resource does not state is unknown."""
 
     action: str
     resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A proper question: the resource is read, and the catalogue knows it and the action."""
+
+    action: str
+    resource: Resource
+
+    @classmethod
+    def of(cls, question: Question, catalogue: Catalogue, field: str = "") -> "Asked":
+        """Read a question. Raises `Invalid` naming the part of the question beneath `field`."""
+        resource = _resource(question.resource, f"{field}resource")
+        check_resource(resource, catalogue, f"{field}resource")
+        if len(question.action) > MAX_WORD_LENGTH:
+            raise Invalid(f"{field}action", f"must have at most {MAX_WORD_LENGTH} characters")
+        check_action(question.action, resource, catalogue, f"{field}action")
+        return cls(question.action, resource.known_to(catalogue))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +52,70 @@ class Answer:
 
     question: Question
     verdict: Verdict
+    asked: Asked | None = None
+    rights: Rights | None = field(default=None, repr=False)
     problem: Invalid | None = None
+
+    @property
+    def lacking(self) -> list[tuple[str, str]]:
+        """List what a refused caller lacks, as (action, resource): what was asked for, or gates that are closed."""
+        if self.verdict or self.asked is None:
+            return []
+        decided = {(because.reason.action, str(because.reason.resource)) for because in self.verdict.because}
+        silent = set(self.verdict.missing) - {because.side for because in self.verdict.because}
+        asked = (self.asked.action, str(self.asked.resource))
+        return sorted(decided | ({asked} if silent or not decided else set()))
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """List what a refusal did not know of the resource, and might have been decided otherwise by."""
+        if self.verdict or self.asked is None or not isinstance(self.rights, Authority):
+            return ()
+        return self.rights.unknown(self.asked.action, self.asked.resource)
 
 
 def answer(caller: Caller, question: Question, field: str = "") -> Answer:
     """Answer one question about the caller. Raises `Invalid` naming the part of the question beneath `field`."""
-    resource = _resource(question.resource, f"{field}resource")
-    check_resource(resource, caller.catalogue, f"{field}resource")
-    if len(question.action) > MAX_WORD_LENGTH:
-        raise Invalid(f"{field}action", f"must have at most {MAX_WORD_LENGTH} characters")
-    check_action(question.action, resource, caller.catalogue, f"{field}action")
-    return Answer(question, caller.rights.decide(question.action, resource.known_to(caller.catalogue)))
+    asked = Asked.of(question, caller.catalogue, field)
+    return Answer(question, caller.rights.decide(asked.action, asked.resource), asked, caller.rights)
 
 
-def answers(caller: Caller, questions: Sequence[Question]) -> list[Answer]:
-    """Answer up to 100 questions, in their order. One that cannot be asked does not spoil the others."""
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """The answers to a batch of questions about one caller, in their order. One bad question spoils no other."""
+
+    caller: Caller
+    questions: Sequence[Question]
+
+    @property
+    def decisions(self) -> list[Answer]:
+        """Decide each, with reasons."""
+        return [self._answered(question, f"checks[{index}].") for index, question in enumerate(self.questions)]
+
+    @property
+    def allowed(self) -> list[bool]:
+        """Decide each, yes or no; what could not be asked is a no."""
+        return [self._allows(question) for question in self.questions]
+
+    def _answered(self, question: Question, field: str) -> Answer:
+        try:
+            return answer(self.caller, question, field)
+        except Invalid as problem:
+            return Answer(question, Verdict(allowed=False), problem=problem)
+
+    def _allows(self, question: Question) -> bool:
+        try:
+            asked = Asked.of(question, self.caller.catalogue)
+        except Invalid:
+            return False
+        return self.caller.rights.allows(asked.action, asked.resource)
+
+
+def authorize(caller: Caller, questions: Sequence[Question]) -> Authorized:
+    """Decide about up to 1,000 questions. Every face of Latchkey asks this. Raises `Invalid` for more."""
     if len(questions) > MAX_CHECKS:
         raise Invalid("checks", f"must be at most {MAX_CHECKS}")
-    return [_answered(caller, question, f"checks[{index}].") for index, question in enumerate(questions)]
-
-
-def _answered(caller: Caller, question: Question, field: str) -> Answer:
-    try:
-        return answer(caller, question, field)
-    except Invalid as problem:
-        return Answer(question, Verdict(allowed=False), problem)
+    return Authorized(caller, questions)
 
 
 def _resource(text: str, field: str) -> Resource:

@@ -1,13 +1,25 @@
 """Accounts: made on the command line, each with its owner and the link that lets them in."""
 
+from dataclasses import dataclass
+
 from core import chain
-from core.errors import Conflict
+from core.errors import Conflict, Invalid
 from core.vocabulary import Action, BuiltInRole
 from models import Account, ActorKind, AuditHead, Member, new_id
 from resolvers import input as typed
-from resolvers.callers import Request, with_credential
+from resolvers.callers import Caller, Request, with_credential
 from resolvers.members import write_link
-from resolvers.writing import Done, change
+from resolvers.writing import At, Done, Said, change
+
+MAX_VERDICT_LIFETIME_S = 300
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """What to change of an account; what is None stays as it is. The key is for good."""
+
+    name: str | None = None
+    verdict_lifetime_s: int | None = None
 
 
 async def create(request: Request, key: str, name: str, owner_email: str) -> Done[Account]:
@@ -25,3 +37,28 @@ async def create(request: Request, key: str, name: str, owner_email: str) -> Don
         link = await write_link(deed.caller, owner)
         deed.note({}, {"owner": str(owner.id), "ownerEmail": owner.email})
     return Done(account, deed.entry, link)
+
+
+async def update(caller: Caller, wanted: AccountChange, said: Said) -> Done[Account]:
+    """Change the caller's account. Each field needs its own action."""
+    async with change(caller, _actions(wanted), At(Account, caller.account.id), said) as deed:
+        account = deed.row
+        if wanted.name is not None:
+            account.name = typed.name("name", wanted.name)
+        if wanted.verdict_lifetime_s is not None:
+            if not 0 <= wanted.verdict_lifetime_s <= MAX_VERDICT_LIFETIME_S:
+                raise Invalid("verdictLifetimeS", f"must be from 0 to {MAX_VERDICT_LIFETIME_S} seconds")
+            account.verdict_lifetime_s = wanted.verdict_lifetime_s
+        await account.save(update_fields=["name", "verdict_lifetime_s"])
+    return Done(deed.row, deed.entry)
+
+
+def _actions(wanted: AccountChange) -> list[Action]:
+    asked = (
+        (Action.UPDATE_ACCOUNT_NAME, wanted.name),
+        (Action.UPDATE_VERDICT_LIFETIME, wanted.verdict_lifetime_s),
+    )
+    actions = [action for action, value in asked if value is not None]
+    if not actions:
+        raise Invalid("input", "must change something")
+    return actions

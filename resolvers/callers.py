@@ -174,6 +174,14 @@ async def identify(credential: str, request: Request) -> Caller:
     return await _recalled(digests, request)
 
 
+async def used(credential: str, request: Request) -> Caller:
+    """Make a caller as `identify` does, and note that the credential was used."""
+    caller = await identify(credential, request)
+    if caller.token is not None:
+        request.house.uses.note(caller.token.id, request.address, request.user_agent)
+    return caller
+
+
 async def _recalled(digests: tuple[Digest, ...], request: Request) -> Caller:
     while True:
         caller = await _by_proof(SecretDigest.filter(digest__in=[digest.hex for digest in digests]), request)

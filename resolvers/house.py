@@ -6,6 +6,7 @@ from core.secret import ServerKeys
 from models.database import Database
 from resolvers.attempts import Attempts
 from resolvers.bell import Bell
+from resolvers.uses import Uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +20,4 @@ class House:
     link_lifetime_s: int = 7 * 24 * 60 * 60
     attempts: Attempts = field(default_factory=Attempts)
     bell: Bell = field(default_factory=Bell)
+    uses: Uses = field(default_factory=Uses)

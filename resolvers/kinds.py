@@ -22,7 +22,7 @@ from resolvers.writing import At, Deed, Done, Said, change
 _WORD = re.compile(r"[a-z][A-Za-z0-9]{0,63}")
 _MOST = 200
 _OWN = frozenset(kind.key for kind in OWN_KINDS)
-_RESERVED = _OWN | {"gate", "webhook"}
+_RESERVED = _OWN | {"webhook"}
 MAX_DEPTH = 16
 MAX_ROUTES = 1_000
 """How deep kinds nest, and how many ways lead down them: policies are read once for each."""

@@ -21,7 +21,7 @@ from core.law import Authority, Side
 from core.policy import CompiledPolicy, Effect, Statement
 from core.specifiers import Segment, Specifier
 from core.vocabulary import Action
-from models import Account, AuditEntry, Member, ResourceKind, Role, Token, TokenKind
+from models import Account, AuditEntry, Gate, Member, ResourceKind, Role, Token, TokenKind
 
 if TYPE_CHECKING:
     from resolvers.callers import Caller
@@ -53,12 +53,14 @@ _ENTRIES = (
     Shape(("acct",), (None,)),
     Shape(("member",), ("member_id",), Q(member_id__isnull=False)),
     Shape(("member",), ("target_member_id",), Q(target_member_id__isnull=False)),
+    Shape(("member",), ("behalf_member_id",), Q(behalf_member_id__isnull=False)),
 )
 _READ_BY: dict[type[Model], tuple[Action, tuple[Shape, ...]]] = {
     Account: (Action.VIEW_ACCOUNT, (Shape(("acct",), (None,)),)),
     Member: (Action.VIEW_MEMBER, (Shape(("member",), ("id",)),)),
     Role: (Action.VIEW_ROLE, (Shape(("role",), ("key",)),)),
     ResourceKind: (Action.VIEW_KIND, (Shape(("kind",), ("key",)),)),
+    Gate: (Action.VIEW_GATE, (Shape(("gate",), ("key",)),)),
     Token: (Action.VIEW_ACCESS_TOKEN, _TOKENS),
     AuditEntry: (Action.VIEW_AUDIT_LOG, _ENTRIES),
 }

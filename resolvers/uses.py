@@ -16,7 +16,6 @@ from tortoise.transactions import in_transaction
 
 from models import Token, now
 from models.database import outside_transaction
-from resolvers.callers import Caller
 
 FLUSH_EVERY_S = 5.0
 BATCH = 500
@@ -40,10 +39,9 @@ class Uses:
     def __init__(self) -> None:
         self._last: dict[UUID, Use] = {}
 
-    def note(self, caller: Caller) -> None:
-        """Note that a caller's token was used now."""
-        if caller.token is not None:
-            self._last[caller.token.id] = Use(now(), caller.request.address, caller.request.user_agent)
+    def note(self, token_id: UUID, address: str | None, user_agent: str | None) -> None:
+        """Note that a token was used now."""
+        self._last[token_id] = Use(now(), address, user_agent)
 
     async def flush(self) -> None:
         """Write what was gathered. A later use that another process wrote stays."""

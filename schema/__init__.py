@@ -6,7 +6,7 @@ from strawberry.schema.config import StrawberryConfig
 from schema import answering, face
 from schema import words as _words  # noqa: F401 - describes the enums before anything uses them
 from schema.access import AccessQueries
-from schema.accounts import AccountQueries
+from schema.accounts import AccountMutations, AccountQueries
 from schema.audit import AuditQueries, AuditSubscriptions
 from schema.kinds import KindMutations, KindQueries
 from schema.members import MemberMutations, MemberQueries
@@ -14,6 +14,7 @@ from schema.nodes import NodeQueries
 from schema.roles import RoleMutations, RoleQueries
 from schema.sessions import Session, SessionMutations
 from schema.tokens import TokenMutations, TokenQueries
+from schema.verification import VerificationQueries
 from schema.viewer import ViewerQueries
 
 
@@ -27,13 +28,14 @@ class Query(
     AuditQueries,
     KindQueries,
     AccessQueries,
+    VerificationQueries,
     NodeQueries,
 ):
     """What can be asked. Every field is nullable, so that one refusal spoils no other answer."""
 
 
 @face.output
-class Mutation(SessionMutations, MemberMutations, RoleMutations, TokenMutations, KindMutations):
+class Mutation(AccountMutations, SessionMutations, MemberMutations, RoleMutations, TokenMutations, KindMutations):
     """What can be changed. Each is done wholly or not at all, and recorded in the audit log."""
 
 

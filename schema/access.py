@@ -1,12 +1,12 @@
 """Questions about access in the schema, each answer with its reasons."""
 
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import strawberry
 
 from core.law import SideKind, SideReason
-from resolvers import access
-from resolvers.access import Answer, Question
+from resolvers.access import Answer, Authorized, Question, authorize
 from schema import face
 from schema.context import Info
 from schema.permissions import SignedIn
@@ -39,35 +39,85 @@ class Reason:
 
 
 @face.output
-class Decision:
-    """Whether you may, and which statements decided."""
+class Lack:
+    """What a refused caller would have to be allowed."""
 
+    action: str = face.shown("The action: the one asked for, or that of a gate above the resource.")
+    resource: str = face.shown("The resource: the one asked for, or one above it.")
+
+
+@face.output
+class Decision:
+    """Whether it is allowed, and which statements decided."""
+
+    answer: strawberry.Private[Answer]
+    receipt: strawberry.Private[Callable[[Answer], str | None] | None] = None
     action: str = face.shown("The action that was asked for.")
     resource: str = face.shown("The resource that was asked for.")
-    allowed: bool = face.shown("Whether you may.")
-    because: list[Reason] = face.shown("The statements that decided. A no without any means that nothing allows it.")
+    allowed: bool = face.shown("Whether it is allowed.")
     missing: list[SideKind] = face.shown("The sides that do not allow it; none on a yes.")
     owner_only: bool = face.shown("Whether it is the account owner's alone, whatever policies say.")
     problem: str | None = face.shown("Why it could not be asked at all; then it is a no. Null on a proper question.")
 
+    @face.field()
+    def because(self) -> list[Reason]:
+        """The statements that decided. A no without any means that nothing allows it."""
+        return [Reason.of(decided) for decided in self.answer.verdict.because]
+
+    @face.field()
+    def lacking(self) -> list[Lack]:
+        """What would have to be allowed for a yes, on every side in `missing`; none on a yes."""
+        return [Lack(action=action, resource=resource) for action, resource in self.answer.lacking]
+
+    @face.field()
+    def unknown(self) -> list[str]:
+        """What was not stated about the resource, or has no value, and might have led to a yes; none on a yes."""
+        return list(self.answer.unknown)
+
+    @face.field()
+    def decision_id(self) -> str | None:
+        """Proves in `recordAuditEntries`, for a day, that you were given this yes.
+
+        Only for a yes of `verifyToken`; null for all else.
+        """
+        return self.receipt(self.answer) if self.receipt else None
+
     @classmethod
-    def of(cls, answer: Answer) -> "Decision":
+    def of(cls, answer: Answer, receipt: Callable[[Answer], str | None] | None = None) -> "Decision":
         """Show an answer."""
         verdict = answer.verdict
         return cls(
+            answer=answer,
+            receipt=receipt,
             action=answer.question.action,
             resource=answer.question.resource,
             allowed=verdict.allowed,
-            because=[Reason.of(decided) for decided in verdict.because],
             missing=list(verdict.missing),
             owner_only=verdict.guard,
             problem=answer.problem.message if answer.problem else None,
         )
 
 
+@face.output
+class Decisions:
+    """The answers to a batch of questions, in their order. A question that cannot be asked spoils no other."""
+
+    answers: strawberry.Private[Authorized]
+
+    @face.field()
+    def allowed(self) -> list[bool]:
+        """Yes or no, and no more: the fastest way to ask."""
+        return self.answers.allowed
+
+    @face.field()
+    def decisions(self) -> list[Decision]:
+        """Each with its reasons."""
+        return [Decision.of(answer) for answer in self.answers.decisions]
+
+
 @face.input_
 class AccessCheckInput:
-    """A question: may I do this to that?"""
+    """A question: may this be done to that?"""
 
     action: str = face.given("The action, such as `updateOn`.")
     resource: str = face.given(
@@ -76,16 +126,19 @@ class AccessCheckInput:
     )
 
 
+Checks = Annotated[list[AccessCheckInput], strawberry.argument(description="The questions, up to 1,000.")]
+
+
+def questions(checks: Sequence[AccessCheckInput]) -> list[Question]:
+    """Read questions."""
+    return [Question(check.action, check.resource) for check in checks]
+
+
 @strawberry.type
 class AccessQueries:
     """Asking about access."""
 
     @face.field(SignedIn)
-    def check_access(
-        self,
-        info: Info,
-        checks: Annotated[list[AccessCheckInput], strawberry.argument(description="The questions, up to 100.")],
-    ) -> list[Decision] | None:
-        """Ask what you may do, with reasons. The answers come in the order of the questions."""
-        questions = [Question(check.action, check.resource) for check in checks]
-        return [Decision.of(answer) for answer in access.answers(info.context.caller, questions)]
+    def check_access(self, info: Info, checks: Checks) -> Decisions | None:
+        """Ask what you may do. The answers come in the order of the questions."""
+        return Decisions(answers=authorize(info.context.caller, questions(checks)))

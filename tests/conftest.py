@@ -4,10 +4,12 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from models.database import Database, opened
+from models.engines.sqlite import SqliteClient
 from models.migrator import migrate
 from tests.organisation import Organisation, founded
 
@@ -41,3 +43,17 @@ async def organisation(database: Database) -> Organisation:
     founding = await founded(database)
     await founding.define()
     return founding
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Gather the statements that read from the database; clear it to begin counting."""
+    seen: list[str] = []
+    run = SqliteClient.execute_query
+
+    async def noted(client: SqliteClient, query: str, values: list[Any] | None = None) -> Any:
+        seen.append(query)
+        return await run(client, query, values)
+
+    monkeypatch.setattr(SqliteClient, "execute_query", noted)
+    return seen

@@ -1,9 +1,9 @@
 """What an operation may cost, in objects possibly resolved: compiled once per document, evaluated with its variables.
 
 A field that returns an object costs one and what is asked of that object. A connection's lists count as long as its
-`first` or `last`, any other list as `LIST_SIZE` or its longest list argument. Leaves are free; their number is bounded
-by the aliases. Fields that merge, types that exclude each other, `@skip` and `@include` are not told apart: the
-figure is an upper bound.
+`first` or `last`, the lists of an object that is asked for with a list as long as that one, any other list as
+`LIST_SIZE` or its longest list argument. Leaves are free; their number is bounded by the aliases. Fields that merge,
+types that exclude each other, `@skip` and `@include` are not told apart: the figure is an upper bound.
 """
 
 from collections.abc import Iterator, Mapping
@@ -117,7 +117,7 @@ class _Evaluation:
         return known
 
     def _field(self, field: _Field, page: int | None) -> int:
-        own_page = self._page(field) if field.paged else None
+        own_page = self._page(field)
         return self._times(field, page if own_page is None else own_page) * (1 + self.selection(field.within, own_page))
 
     def _times(self, field: _Field, page: int | None) -> int:
@@ -125,7 +125,10 @@ class _Evaluation:
             return 1
         return max(LIST_SIZE, *map(self._length, field.lengths), 0) if page is None else page
 
-    def _page(self, field: _Field) -> int:
+    def _page(self, field: _Field) -> int | None:
+        """Say how long the lists of the field's object are: its page, or, of what is asked with a list, as long."""
+        if not field.paged:
+            return None if field.many else max(map(self._length, field.lengths), default=None)
         given = [count for count in map(self._number, field.pages) if count is not None]
         return min(max(0, *given), MAX_PAGE_SIZE) if given else PAGE_SIZE
 

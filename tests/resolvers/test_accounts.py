@@ -24,7 +24,13 @@ async def test_an_account_begins_with_its_owner_a_link_and_an_entry(organisation
     assert (entry.actor_kind, entry.member_id, entry.sequence) == ("COMMAND_LINE", None, 1)
     assert (entry.before, entry.after) == (
         None,
-        {"key": "acme", "name": "Acme", "owner": str(owner.id), "ownerEmail": "Owner@Acme.example"},
+        {
+            "key": "acme",
+            "name": "Acme",
+            "verdictLifetimeS": 0,
+            "owner": str(owner.id),
+            "ownerEmail": "Owner@Acme.example",
+        },
     )
     head = await AuditHead.get(account_id=account.id)
     assert (entry.previous, entry.seal) == (chain.genesis(str(account.id)), head.seal)

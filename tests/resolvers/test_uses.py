@@ -1,10 +1,9 @@
 """Last uses of tokens are gathered and written, never backwards, and never disturb anything else."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from models import Account, Token
-from resolvers.callers import Request, identify
+from resolvers.callers import Request, used
 from resolvers.uses import Uses
 from tests.organisation import Organisation
 
@@ -12,17 +11,17 @@ from tests.organisation import Organisation
 async def test_a_use_is_written_with_where_it_came_from(organisation: Organisation) -> None:
     made = await organisation.made(organisation.owner)
     assert made.secret
-    uses = Uses()
-    uses.note(await identify(made.secret, Request(organisation.house, "1", "192.0.2.7", "curl/8")))
+    uses = organisation.house.uses
+    await used(made.secret, Request(organisation.house, "1", "192.0.2.7", "curl/8"))
     assert (await Token.get(id=made.row.id)).last_used_at is None
     version = (await Account.get(id=organisation.account.id)).version
 
     await uses.flush()
 
-    used = await Token.get(id=made.row.id)
-    assert used.last_used_at is not None
-    assert (used.last_used_address, used.last_used_agent) == ("192.0.2.7", "curl/8")
-    assert (used.version, used.updated_at) == (made.row.version, made.row.updated_at)
+    token = await Token.get(id=made.row.id)
+    assert token.last_used_at is not None
+    assert (token.last_used_address, token.last_used_agent) == ("192.0.2.7", "curl/8")
+    assert (token.version, token.updated_at) == (made.row.version, made.row.updated_at)
     assert (await Account.get(id=organisation.account.id)).version == version
 
 
@@ -32,7 +31,7 @@ async def test_an_earlier_use_never_replaces_a_later_one(organisation: Organisat
     later = datetime.now(UTC) + timedelta(minutes=5)
     await Token.filter(id=caller.token.id).update(last_used_at=later, last_used_address="192.0.2.9")
     uses = Uses()
-    uses.note(caller)
+    uses.note(caller.token.id, "192.0.2.8", None)
     await uses.flush()
     kept = await Token.get(id=caller.token.id)
     assert (kept.last_used_at, kept.last_used_address) == (later, "192.0.2.9")
@@ -43,5 +42,5 @@ async def test_what_is_noted_at_the_end_is_not_lost(organisation: Organisation) 
     assert caller.token
     uses = Uses()
     async with uses.flushed():
-        uses.note(replace(caller, request=Request(organisation.house, "2", "192.0.2.8")))
+        uses.note(caller.token.id, "192.0.2.8", None)
     assert (await Token.get(id=caller.token.id)).last_used_address == "192.0.2.8"

@@ -8,7 +8,6 @@ from graphql import GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 
 from core.errors import Refusal, Unauthenticated
-from models.engines.sqlite import SqliteClient
 from resolvers import callers
 from resolvers.callers import Caller
 from schema import schema
@@ -47,20 +46,6 @@ def ask(organisation: Organisation) -> Ask:
         return answer
 
     return ask
-
-
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Gather the statements that read from the database; clear it to begin counting."""
-    seen: list[str] = []
-    run = SqliteClient.execute_query
-
-    async def noted(client: SqliteClient, query: str, values: list[Any] | None = None) -> Any:
-        seen.append(query)
-        return await run(client, query, values)
-
-    monkeypatch.setattr(SqliteClient, "execute_query", noted)
-    return seen
 
 
 @pytest.fixture

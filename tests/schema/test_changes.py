@@ -311,6 +311,7 @@ async def test_the_catalogue_shows_all_kinds_and_takes_new_ones(organisation: Or
         "account-token",
         "role",
         "kind",
+        "gate",
     ]
     theirs = await ask(organisation.owner, "{ catalogue(own: false) { key } }")
     assert [kind["key"] for kind in theirs["data"]["catalogue"]] == ["env", "flag", "job", "proj"]

@@ -30,10 +30,10 @@ ROOTS = ("Query", "Mutation", "Subscription")
 
 ISSUED = {
     "Query": "viewer account members member roles role tokens token auditEntries auditEntry catalogue checkAccess "
-    "node nodes",
-    "Mutation": "signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite updateMember "
-    "assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole deleteRole "
-    "createToken updateToken resetToken revokeToken defineResourceKind removeResourceKind",
+    "verifyToken node nodes",
+    "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
+    "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
+    "deleteRole createToken updateToken resetToken revokeToken defineResourceKind removeResourceKind",
     "Subscription": "auditEntryRecorded",
 }
 PUBLIC = {"Mutation.signIn", "Mutation.acceptInvite"}

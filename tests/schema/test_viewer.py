@@ -1,5 +1,7 @@
 """Who is asking, out of what the caller holds; and what they may, with reasons."""
 
+from typing import Any
+
 from core.vocabulary import BuiltInRole
 from models import TokenKind
 from resolvers.scopes import Scope
@@ -63,10 +65,10 @@ async def test_nobody_is_told_to_sign_in(ask: Ask) -> None:
 
 
 STATEMENT = {"effect": "allow", "actions": ["updateOn"], "resources": ["proj/web:env/*:flag/*"]}
-CHECK = """query($checks: [AccessCheckInput!]!) { checkAccess(checks: $checks) {
-  action resource allowed missing ownerOnly problem
+CHECK = """query($checks: [AccessCheckInput!]!) { checkAccess(checks: $checks) { allowed decisions {
+  action resource allowed missing ownerOnly problem unknown decisionId lacking { action resource }
   because { side role index action resource statement { effect actions notActions resources notResources } }
-} }"""
+} } }"""
 
 
 async def test_every_answer_explains_itself_and_one_bad_question_spoils_no_other(
@@ -78,7 +80,8 @@ async def test_every_answer_explains_itself_and_one_bad_question_spoils_no_other
     flag, elsewhere = "proj/web:env/dev:flag/f", "proj/shop:env/dev:flag/f"
     checks = [("updateOn", flag), ("updateOnn", flag), ("updateOn", "flag//"), ("updateOn", elsewhere)]
     answer = await ask(token, CHECK, checks=[{"action": a, "resource": r} for a, r in checks])
-    yes, unknown, malformed, silent = answer["data"]["checkAccess"]
+    assert answer["data"]["checkAccess"]["allowed"] == [True, False, False, False]
+    yes, unknown, malformed, silent = answer["data"]["checkAccess"]["decisions"]
     shown = {**STATEMENT, "effect": "ALLOW", "notActions": None, "notResources": None}
     assert yes["because"][0] == {
         "side": "SCOPE",
@@ -98,8 +101,37 @@ async def test_every_answer_explains_itself_and_one_bad_question_spoils_no_other
     assert [decision["allowed"] for decision in (unknown, malformed)] == [False, False]
 
 
-async def test_more_than_a_hundred_questions_are_refused(organisation: Organisation, ask: Ask) -> None:
-    answer = await ask(organisation.owner, CHECK, checks=[{"action": "viewMember", "resource": "member/x"}] * 101)
+async def test_a_refusal_names_what_is_lacking_and_what_was_not_stated(organisation: Organisation, ask: Ask) -> None:
+    flag = "proj/web:env/dev:flag/f"
+    scope: list[dict[str, Any]] = [
+        {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/web"]},
+        {"effect": "allow", "actions": ["updateOn"], "resources": ["proj/*:env/*;{critical:false}:flag/*"]},
+        {"effect": "deny", "actions": ["updateOn"], "resources": ["proj/*:env/*:flag/*;frozen"]},
+        {"effect": "allow", "actions": ["viewFlag"], "resources": ["proj/*:env/*:flag/*"]},
+    ]
+    token = await organisation.token(organisation.owner, Scope(statements=scope))
+    checks = [
+        ("updateOn", flag),
+        ("updateOn", f"{flag};"),
+        ("updateOn", "proj/web:env/dev;{critical:false}:flag/f;"),
+        ("viewFlag", "proj/shop:env/dev:flag/f"),
+        ("deleteFlag", flag),
+    ]
+    answer = await ask(token, CHECK, checks=[{"action": a, "resource": r} for a, r in checks])
+    decisions = answer["data"]["checkAccess"]["decisions"]
+    tags, critical = f"the tags of `{flag}`", "`critical` of `proj/web:env/dev`"
+    assert [decision["allowed"] for decision in decisions] == [False, False, True, False, False]
+    assert [decision["unknown"] for decision in decisions] == [[critical, tags], [critical], [], [], []]
+    lacking = [[(lack["action"], lack["resource"]) for lack in decision["lacking"]] for decision in decisions]
+    closed = [("viewProject", "proj/shop")]
+    assert lacking == [[("updateOn", flag)], [("updateOn", flag)], [], closed, [("deleteFlag", flag)]]
+
+
+async def test_more_than_a_thousand_questions_are_refused(organisation: Organisation, ask: Ask) -> None:
+    check = {"action": "viewMember", "resource": "member/x"}
+    most = await ask(organisation.owner, CHECK, checks=[check] * 1000)
+    assert most["data"]["checkAccess"]["allowed"] == [True] * 1000
+    answer = await ask(organisation.owner, CHECK, checks=[check] * 1001)
     assert answer["data"] == {"checkAccess": None}
     assert (answer["errors"][0]["code"], answer["errors"][0]["field"]) == ("BAD_USER_INPUT", "checks")
 

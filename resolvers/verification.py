@@ -1,0 +1,86 @@
+"""What a presented secret opens, as an integration asks about it: its token, whose it is, and what it may do now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from uuid import UUID
+
+from core.errors import Forbidden, Invalid, Unauthenticated
+from core.receipt import Receipt
+from core.vocabulary import Action
+from models import Token, now
+from resolvers.access import Answer, Authorized, Question, authorize
+from resolvers.callers import Caller, identify
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A living token of the asker's account, and the answers about it."""
+
+    asker: UUID
+    """The token that asked, to which receipts are made out."""
+    subject: Caller
+    token: Token
+    answers: Authorized
+    at: datetime
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the secret stops working: at the end of its token, or of its own grace."""
+        ends = [end for end in (self.token.expires_at, getattr(self.subject.proof, "expires_at", None)) if end]
+        return min(ends, default=None)
+
+    @property
+    def cache_until(self) -> datetime | None:
+        """Until when the verdict may be kept; None if not at all."""
+        lifetime_s = self.subject.account.verdict_lifetime_s
+        if not lifetime_s:
+            return None
+        return min(end for end in (self.at + timedelta(seconds=lifetime_s), self.expires_at) if end)
+
+    def receipt(self, answer: Answer) -> str | None:
+        """Give what proves later that this yes was given to the asker; None for a no."""
+        if not answer.verdict:
+            return None
+        asked = (answer.question.action, answer.question.resource)
+        at_ms = int(self.at.timestamp() * 1000)
+        return Receipt(self.asker.bytes, self.token.id.bytes, *asked, at_ms).text(self.subject.request.house.keys)
+
+
+def require_verifier(caller: Caller) -> Token:
+    """Give the token that asks. Raises `Forbidden` unless it is one, not a session, and may verify."""
+    caller.require(Action.VERIFY_ACCESS_TOKEN, caller.account)
+    if caller.token is None or caller.is_session:
+        raise Forbidden(Action.VERIFY_ACCESS_TOKEN.value, "acct", why="only a token verifies others, not a session")
+    return caller.token
+
+
+async def verify(
+    caller: Caller, secret: str, address: str | None = None, questions: Sequence[Question] = ()
+) -> Verified | None:
+    """Say what a secret opens; None for whatever opens no token of the caller's account now, whyever.
+
+    `address` is the network address of whoever presented the secret to the caller. Sessions open nothing here. Whoever
+    may not verify is refused before anything is looked up. Raises `Forbidden` and `Invalid`.
+    """
+    asker = require_verifier(caller)
+    authorize(caller, questions)  # refuses too many before looking
+    request = replace(caller.request, address=_address(address), user_agent=None)
+    try:
+        subject = await identify(secret, request)
+    except Unauthenticated:
+        return None
+    if subject.account.id != caller.account.id or subject.token is None or subject.is_session:
+        return None
+    request.house.uses.note(subject.token.id, request.address, None)
+    return Verified(asker.id, subject, subject.token, authorize(subject, questions), now())
+
+
+def _address(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise Invalid("address", "must be an IPv4 or IPv6 address") from None
