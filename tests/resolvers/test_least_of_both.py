@@ -7,12 +7,13 @@ import pytest
 from core.errors import Unauthenticated
 from core.specifiers import Resource
 from core.vocabulary import BuiltInRole
-from models import ActorKind, Token, TokenKind, TokenState, now
+from models import ActorKind, Role, Token, TokenKind, TokenState, now
 from resolvers import members, roles, tokens
 from resolvers.callers import Caller
 from resolvers.members import Grant
+from resolvers.roles import RoleChange
 from resolvers.scopes import Scope
-from resolvers.writing import Done, Said
+from resolvers.writing import Said
 from tests.organisation import Organisation
 
 FLAG = Resource.parse("proj/web:env/dev:flag/f;")
@@ -39,6 +40,16 @@ async def test_a_token_drops_with_its_owner_and_recovers(organisation: Organisat
         token = await organisation.identify(made)
         assert tuple(may(token, word) for word in ("viewFlag", "updateOn", "deleteFlag")) == expected[role]
     assert (await Token.get(id=made.row.id)).snapshot() == stored
+
+
+async def test_a_token_made_beyond_its_owner_grows_with_them_up_to_its_scope(organisation: Organisation) -> None:
+    session = await organisation.as_role(BuiltInRole.READER)
+    made = await organisation.made(session, Scope(BuiltInRole.WRITER))
+    assert session.member
+    assert not may(await organisation.identify(made), "updateOn")
+    await members.assign_roles(organisation.owner, session.member.id, Grant(BuiltInRole.ADMIN), Said())
+    token = await organisation.identify(made)
+    assert (may(token, "updateOn"), may(token, "deleteFlag")) == (True, False)
 
 
 async def test_a_scope_bounds_an_admin(organisation: Organisation) -> None:
@@ -100,39 +111,76 @@ async def test_rights_held_through_two_roles_lose_one(organisation: Organisation
     assert not may(token, "deleteFlag")
 
 
+def flags(*actions: str) -> list[dict[str, Any]]:
+    """Write a policy of actions on every flag."""
+    gate = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*"]}
+    return [gate, {"effect": "allow", "actions": list(actions), "resources": ["proj/*:env/*:flag/*"]}]
+
+
+async def rewrite(organisation: Organisation, role: Role, policy: list[dict[str, Any]]) -> None:
+    """Change a role's policy as the owner."""
+    await roles.update(organisation.owner, role.id, RoleChange(policy=policy), Said())
+
+
+MAKES_SERVICE_TOKENS = [
+    {"effect": "allow", "actions": ["createAccessToken"], "resources": ["service-token/*"]},
+    {"effect": "allow", "actions": ["viewRole"], "resources": ["role/*"]},
+]
+WORDS = ("viewFlag", "updateOn", "deleteFlag")
+
+
 async def test_a_narrowed_role_reaches_every_token_and_a_widened_one_no_further_than_its_ceiling(
     organisation: Organisation,
 ) -> None:
-    def policy(*actions: str) -> list[dict[str, Any]]:
-        gate = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*"]}
-        return [gate, {"effect": "allow", "actions": list(actions), "resources": ["proj/*:env/*:flag/*"]}]
+    scoped = await organisation.role("flags", *flags("updateOn", "deleteFlag"))
+    held = await organisation.role("maker", *flags("viewFlag", "updateOn"), *MAKES_SERVICE_TOKENS)
+    maker = await organisation.session(await organisation.member(custom=[held]))
+    made = await organisation.made(maker, Scope(custom_roles=["flags"]), TokenKind.SERVICE)
 
-    role = await organisation.role("flags", *policy("updateOn", "deleteFlag"))
-    writer = await organisation.as_role(BuiltInRole.ADMIN)
-    made = await organisation.made(writer, Scope(custom_roles=["flags"]), TokenKind.SERVICE)
-    await narrow(organisation, role.id, policy("updateOn"))
-    token = await organisation.identify(made)
-    assert (may(token, "updateOn"), may(token, "deleteFlag"), may(token, "viewFlag")) == (True, False, False)
-    assert writer.member
-    await members.assign_roles(organisation.owner, writer.member.id, Grant(base_role=BuiltInRole.NO_ACCESS), Said())
-    await narrow(organisation, role.id, policy("*"))
-    token = await organisation.identify(made)
-    assert (may(token, "updateOn"), may(token, "viewFlag")) == (True, True)  # the maker's rights were frozen then
+    async def allowed() -> tuple[bool, ...]:
+        token = await organisation.identify(made)
+        return tuple(may(token, word) for word in WORDS)
 
-
-async def narrow(organisation: Organisation, role_id: Any, policy: list[dict[str, Any]]) -> Done[Any]:
-    """Change a role's policy as the owner."""
-    return await roles.update(organisation.owner, role_id, roles.RoleChange(policy=policy), Said())
+    assert await allowed() == (False, True, False)
+    await rewrite(organisation, scoped, flags("deleteFlag"))
+    assert await allowed() == (False, False, False)
+    await rewrite(organisation, scoped, flags("*"))
+    assert await allowed() == (True, True, False)
 
 
 async def test_a_service_token_keeps_the_ceiling_of_its_making(organisation: Organisation) -> None:
-    writer = await organisation.as_role(BuiltInRole.ADMIN)
-    assert writer.member
-    reader = await organisation.as_role(BuiltInRole.ADMIN)
-    assert reader.member
-    made = await organisation.made(writer, Scope(BuiltInRole.OWNER), TokenKind.SERVICE)
+    """What happens later to its maker, or to the role that the maker held then, neither widens nor narrows it."""
+    held = await organisation.role("maker", *flags("updateOn"), *MAKES_SERVICE_TOKENS)
+    member = await organisation.member(custom=[held])
+    maker = await organisation.session(member)
+    made = await organisation.made(maker, Scope(BuiltInRole.OWNER), TokenKind.SERVICE)
+
+    async def allowed() -> tuple[bool, ...]:
+        token = await organisation.identify(made)
+        assert token.actor is ActorKind.SERVICE
+        return tuple(may(token, word) for word in WORDS)
+
+    assert await allowed() == (False, True, False)
+    await rewrite(organisation, held, flags("*"))
+    assert may(await organisation.session(member), "deleteFlag")
+    assert await allowed() == (False, True, False)
+    await rewrite(organisation, held, flags("viewFlag"))
+    assert await allowed() == (False, True, False)
+    await members.assign_roles(organisation.owner, member.id, Grant(BuiltInRole.ADMIN, custom_roles=[]), Said())
+    assert may(await organisation.session(member), "deleteFlag")
+    assert await allowed() == (False, True, False)
+    await members.remove(organisation.owner, member.id, Said())
+    assert await allowed() == (False, True, False)
+
+
+async def test_role_attributes_in_a_ceiling_are_those_of_its_making(organisation: Organisation) -> None:
+    team = {"effect": "allow", "actions": ["*"], "resources": ["proj/${roleAttribute/team}"]}
+    held = await organisation.role("maker", team, *MAKES_SERVICE_TOKENS)
+    member = await organisation.member(custom=[held], attributes={"team": ["web"]})
+    made = await organisation.made(await organisation.session(member), Scope(BuiltInRole.OWNER), TokenKind.SERVICE)
+    grant = Grant(role_attributes={"team": ["web", "app"]})
+    await members.assign_roles(organisation.owner, member.id, grant, Said())
+    app, web = Resource.parse("proj/app;"), Resource.parse("proj/web;")
+    assert may(await organisation.session(member), "createProject", app)
     token = await organisation.identify(made)
-    assert token.actor is ActorKind.SERVICE
-    assert may(token, "deleteFlag")
-    await members.assign_roles(organisation.owner, writer.member.id, Grant(base_role=BuiltInRole.READER), Said())
-    assert may(await organisation.identify(made), "deleteFlag")
+    assert (may(token, "createProject", web), may(token, "createProject", app)) == (True, False)
