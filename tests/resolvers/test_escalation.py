@@ -1,5 +1,6 @@
 """Every way known to us of getting more than one has, refused."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from core.secret import Secret, SecretKind
 from core.vocabulary import BuiltInRole
 from models import Link, Member, MemberState, Role, Token, TokenKind, now
 from models.database import Database
-from resolvers import kinds, members, roles, tokens
+from resolvers import kinds, members, passwords, roles, tokens
 from resolvers.callers import Caller
 from resolvers.members import Grant
 from resolvers.roles import RoleChange
@@ -70,9 +71,14 @@ async def test_a_child_does_not_extend_itself(organisation: Organisation) -> Non
     admin = await organisation.as_role(BuiltInRole.ADMIN)
     parent = await organisation.token(admin, expires_at=now() + timedelta(hours=1))
     child = await organisation.token(parent)
+    assert parent.token
     assert child.token
-    with pytest.raises(Forbidden):
-        await tokens.update(child, child.token.id, TokenChange(clear_expiry=True), Said())
+    assert child.token.expires_at
+    later = child.token.expires_at + timedelta(seconds=1)
+    for wanted in (TokenChange(clear_expiry=True), TokenChange(expires_at=later)):
+        with pytest.raises((Forbidden, Invalid)):
+            await tokens.update(child, child.token.id, wanted, Said())
+    assert (await Token.get(id=child.token.id)).expires_at == parent.token.expires_at
 
 
 async def test_a_wider_sibling_is_not_reset_by_a_token(organisation: Organisation) -> None:
@@ -288,3 +294,103 @@ async def test_a_personal_token_is_made_for_nobody_else(organisation: Organisati
     caller = await organisation.session(await organisation.member(custom=[role]))
     done = await tokens.create(caller, NewToken(TokenKind.PERSONAL, "mine", Scope(BuiltInRole.OWNER)), Said())
     assert done.row.owner_id == caller.member.id  # type: ignore[union-attr]
+
+
+async def test_a_link_made_before_makes_nobody_the_owner(organisation: Organisation) -> None:
+    admin = await organisation.as_role(BuiltInRole.ADMIN)
+    owner, heir = organisation.owner, await organisation.member(BuiltInRole.WRITER)
+    assert owner.member
+    owner.member.password_hash = await passwords.hashed(PASSWORD)
+    await owner.member.save()
+    link = (await members.create_link(admin, heir.id, Said())).secret or ""
+    kept = await Link.get(member_id=heir.id)
+    await members.transfer_ownership(await organisation.session(owner.member), heir.id, PASSWORD, Said())
+    assert not await Link.filter(member_id=heir.id).exists()
+    await Link.bulk_create([kept])  # as if it had been made a moment later
+    with pytest.raises(Unauthenticated):
+        await members.accept_invite(organisation.request, link.rpartition("/")[2], None, PASSWORD)
+    assert (await Member.get(id=heir.id)).password_hash is None
+
+
+async def test_no_token_prolongs_what_it_made_or_itself_beyond_its_own_end(organisation: Organisation) -> None:
+    admin = await organisation.as_role(BuiltInRole.ADMIN)
+    soon = now() + timedelta(minutes=5)
+    parent = await organisation.token(admin, Scope(BuiltInRole.ADMIN), expires_at=soon)
+    service = await organisation.token(parent, Scope(BuiltInRole.ADMIN), TokenKind.SERVICE)
+    assert service.token
+    for caller in (parent, service):
+        for change in (TokenChange(clear_expiry=True), TokenChange(expires_at=soon + timedelta(seconds=1))):
+            with pytest.raises(Invalid, match="`expiresAt` must not be after that of the token"):
+                await tokens.update(caller, service.token.id, change, Said())
+    assert (await Token.get(id=service.token.id)).expires_at == soon
+    longer = TokenChange(expires_at=soon + timedelta(days=1))
+    await tokens.update(admin, service.token.id, longer, Said())  # somebody who is there may
+    assert (await Token.get(id=service.token.id)).expires_at == longer.expires_at
+
+
+async def test_nobody_changes_their_own_rights_by_a_service_token_of_a_service_token(
+    organisation: Organisation,
+) -> None:
+    fay = await organisation.as_role(BuiltInRole.ADMIN)
+    assert fay.member
+    first = await organisation.token(fay, Scope(BuiltInRole.ADMIN), TokenKind.SERVICE)
+    second = await organisation.token(first, Scope(BuiltInRole.ADMIN), TokenKind.SERVICE)
+    held = await organisation.role("held", FLAGS)
+    await members.assign_roles(organisation.owner, fay.member.id, Grant(BuiltInRole.READER, ["held"]), Said())
+    await members.suspend(organisation.owner, fay.member.id, Said())
+    for caller in (first, second):
+        with pytest.raises(Forbidden, match="nobody changes their own rights"):
+            await members.reinstate(caller, fay.member.id, Said())
+        with pytest.raises(Forbidden, match="nobody changes their own rights"):
+            await members.assign_roles(caller, fay.member.id, Grant(BuiltInRole.ADMIN), Said())
+        with pytest.raises(Forbidden, match="nobody changes their own rights"):
+            await roles.update(caller, held.id, RoleChange(policy=[ALL_FLAGS]), Said())
+
+
+async def test_a_token_rescoped_by_others_cannot_grow_with_a_role_of_theirs(organisation: Organisation) -> None:
+    admin = await organisation.as_role(BuiltInRole.ADMIN)
+    vic = await organisation.member(BuiltInRole.WRITER, attributes={"team": ["web"]})
+    token = await organisation.token(await organisation.session(vic), Scope(statements=[ALL_FLAGS]))
+    assert token.token
+    await organisation.role("narrow", FLAGS)
+    by_attribute = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/${roleAttribute/team}"]}
+    grows = (Scope(custom_roles=["narrow"]), Scope(BuiltInRole.NO_ACCESS), Scope(statements=[by_attribute]))
+    for caller in (admin, token):
+        for scope in grows:
+            with pytest.raises(Forbidden, match="only the owner's own session"):
+                await tokens.update(caller, token.token.id, TokenChange(scope=scope), Said())
+    await tokens.update(admin, token.token.id, TokenChange(scope=Scope(statements=[FLAGS])), Said())
+    assert not may(await organisation.identify(organisation.secrets[str(token.token.id)]), "deleteFlag")
+
+
+async def test_a_token_may_be_narrowed_by_others_to_fewer_of_its_own_roles(organisation: Organisation) -> None:
+    admin = await organisation.as_role(BuiltInRole.ADMIN)
+    await organisation.role("flags", FLAGS)
+    await organisation.role("tokens", OWN_TOKENS)
+    writer = await organisation.as_role(BuiltInRole.WRITER)
+    both = Scope(custom_roles=["flags", "tokens"])
+    made = await organisation.made(await organisation.session(await organisation.member(BuiltInRole.ADMIN)), both)
+    await tokens.update(admin, made.row.id, TokenChange(scope=Scope(custom_roles=["flags"])), Said())
+    built_in = await organisation.made(writer, Scope(BuiltInRole.WRITER))
+    await tokens.update(admin, built_in.row.id, TokenChange(scope=Scope(BuiltInRole.READER)), Said())
+
+
+async def test_becoming_an_equal_takes_rights_over_what_is_theirs(organisation: Organisation) -> None:
+    hr = await delegate(organisation, OWN_TOKENS | {"resources": ["member/nobody:token/*"]})
+    bob = await organisation.member(BuiltInRole.READER)
+    assert hr.member
+    with pytest.raises(Forbidden, match="not within your own"):
+        await members.create_link(hr, bob.id, Said())
+    invited = await members.invite(organisation.owner, "new@example.com", None, Grant(BuiltInRole.NO_ACCESS), Said())
+    assert (await members.create_link(hr, invited.row.id, Said())).secret
+
+
+async def test_a_kind_that_lets_more_be_stated_needs_all_rights_of_an_admin(organisation: Organisation) -> None:
+    manage = {"effect": "allow", "actions": ["*"], "resources": ["kind/*"]}
+    manager = await organisation.session(await organisation.member(custom=[await organisation.role("kinds", manage)]))
+    bare = replace(FLAG, key="plain", parents=(), taggable=False)
+    await kinds.define(organisation.owner, bare, Said())
+    for wider in (replace(bare, taggable=True), replace(bare, properties=("critical",))):
+        with pytest.raises(Forbidden, match="others could gain"):
+            await kinds.define(manager, wider, Said())
+    await kinds.define(manager, replace(bare, description="Still plain."), Said())
