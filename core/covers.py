@@ -11,6 +11,7 @@ from math import prod
 from typing import TypeAlias
 
 from core.catalogue import Catalogue
+from core.law import Side
 from core.policy import CompiledPolicy, Effect, Statement
 from core.shapes import Meet, Path, Shape, apart, empty, possibly, split, surely, whole, within
 from core.specifiers import Specifier
@@ -18,6 +19,25 @@ from core.vocabulary import OWNER_ONLY
 
 MAX_STEPS = 200_000
 """How many shapes are held against each other at most, about a second's work. A proof that needs more is none."""
+
+
+WORDS_A_STEP = 4
+"""How many words are read off a policy in the time of a step."""
+
+
+@dataclass(slots=True)
+class Allowance:
+    """How much work is left for proofs, in steps. What needs more than is left is not proven."""
+
+    steps: int = MAX_STEPS
+
+    def takes(self, steps: int) -> bool:
+        """Spend some, if they are left."""
+        if steps > self.steps:
+            self.steps = 0  # or many that are too large would each be measured for nothing
+            return False
+        self.steps -= steps
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +74,52 @@ Readings: TypeAlias = tuple[Reading, ...]
 """Of an action and of every gate above it. A policy allows what all of its readings do."""
 
 
-def covers(wider: Sequence[CompiledPolicy], narrower: Sequence[CompiledPolicy], catalogue: Catalogue) -> bool:
+def covers(
+    wider: Sequence[CompiledPolicy],
+    narrower: Sequence[CompiledPolicy],
+    catalogue: Catalogue,
+    allowance: Allowance | None = None,
+) -> bool:
     """Say whether `wider` provably allows whatever `narrower` does; each allows what any of its policies does.
 
     Whatever: each action of the catalogue on each resource of its kinds, whatever is stated of tags and properties.
     Left out is what is OWNER_ONLY: no policy grants it. A kind that the catalogue no longer knows may come back, so a
-    policy with an allow that speaks of one is covered by the same policy only.
+    policy with an allow that speaks of one is covered by the same policy only. Proofs that share an `allowance` are
+    refused together when it is spent.
     """
+    allowance = allowance or Allowance()
     others = [narrow for narrow in narrower if not any(_same(narrow, wide) for wide in wider)]
     if not all(_is_known(narrow, catalogue) for narrow in others):
         return False
-    steps = 0
-    for question in chain.from_iterable(_questions(wider, narrow, catalogue) for narrow in others):
-        steps += question.steps
-        if steps > MAX_STEPS or not question.is_yes():
+    for narrow in others:
+        if not allowance.takes(words((*wider, narrow)) * len(catalogue.paths) // WORDS_A_STEP):
             return False
+        for question in _questions(wider, narrow, catalogue):
+            if not allowance.takes(question.steps) or not question.is_yes():
+                return False
     return True
+
+
+def side_covers(wide: Side, narrow: Side, catalogue: Catalogue, allowance: Allowance | None = None) -> bool:
+    """Say whether one side provably allows all that another does."""
+    wider, narrower = ([named.policy for named in side.policies] for side in (wide, narrow))
+    return covers(wider, narrower, catalogue, allowance)
+
+
+def sides_cover(
+    wider: Sequence[Side], narrower: Sequence[Side], catalogue: Catalogue, allowance: Allowance | None = None
+) -> bool:
+    """Say whether all that must allow in `narrower` is provably within all that must allow in `wider`."""
+    return bool(wider) and all(
+        any(side_covers(wide, narrow, catalogue, allowance) for narrow in narrower) for wide in wider
+    )
+
+
+def words(policies: Sequence[CompiledPolicy]) -> int:
+    """Count what must be read on every path before anything is held against anything."""
+    return sum(
+        len(statement.resources or statement.not_resources or ()) for each in policies for statement in each.policy
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +195,8 @@ def _is_known(policy: CompiledPolicy, catalogue: Catalogue) -> bool:
 
 def _questions(wider: Sequence[CompiledPolicy], narrow: CompiledPolicy, catalogue: Catalogue) -> Iterator[Question]:
     for path in catalogue.paths:
-        wide_readers = [_Reader(wide, path, catalogue) for wide in wider]
-        reader = _Reader(narrow, path, catalogue)
+        wide_readers = [Reader(wide, path, catalogue) for wide in wider]
+        reader = Reader(narrow, path, catalogue)
         actions = (action.key for action in catalogue.kinds[path[-1]].actions)
         # Many actions are spoken of by the same statements: their question is one.
         yield from dict.fromkeys(
@@ -156,7 +206,7 @@ def _questions(wider: Sequence[CompiledPolicy], narrow: CompiledPolicy, catalogu
         )
 
 
-class _Reader:
+class Reader:
     """What one policy's statements say on one path, and of the gates above it."""
 
     def __init__(self, policy: CompiledPolicy, path: Path, catalogue: Catalogue) -> None:

@@ -34,6 +34,10 @@ MAX_STATEMENTS = 100
 MAX_WORDS = 200
 """Actions of one statement, and as many resources."""
 
+MAX_POLICY_WORDS = 1_000
+MAX_POLICY_LENGTH = 32_768
+"""Of all statements together: words, and characters. A policy is held against others word by word."""
+
 MAX_PLANS = 4096
 """Kept per compiled policy, so that no asker fills the memory with odd questions."""
 
@@ -73,7 +77,7 @@ class Statement:
             raise Invalid(field, "must be a statement, an object")
         for key in map(str, raw):
             if key not in _FIELDS:
-                raise Invalid(field, f"has the unknown field {_suggest(key, _FIELDS)}")
+                raise Invalid(field, f"has the unknown field {suggest(key, _FIELDS)}")
         effect = raw.get("effect")
         if not isinstance(effect, str) or effect not in list(Effect):
             raise Invalid(f"{field}.effect", "must be `allow` or `deny`")
@@ -83,9 +87,13 @@ class Statement:
 
     def json(self) -> dict[str, str | list[str]]:
         """Give LaunchDarkly's public JSON form."""
-        lists = (self.resources, self.not_resources, self.actions, self.not_actions)
-        given = {key: [str(word) for word in words] for key, words in zip(_LISTS, lists, strict=True) if words}
+        given = {key: [str(word) for word in words] for key, words in zip(_LISTS, self.lists, strict=True) if words}
         return {"effect": self.effect.value, **given}
+
+    @property
+    def lists(self) -> tuple[tuple[Specifier, ...] | tuple[str, ...] | None, ...]:
+        """The four lists, of which two are given."""
+        return (self.resources, self.not_resources, self.actions, self.not_actions)
 
     def speaks_of(self, action: str) -> bool:
         """Say whether the actions match."""
@@ -204,8 +212,13 @@ def check(policy: Policy, catalogue: Catalogue, field: str) -> None:
     """Refuse a policy that is too long or has words that the catalogue does not know. Raises `Invalid`."""
     if len(policy) > MAX_STATEMENTS:
         raise Invalid(field, f"has more than {MAX_STATEMENTS} statements")
+    words = [str(word) for statement in policy for listed in statement.lists for word in listed or ()]
+    if len(words) > MAX_POLICY_WORDS:
+        raise Invalid(field, f"has more than {MAX_POLICY_WORDS} actions and resources in all")
+    if sum(map(len, words)) > MAX_POLICY_LENGTH:
+        raise Invalid(field, f"has more than {MAX_POLICY_LENGTH} characters in all")
     for index, statement in enumerate(policy):
-        _check_statement(statement, catalogue, f"{field}[{index}]")
+        check_statement(statement, catalogue, f"{field}[{index}]")
 
 
 def check_resource(resource: Resource, catalogue: Catalogue, field: str) -> None:
@@ -219,10 +232,11 @@ def check_action(action: str, resource: Resource, catalogue: Catalogue, field: s
     kind = resource.path[-1]
     if catalogue.mark(kind, action) is None:
         known = [each.key for each in catalogue.kinds[kind].actions] if kind in catalogue.kinds else []
-        raise Invalid(field, f"is no action of `{kind}`: {_suggest(action, known)}")
+        raise Invalid(field, f"is no action of `{kind}`: {suggest(action, known)}")
 
 
-def _check_statement(statement: Statement, catalogue: Catalogue, field: str) -> None:
+def check_statement(statement: Statement, catalogue: Catalogue, field: str) -> None:
+    """Refuse a statement that has words the catalogue does not know. Raises `Invalid`."""
     specifiers = statement.resources or statement.not_resources or ()
     specifiers_at = f"{field}.{'resources' if statement.resources else 'notResources'}"
     actions = statement.actions or statement.not_actions or ()
@@ -237,7 +251,7 @@ def _check_statement(statement: Statement, catalogue: Catalogue, field: str) -> 
     for index, action in enumerate(actions):
         if action != "*" and not any(glob_matches(action, each) for each in known):
             on = f"`{kinds[0].key}`" if len(kinds) == 1 else "the kinds it is for"
-            raise Invalid(f"{actions_at}[{index}]", f"is no action of {on}: {_suggest(action, known)}")
+            raise Invalid(f"{actions_at}[{index}]", f"is no action of {on}: {suggest(action, known)}")
 
 
 def _kinds_named(statement: Statement, catalogue: Catalogue) -> Sequence[Kind]:
@@ -255,7 +269,7 @@ def _check_specifier(specifier: Specifier, catalogue: Catalogue, field: str) -> 
                 raise Invalid(field, f"asks for the tag `{shorten(carried.value)}`, but `{kind.key}` has no tags")
             if carried.property is not None and carried.property not in kind.properties:
                 raise Invalid(
-                    field, f"has an unknown property of `{kind.key}`: {_suggest(carried.property, kind.properties)}"
+                    field, f"has an unknown property of `{kind.key}`: {suggest(carried.property, kind.properties)}"
                 )
 
 
@@ -267,7 +281,7 @@ def _checked_kinds(
     for segment in segments:
         kind = catalogue.kinds.get(segment.kind)
         if kind is None:
-            raise Invalid(field, f"has an unknown kind: {_suggest(segment.kind, catalogue.kinds)}")
+            raise Invalid(field, f"has an unknown kind: {suggest(segment.kind, catalogue.kinds)}")
         if above not in (kind.parents or (None,)):
             place = "beneath " + " or ".join(f"`{parent}`" for parent in kind.parents) if kind.parents else "at the top"
             raise Invalid(field, f"has `{kind.key}` where it cannot be: it stands {place}")
@@ -279,7 +293,7 @@ def _checked_kinds(
         above = kind.key
 
 
-def _suggest(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, known: Iterable[str]) -> str:
     """Quote a word, and the nearest known one if any is near."""
     by_lower = {each.lower(): each for each in known}
     near = get_close_matches(shorten(word).lower(), by_lower, n=1)

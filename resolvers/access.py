@@ -2,22 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeAlias
 from uuid import UUID
 
 from core.catalogue import Catalogue
-from core.covers import covers
+from core.covers import Allowance, covers
 from core.errors import Invalid
 from core.law import Authority, NamedPolicy, Side, SideKind, Verdict
 from core.policy import CompiledPolicy, Effect, Policy, Statement, check_action, check_resource
 from core.specifiers import Malformed, Resource
-from core.vocabulary import Action
+from core.vocabulary import Action, BuiltInRole
 from models import Member, MemberRole, Role, Token, TokenRole
 from resolvers import rights
 from resolvers.callers import Caller, Rights
+from resolvers.rights import INLINE
 
 MAX_CHECKS = 1000
 MAX_WORD_LENGTH = 64
+NAMELESS = frozenset({*BuiltInRole, INLINE})
+"""What policies are called that are no custom role's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +86,45 @@ def answer(caller: Caller, question: Question, field: str = "") -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Authorized:
-    """The answers to a batch of questions about one caller, in their order. One bad question spoils no other."""
+    """The answers to a batch of questions about one caller, in their order. One bad question spoils no other.
+
+    Each is decided when it is first asked for, and once.
+    """
 
     caller: Caller
     questions: Sequence[Question]
+    _allowed: dict[int, bool] = field(default_factory=dict, repr=False)
+    _answers: dict[int, Answer] = field(default_factory=dict, repr=False)
 
     @property
     def decisions(self) -> list[Answer]:
-        """Decide each, with reasons."""
-        return [self._answered(question, f"checks[{index}].") for index, question in enumerate(self.questions)]
+        """Every answer, with reasons."""
+        return [self.answer(index) for index in range(len(self.questions))]
 
     @property
     def allowed(self) -> list[bool]:
-        """Decide each, yes or no; what could not be asked is a no."""
-        return [self._allows(question) for question in self.questions]
+        """Every answer, yes or no."""
+        return [self.allows(index) for index in range(len(self.questions))]
 
-    def _answered(self, question: Question, field: str) -> Answer:
+    def answer(self, index: int) -> Answer:
+        """Answer one question, with reasons."""
+        if index not in self._answers:
+            self._answers[index] = self._decided(self.questions[index], f"checks[{index}].")
+        return self._answers[index]
+
+    def allows(self, index: int) -> bool:
+        """Answer one question yes or no; what cannot be asked is a no."""
+        if index not in self._allowed:
+            self._allowed[index] = self._passes(self.questions[index])
+        return self._allowed[index]
+
+    def _decided(self, question: Question, field: str) -> Answer:
         try:
             return answer(self.caller, question, field)
         except Invalid as problem:
             return Answer(question, Verdict(allowed=False), problem=problem)
 
-    def _allows(self, question: Question) -> bool:
+    def _passes(self, question: Question) -> bool:
         try:
             asked = Asked.of(question, self.caller.catalogue)
         except Invalid:
@@ -141,6 +162,14 @@ class RoleWords:
 
     key: str
 
+    @classmethod
+    def of(cls, name: str) -> "RoleWords | None":
+        """Take the name of a policy; None for built-in roles and for statements of a token's own, which are no secret.
+
+        What a ceiling has frozen was a role's words once, whether or not the role is still there.
+        """
+        return None if name in NAMELESS else cls(name)
+
     @property
     def subjects(self) -> tuple[Resource, ...]:
         """`role/<key>`."""
@@ -158,49 +187,46 @@ class Exceeding:
     judged: RoleWords | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Effective:
     """All sides of a token, the scope first, and the catalogue they are read by."""
 
     sides: tuple[Side, ...]
     catalogue: Catalogue
-    custom: frozenset[str]
-    """The names that are keys of custom roles."""
+    allowance: Allowance
+    """What the proofs of the whole request may still cost."""
 
     @property
     def shown(self) -> list[Shown]:
         """Every policy, side by side."""
         return [
-            Shown(side.kind, named.name, named.policy.policy, self._judged(named))
+            Shown(side.kind, named.name, named.policy.policy, RoleWords.of(named.name))
             for side in self.sides
             for named in side.policies
         ]
 
-    @property
+    @cached_property
     def exceeding(self) -> list[Exceeding]:
         """The statements of the scope that are not provably within the owner's rights, or within a ceiling.
 
-        Gates are left aside: a statement that opens one answers for itself.
+        Gates are left aside: a statement that opens one answers for itself. What the request's allowance leaves
+        unproven is listed.
         """
         scope, *limits = self.sides
         ungated = _ungated(self.catalogue)
         return [
-            Exceeding(named.name, index, statement, limit.kind, self._judged(named))
+            Exceeding(named.name, index, statement, limit.kind, RoleWords.of(named.name))
             for named in scope.policies
             for index, statement in enumerate(named.policy.policy)
             if statement.effect is Effect.ALLOW
             for limit in limits
-            if not _within(limit, named, statement, ungated)
+            if not self._within(limit, named, statement, ungated)
         ]
 
-    def _judged(self, named: NamedPolicy) -> RoleWords | None:
-        return RoleWords(named.name) if named.name in self.custom else None
-
-
-def _within(limit: Side, named: NamedPolicy, statement: Statement, catalogue: Catalogue) -> bool:
-    denies = (line for line in named.policy.policy if line.effect is Effect.DENY)
-    alone = CompiledPolicy((statement, *denies), catalogue, named.policy.attributes)
-    return covers([limiting.policy for limiting in limit.policies], [alone], catalogue)
+    def _within(self, limit: Side, named: NamedPolicy, statement: Statement, catalogue: Catalogue) -> bool:
+        denies = (line for line in named.policy.policy if line.effect is Effect.DENY)
+        alone = CompiledPolicy((statement, *denies), catalogue, named.policy.attributes)
+        return covers([limiting.policy for limiting in limit.policies], [alone], catalogue, self.allowance)
 
 
 def _ungated(catalogue: Catalogue) -> Catalogue:
@@ -220,20 +246,20 @@ async def effective(caller: Caller, tokens: Sequence[Token]) -> Mapping[UUID, Ef
     owners = {owner.id: owner for owner in await Member.filter(account_id=account_id, id__in=owner_ids)}
     theirs = await _held_by_members(account_id, owner_ids)
     own = await _held_by_tokens(account_id, [token.id for token in tokens])
-    return {token.id: _effective(token, owners, theirs, own, catalogue) for token in tokens}
+    return {
+        token.id: Effective(_sides(token, owners, theirs, own, catalogue), catalogue, caller.request.allowance)
+        for token in tokens
+    }
 
 
-def _effective(
+def _sides(
     token: Token, owners: Mapping[UUID, Member], theirs: Roles, own: Roles, catalogue: Catalogue
-) -> Effective:
+) -> tuple[Side, ...]:
     owner = owners.get(token.owner_id) if token.owner_id else None
-    roles = own.get(token.id, [])
-    sides = [rights.of_scope(token, roles, catalogue, owner)]
+    sides = [rights.of_scope(token, own.get(token.id, []), catalogue, owner)]
     if owner is not None:
         sides.append(rights.of_member(owner, theirs.get(owner.id, []), catalogue))
-        roles = [*roles, *theirs.get(owner.id, [])]
-    sides += [rights.of_ceiling(ceiling, catalogue) for ceiling in token.ceilings]
-    return Effective(tuple(sides), catalogue, frozenset(role.key for role in roles))
+    return (*sides, *(rights.of_ceiling(ceiling, catalogue) for ceiling in token.ceilings))
 
 
 def effective_of(caller: Caller) -> list[Shown]:

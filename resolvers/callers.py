@@ -1,8 +1,9 @@
 """Who is asking: one function makes a caller from a credential, another makes it anew inside a transaction."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -11,6 +12,7 @@ from tortoise.exceptions import OperationalError
 from tortoise.queryset import QuerySet
 
 from core.catalogue import Catalogue
+from core.covers import Allowance, sides_cover
 from core.errors import Forbidden, Unauthenticated
 from core.law import Authority, Side, Verdict
 from core.policy import Effect
@@ -48,6 +50,8 @@ class Request:
     id: str
     address: str | None = None
     user_agent: str | None = None
+    allowance: Allowance = field(default_factory=Allowance, compare=False, repr=False)
+    """What all proofs of this request together may cost."""
 
 
 class Rights(Protocol):
@@ -114,6 +118,12 @@ class Caller:
     def sees(self, action: Action, judged: Judged) -> bool:
         """Say whether the caller may do something on any of the resources that a row is judged as."""
         return any(self.rights.allows(action.value, subject) for subject in judged.subjects)
+
+    def covers(self, sides: Sequence[Side]) -> bool:
+        """Say whether the caller may provably do all that some sides together allow. The command line may do all."""
+        if self.actor is ActorKind.COMMAND_LINE:
+            return True
+        return sides_cover(self.sides, sides, self.catalogue, self.request.allowance)
 
     def could(self, action: Action) -> bool:
         """Say whether there may be any resource at all on which the caller has this action."""
@@ -220,7 +230,7 @@ async def again(caller: Caller) -> Caller:
                 raise Unauthenticated
             return replace(caller, member=member)
         case None:
-            return caller
+            return replace(caller, catalogue=await catalogue_of(caller.account))
 
 
 async def _by_proof(proofs: QuerySet[SecretDigest], request: Request) -> Caller:

@@ -1,18 +1,19 @@
 """The audit log as it is read: listed, and followed entry by entry while it grows."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from tortoise.expressions import Subquery
+from tortoise.expressions import Q, Subquery
 from tortoise.queryset import QuerySet
 
 from core.errors import Invalid, Unauthenticated
+from core.specifiers import Resource
 from core.vocabulary import Action
-from models import AuditAccess, AuditEntry, AuditHead, now
+from models import AuditAccess, AuditEntry, AuditHead, Json, now
 from resolvers import input as typed
 from resolvers.callers import Caller, again
 from resolvers.pages import Order, number
@@ -37,7 +38,10 @@ def place_of(field: str, cursor: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class EntryFilter:
-    """Which entries; what is None does not matter. `since` is included, `until` is not."""
+    """Which entries; what is None does not matter. `since` is included, `until` is not.
+
+    A member and a token are those who did it, or on whose behalf it was done.
+    """
 
     action: str | None = None
     resource: str | None = None
@@ -51,15 +55,52 @@ class EntryFilter:
 async def entries(caller: Caller, wanted: EntryFilter) -> QuerySet[AuditEntry]:
     """List entries of the audit log."""
     rows = readable(caller, AuditEntry)
-    columns = (("member_id", wanted.member_id), ("token_id", wanted.token_id), ("target_id", wanted.target_id))
-    times = (("at__gte", wanted.since), ("at__lt", wanted.until))
-    rows = rows.filter(**{name: value for name, value in (*columns, *times) if value is not None})
+    columns = (("target_id", wanted.target_id), ("at__gte", wanted.since), ("at__lt", wanted.until))
+    rows = rows.filter(**{name: value for name, value in columns if value is not None})
+    if wanted.member_id is not None:
+        rows = rows.filter(Q(member_id=wanted.member_id) | Q(behalf_member_id=wanted.member_id))
+    if wanted.token_id is not None:
+        rows = rows.filter(Q(token_id=wanted.token_id) | Q(behalf_token_id=wanted.token_id))
     said = (("action", wanted.action, 64), ("resource", wanted.resource, 512))  # as long as their columns
     accessed = {name: typed.name(f"filter.{name}", word, most=most) for name, word, most in said if word is not None}
     if accessed:
         access = AuditAccess.filter(account_id=caller.account.id, **accessed)
         rows = rows.filter(id__in=Subquery(access.values("entry_id")))
     return rows
+
+
+def is_own(caller: Caller, entry: AuditEntry) -> bool:
+    """Say whether it was the caller's own deed: the member's, with whatever, or the token's."""
+    whom = caller.member.id if caller.member else None
+    with_what = caller.token.id if caller.token else None
+    return (whom is not None and entry.member_id == whom) or (with_what is not None and entry.token_id == with_what)
+
+
+def shows_origin(caller: Caller, entry: AuditEntry) -> bool:
+    """Say whether the caller may see from where and with which program it was done."""
+    return is_own(caller, entry) or caller.rights.allows(Action.VIEW_AUDIT_LOG.value, Resource.of(("acct", None)))
+
+
+_GUARDED = {"email": Action.VIEW_MEMBER_EMAIL, "policy": Action.VIEW_ROLE_POLICY}
+"""What of a snapshot takes an action of its own on the thing itself, wherever it is met."""
+_HELD = ("customRoles", "scopeRoles")
+
+
+def shown(caller: Caller, entry: AuditEntry, snapshot: Mapping[str, Json] | None) -> dict[str, Json] | None:
+    """Leave out of a snapshot what the caller may not see of the thing itself."""
+    if snapshot is None or entry.reported_at is not None:  # what an integration told is not of a row
+        return None if snapshot is None else dict(snapshot)
+    target = Resource.parse(entry.target_resource)
+
+    def may(action: Action, resource: Resource) -> bool:
+        return caller.rights.allows(action.value, resource)
+
+    visible = {key: value for key, value in snapshot.items() if key not in _GUARDED or may(_GUARDED[key], target)}
+    for key in _HELD:
+        held = visible.get(key)
+        if isinstance(held, list):
+            visible[key] = [role for role in held if may(Action.VIEW_ROLE, Resource.of(("role", str(role))))]
+    return visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +118,7 @@ async def recorded(caller: Caller, after: int | None) -> AsyncGenerator[Recorded
     No transaction is open while it waits.
     """
     seen = await _end(caller) if after is None else after
-    with caller.request.house.bell.listening(caller.account.id) as rung:
+    with caller.request.house.bell.listening(caller.account.id, caller.actor_id) as rung:
         while True:
             rung.clear()
             caller = await _current(caller)
@@ -85,7 +126,7 @@ async def recorded(caller: Caller, after: int | None) -> AsyncGenerator[Recorded
             while seen < end:
                 found = await _between(caller, seen, end)
                 for entry in found:
-                    caller = await again(caller)
+                    caller = await _current(caller)
                     if caller.sees(Action.VIEW_AUDIT_LOG, entry):
                         yield Recorded(caller, entry)
                     seen = entry.sequence

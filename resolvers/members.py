@@ -8,6 +8,7 @@ from uuid import UUID
 from tortoise.expressions import F
 
 from core.catalogue import Catalogue
+from core.covers import sides_cover
 from core.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from core.law import Authority, Side
 from core.secret import Malformed, Secret, SecretKind
@@ -27,7 +28,7 @@ from resolvers import input as typed
 from resolvers import passwords, rights
 from resolvers.callers import Caller, Request, of_token, roles_of_member, with_credential
 from resolvers.reading import readable
-from resolvers.scopes import roles_named, within
+from resolvers.scopes import roles_named
 from resolvers.sessions import proved, set_password
 from resolvers.writing import At, Deed, Done, Said, change
 
@@ -80,7 +81,7 @@ async def create_link(caller: Caller, member_id: UUID, said: Said) -> Done[Membe
         _refuse_oneself(deed, Action.CREATE_MEMBER, "one's own password is changed with the present one")
         if deed.row.state in (MemberState.SUSPENDED, MemberState.REMOVED):
             raise Invalid("id", "names a member who may not come in; reinstate or invite them")
-        await _require_within(deed.caller, deed.row, Action.CREATE_MEMBER)
+        await _require_within(deed.caller, deed.row, Action.CREATE_MEMBER, becoming=True)
         link = await _link(deed)
     return Done(deed.row, deed.entry, link)
 
@@ -150,9 +151,14 @@ async def _require_inviter(deed: Deed[Member], link: Link) -> None:
         sides = (rights.of_member(member, held, deed.caller.catalogue),) if awake else ()
     else:
         return
-    own_id = str(link.inviter_id) if link.inviter_id else None
-    catalogue = deed.caller.catalogue
-    if not all(within(sides, [given], catalogue) for given in await _given(deed.row, catalogue, own_id)):
+    if deed.row.base_role is BuiltInRole.OWNER:  # became it since: what is the owner's alone, no rights cover
+        raise Unauthenticated
+    invited = deed.row.state is MemberState.INVITED
+    own_id = str(link.inviter_id) if invited and link.inviter_id else None
+    catalogue, allowance = deed.caller.catalogue, request.allowance
+    if not all(
+        sides_cover(sides, [given], catalogue, allowance) for given in await _given(deed.row, catalogue, own_id)
+    ):
         raise Unauthenticated
 
 
@@ -195,11 +201,15 @@ async def _give(deed: Deed[Member], grant: Grant) -> None:
     await _require_within(caller, member, (grant.actions or [Action.CREATE_MEMBER])[0])
 
 
-async def _require_within(caller: Caller, member: Member, action: Action) -> None:
-    """Refuse to give what the caller does not provably have."""
-    own_id = str(caller.member.id) if caller.member else None
+async def _require_within(caller: Caller, member: Member, action: Action, *, becoming: bool = False) -> None:
+    """Refuse to give what the caller does not provably have.
+
+    `becoming` the member, not giving to them, takes their rights over themselves as well, once they are in.
+    """
+    as_oneself = caller.member and not (becoming and member.state is not MemberState.INVITED)
+    own_id = str(caller.member.id) if caller.member and as_oneself else None
     for given in await _given(member, caller.catalogue, own_id):
-        if isinstance(caller.rights, Authority) and not within(caller.sides, [given], caller.catalogue):
+        if isinstance(caller.rights, Authority) and not caller.covers([given]):
             raise Forbidden(
                 action.value, str(member.resource), why="this would give rights that are not within your own"
             )
@@ -279,5 +289,7 @@ async def transfer_ownership(caller: Caller, member_id: UUID, password: str, sai
             raise Invalid("id", "names a member with custom roles; take them away first")
         for member, role in ((old, BuiltInRole.ADMIN), (new, BuiltInRole.OWNER)):
             await Member.filter(id=member.id).update(base_role=role, version=F("version") + 1, updated_at=now())
+        # A link made before would let whoever has it become an owner, or one who still knows the old one's rights.
+        await Link.filter(account_id=deed.caller.account.id, member_id__in=[old.id, new.id]).delete()
         deed.note({"owner": str(old.id)}, {"owner": str(new.id)})
     return Done(deed.row, deed.entry)

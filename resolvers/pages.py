@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
@@ -60,7 +60,7 @@ def moment(told: object) -> datetime:
     at = datetime.fromisoformat(_word(told))
     if at.tzinfo is None:
         raise ValueError
-    return at
+    return at.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Order:
 
     def place(self, field: str, cursor: str) -> "Place":
         """Read a cursor of this order. Raises `Invalid` for any other text."""
-        with suppress(ValueError, TypeError, AttributeError, RecursionError):
+        with suppress(ValueError, TypeError, AttributeError, RecursionError, OverflowError):
             name, descending, value, row_id = json.loads(base64.b64decode(_padded(cursor), b"-_", validate=True))
             if (name, descending) == (self.name, self.descending) and (value is not None or self.nullable):
                 return Place(None if value is None else self.read(value), UUID(row_id))

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from tortoise.queryset import QuerySet
 
+from core import ids
 from core.errors import Conflict, Forbidden, Invalid
 from core.law import Side
 from core.policy import check, parse_policy
@@ -17,7 +18,6 @@ from resolvers import rights
 from resolvers.callers import Caller, of_token, roles_of_member
 from resolvers.reading import readable
 from resolvers.rights import INLINE
-from resolvers.scopes import within
 from resolvers.writing import At, Deed, Done, Said, change
 
 RESERVED = frozenset({*BuiltInRole, INLINE})
@@ -49,7 +49,7 @@ async def create(caller: Caller, wanted: NewRole, said: Said) -> Done[Role]:
     """Make a role. Nobody holds it yet, so nobody gains by it."""
     row = Role(
         account_id=caller.account.id,
-        key=_free_key("key", wanted.key),
+        key=free_key("key", wanted.key),
         name=typed.name("name", wanted.name),
         description=typed.description("description", wanted.description),
         base_permissions=wanted.base_permissions,
@@ -62,7 +62,8 @@ async def create(caller: Caller, wanted: NewRole, said: Said) -> Done[Role]:
     return Done(row, deed.entry)
 
 
-def _free_key(field: str, text: str) -> str:
+def free_key(field: str, text: str) -> str:
+    """Take a key that a custom role may have. Raises `Invalid`."""
     key = typed.key(field, text)
     if key in RESERVED:
         raise Invalid(field, f"is a word for what every account has: `{key}`")
@@ -122,7 +123,7 @@ async def _require_holders_within(deed: Deed[Role]) -> None:
     # A personal token never does more than its owner, so only those without one can gain by themselves.
     unowned = await _tokens_with(role).filter(owner_id=None).select_related("owner")
     given += [(await of_token(token, caller.account, caller.request)).sides for token in unowned]
-    if not all(within(caller.sides, sides, caller.catalogue) for sides in given):
+    if not all(map(caller.covers, given)):
         raise Forbidden(action.value, str(role.resource), why="this would give rights that are not within your own")
 
 
@@ -157,7 +158,10 @@ async def _refuse_held(deed: Deed[Role]) -> None:
         return
     seen_members = await readable(caller, Member).filter(roles__role_id=role.id).distinct()
     seen_tokens = await readable(caller, Token).filter(living(now()), roles__role_id=role.id).distinct()
-    holders = [{"resource": str(row.resource), "name": row.label} for row in (*seen_members, *seen_tokens)]
+    holders = [
+        {"id": ids.target_id(str(row.resource), row.resource.path[-1], row.id), "name": row.label}
+        for row in (*seen_members, *seen_tokens)
+    ]
     raise Conflict(
         f"the role is held by {members} members and {tokens} tokens",
         holders=holders,

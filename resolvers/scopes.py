@@ -1,11 +1,12 @@
 """A token's scope as it is given, checked before it is stored, and held against what others may do."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from core.catalogue import Catalogue
-from core.covers import covers
+from core.covers import Allowance, covers
 from core.errors import Invalid
 from core.law import Side
 from core.policy import check, parse_policy
@@ -44,6 +45,14 @@ class Checked:
         token.scope_role = self.built_in  # type: ignore[assignment]
         token.scope_policy = self.statements
 
+    def stays_within(self, before: Side) -> bool:
+        """Say whether what it allows cannot grow beyond `before` by itself, as live roles and attributes may."""
+        if self.kind is ScopeKind.CUSTOM_ROLES:
+            return {role.key for role in self.roles} <= {named.name for named in before.policies}
+        if self.kind is ScopeKind.BUILT_IN:
+            return all(named.name in list(BuiltInRole) for named in before.policies)  # both grow with the catalogue
+        return "${" not in json.dumps(self.statements)
+
     async def save_roles(self, token: Token) -> None:
         """Make the token's rows of custom roles those of this scope."""
         await TokenRole.filter(account_id=token.account_id, token_id=token.id).delete()
@@ -81,21 +90,11 @@ async def roles_named(caller: Caller, field: str, keys: Sequence[str], own: Iter
     return tuple(seen[key] for key in dict.fromkeys(asked))
 
 
-def refuse_hopeless(side: Side, catalogue: Catalogue) -> None:
+def refuse_hopeless(side: Side, catalogue: Catalogue, allowance: Allowance) -> None:
     """Refuse a scope of which nothing could ever apply. An empty one is identity only, and fine."""
     written = [named.policy for named in side.policies if named.policy.policy]
-    if written and covers((), written, catalogue):
+    if written and covers((), written, catalogue, allowance):
         raise Invalid("scope", "allows nothing that could ever apply; leave it empty for a token of identity only")
-
-
-def within(wider: Sequence[Side], narrower: Sequence[Side], catalogue: Catalogue) -> bool:
-    """Say whether all that must allow in `narrower` is provably within all that must allow in `wider`."""
-    return bool(wider) and all(any(side_covers(wide, narrow, catalogue) for narrow in narrower) for wide in wider)
-
-
-def side_covers(wide: Side, narrow: Side, catalogue: Catalogue) -> bool:
-    """Say whether one side provably allows all that another does."""
-    return covers([named.policy for named in wide.policies], [named.policy for named in narrow.policies], catalogue)
 
 
 async def scope_side(token: Token, catalogue: Catalogue) -> Side:

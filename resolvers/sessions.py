@@ -126,7 +126,8 @@ async def proved(caller: Caller, action: Action, field: str, password: str) -> M
     member = caller.member
     if not caller.is_session or member is None:
         raise Forbidden(action.value, why="only a session may do this, with the password")
-    with caller.request.house.attempts.counted(member.email_key, caller.request.address):
+    # Counted apart from signing in, where anybody may fail in the member's name.
+    with caller.request.house.attempts.counted(str(member.id), caller.request.address):
         if not await passwords.holds(password, member.password_hash):
             raise Invalid(field, "is not your password")
     return member

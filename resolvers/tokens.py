@@ -6,6 +6,7 @@ from uuid import UUID
 
 from tortoise.expressions import F
 
+from core.covers import side_covers
 from core.errors import Forbidden, Invalid
 from core.law import Side, SideKind
 from core.secret import Secret, SecretKind
@@ -14,7 +15,7 @@ from models import Member, MemberState, SecretDigest, Token, TokenKind, TokenSta
 from resolvers import input as typed
 from resolvers import rights
 from resolvers.callers import Caller, of_token
-from resolvers.scopes import Checked, Scope, checked, refuse_hopeless, scope_side, side_covers, within
+from resolvers.scopes import Checked, Scope, checked, refuse_hopeless, scope_side
 from resolvers.writing import At, Deed, Done, Said, change
 
 SECRET_KINDS = {TokenKind.PERSONAL: SecretKind.PERSONAL, TokenKind.SERVICE: SecretKind.SERVICE}
@@ -58,7 +59,7 @@ async def create(caller: Caller, wanted: NewToken, said: Said) -> Done[Token]:
         account_id=caller.account.id,
         kind=wanted.kind,
         owner_id=_owner_id(caller, wanted.kind),
-        creator_id=caller.member.id if caller.member else None,
+        creator_id=caller.person_id,
         parent_id=None if caller.is_session or caller.token is None else caller.token.id,
         name=typed.name("name", wanted.name),
         description=typed.description("description", wanted.description),
@@ -69,7 +70,7 @@ async def create(caller: Caller, wanted: NewToken, said: Said) -> Done[Token]:
         scope = await checked(deed.caller, wanted.scope)
         scope.onto(row)
         _bound(deed.caller, row)
-        refuse_hopeless(_side(deed.caller, row, scope), deed.caller.catalogue)
+        refuse_hopeless(_side(deed.caller, row, scope), deed.caller.catalogue, caller.request.allowance)
         await row.save()
         await scope.save_roles(row)
         await _open_with(deed, secret)
@@ -91,14 +92,16 @@ def _bound(caller: Caller, row: Token) -> None:
     sides = caller.sides
     row.ceilings = [rights.frozen(side) for side in sides if not (live and side.kind is SideKind.OWNER)]
     row.scope_attributes = dict(member.role_attributes) if member else dict(token.scope_attributes if token else {})
-    if caller.is_session or token is None or token.expires_at is None:
-        return
-    if row.expires_at is None:
+    if row.expires_at is None and token is not None and not caller.is_session:
         row.expires_at = token.expires_at
-    elif row.expires_at > token.expires_at:
-        raise Invalid(
-            "expiresAt", f"must not be after that of the token it is made with, {token.expires_at.isoformat()}"
-        )
+    _refuse_outliving(caller, row.expires_at)
+
+
+def _refuse_outliving(caller: Caller, at: datetime | None) -> None:
+    """Refuse an end after that of the token which asks for it: nothing is made, nor prolonged, beyond its own."""
+    ends = None if caller.is_session or caller.token is None else caller.token.expires_at
+    if ends is not None and (at is None or at > ends):
+        raise Invalid("expiresAt", f"must not be after that of the token that asks for it, {ends.isoformat()}")
 
 
 def _side(caller: Caller, row: Token, scope: Checked) -> Side:
@@ -150,6 +153,7 @@ def _actions(wanted: TokenChange) -> list[Action]:
 async def _expire(deed: Deed[Token], wanted: TokenChange) -> None:
     token = deed.row
     at = None if wanted.expires_at is None else typed.future("expiresAt", wanted.expires_at)
+    _refuse_outliving(deed.caller, at)
     shorter = at is not None and (token.expires_at is None or at <= token.expires_at)
     if not shorter:
         await _require_power(deed, Action.UPDATE_ACCESS_TOKEN_EXPIRY)
@@ -164,9 +168,10 @@ async def _rescope(deed: Deed[Token], wanted: Scope) -> None:
     scope = await checked(caller, wanted)
     scope.onto(token)
     after = rights.of_scope(token, scope.roles, caller.catalogue, token.owner)
-    refuse_hopeless(after, caller.catalogue)
+    refuse_hopeless(after, caller.catalogue, caller.request.allowance)
+    narrows = scope.stays_within(before) and side_covers(before, after, caller.catalogue, caller.request.allowance)
     await scope.save_roles(token)  # before asking for the right to its power, which is read from the rows
-    if not side_covers(before, after, caller.catalogue):
+    if not narrows:
         await _require_power(deed, Action.UPDATE_ACCESS_TOKEN_POLICY)
 
 
@@ -204,7 +209,7 @@ async def _require_power(deed: Deed[Token], action: Action) -> None:
             )
         return
     holder = await of_token(token, deed.caller.account, deed.caller.request)
-    if not within(caller.sides, holder.sides, caller.catalogue):
+    if not caller.covers(holder.sides):
         raise Forbidden(action.value, str(token.resource), why="this needs rights that cover all that the token may do")
 
 

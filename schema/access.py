@@ -1,38 +1,51 @@
 """Questions about access in the schema, each answer with its reasons."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar, cast
 
 import strawberry
 
 from core.law import SideKind, SideReason
-from resolvers.access import Answer, Authorized, Question, authorize
+from core.vocabulary import Action
+from resolvers.access import Answer, Authorized, Question, RoleWords, authorize
 from schema import face
 from schema.context import Info
 from schema.permissions import SignedIn
 from schema.policies import Statement
+
+T = TypeVar("T")
 
 
 @face.output
 class Reason:
     """A statement that decided. Where a gate is closed and nothing opens it, there is none."""
 
+    decided: strawberry.Private[SideReason]
+    judged: strawberry.Private[RoleWords | None] = None
+    """The custom role whose words it shows to others; None for what is no secret, and for one's own."""
     side: SideKind = face.shown("The side it stands on.")
     role: str = face.shown("The key of its role, or `inline` for statements of a token's own.")
     index: int | None = face.shown("Its place in that policy, from 0.")
-    statement: Statement | None = face.shown("The statement itself.")
     action: str = face.shown("The action it decided about: the one asked for, or that of a gate above.")
     resource: str = face.shown("The resource it decided about: the one asked for, or one above whose gate is closed.")
 
+    @face.field(Action.VIEW_ROLE_POLICY)
+    def statement(self) -> Statement | None:
+        """The statement itself. Another's custom role's words are only for those who may see its policy."""
+        statement = self.decided.reason.statement
+        return Statement.of(statement.json()) if statement else None
+
     @classmethod
-    def of(cls, decided: SideReason) -> "Reason":
-        """Show a reason."""
+    def of(cls, decided: SideReason, *, own: bool = True) -> "Reason":
+        """Show a reason; `own` if it is about the caller itself."""
         reason = decided.reason
         return cls(
+            decided=decided,
+            judged=None if own else RoleWords.of(decided.role),
             side=decided.side,
             role=decided.role,
             index=reason.index,
-            statement=Statement.of(reason.statement.json()) if reason.statement else None,
             action=reason.action,
             resource=str(reason.resource),
         )
@@ -62,7 +75,7 @@ class Decision:
     @face.field()
     def because(self) -> list[Reason]:
         """The statements that decided. A no without any means that nothing allows it."""
-        return [Reason.of(decided) for decided in self.answer.verdict.because]
+        return [Reason.of(decided, own=self.receipt is None) for decided in self.answer.verdict.because]
 
     @face.field()
     def lacking(self) -> list[Lack]:
@@ -107,12 +120,32 @@ class Decisions:
     @face.field()
     def allowed(self) -> list[bool]:
         """Yes or no, and no more: the fastest way to ask."""
-        return self.answers.allowed
+        return in_turns(len(self.answers.questions), self.answers.allows)
 
     @face.field()
     def decisions(self) -> list[Decision]:
         """Each with its reasons."""
-        return [Decision.of(answer) for answer in self.answers.decisions]
+        return in_turns(len(self.answers.questions), lambda index: Decision.of(self.answers.answer(index)))
+
+
+AT_ONCE = 50
+"""How many questions are answered before other requests go on."""
+
+
+def in_turns(count: int, one: Callable[[int], T]) -> list[T]:
+    """Make a list one by one; a long one lets other requests go on meanwhile, and is awaited by graphql-core."""
+    if count <= AT_ONCE:
+        return [one(index) for index in range(count)]
+
+    async def made() -> list[T]:
+        listed: list[T] = []
+        for index in range(count):
+            listed.append(one(index))
+            if index % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return listed
+
+    return cast("list[T]", made())
 
 
 @face.input_

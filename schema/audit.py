@@ -1,20 +1,22 @@
 """The audit log in the schema: listed, looked up and followed."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import strawberry
 from strawberry.scalars import JSON
 
+from core import ids
 from core.errors import Invalid
 from core.law import SideKind
 from core.vocabulary import Action
 from models import ActorKind, Outcome
 from models import AuditEntry as Row
 from resolvers import entries
+from resolvers.access import RoleWords
 from resolvers.callers import Caller
 from resolvers.entries import EntryFilter
 from resolvers.pages import Order, Window
@@ -61,6 +63,53 @@ class Actor:
         return found
 
 
+@face.choice(
+    VERIFIED="The integration proved it: Latchkey had told it so, asked about this very deed.",
+    CLAIMED="The integration says so.",
+)
+class Assurance(StrEnum):
+    """How sure it is on whose behalf something was done."""
+
+    VERIFIED = "VERIFIED"
+    CLAIMED = "CLAIMED"
+
+
+@face.output
+class OnBehalfOf:
+    """With whose token an integration says that a deed was done. Names are kept as they were when it was reported."""
+
+    row: strawberry.Private[Row]
+    member_name: str | None = face.shown("The name of the token's owner; null for a token that no member owns.")
+    token_name: str | None = face.shown("The token's name.")
+    token_ending: str | None = face.shown("The last characters of the token's secret.")
+    verified: Assurance = face.shown("Whether that is proven.")
+
+    @face.field()
+    async def member(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")] | None:
+        """The token's owner, if there is one and you may see them."""
+        found: Member | None = await nodes.beside(info, "Member", self.row.behalf_member_id)
+        return found
+
+    @face.field()
+    async def token(self, info: Info) -> Annotated["Token", strawberry.lazy("schema.tokens")] | None:
+        """The token, if you may see it."""
+        found: Token | None = await nodes.beside(info, "Token", self.row.behalf_token_id)
+        return found
+
+    @classmethod
+    def of(cls, row: Row) -> "OnBehalfOf | None":
+        """Show on whose behalf it was done, if the entry says."""
+        if row.behalf_token_id is None:
+            return None
+        return cls(
+            row=row,
+            member_name=row.behalf_member_name,
+            token_name=row.behalf_token_name,
+            token_ending=row.behalf_token_ending,
+            verified=Assurance.VERIFIED if row.behalf_verified else Assurance.CLAIMED,
+        )
+
+
 @face.output
 class Target:
     """What it was done to. The name is kept as it was at the time."""
@@ -77,8 +126,15 @@ class Justification:
 
     action: str = face.shown("The action that it allowed.")
     side: SideKind = face.shown("The side it stands on.")
+    raw: strawberry.Private[Mapping[str, Any] | None]
+    judged: strawberry.Private[RoleWords | None]
+    """The custom role whose words it shows; None for what is no secret, and for the viewer's own deeds."""
     role: str = face.shown("The key of its role, or `inline` for statements of a token's own.")
-    statement: Statement | None = face.shown("The statement itself.")
+
+    @face.field(Action.VIEW_ROLE_POLICY)
+    def statement(self) -> Statement | None:
+        """The statement itself. A custom role's words are only for those who may see its policy, save on own deeds."""
+        return Statement.of(self.raw) if self.raw else None
 
 
 @face.output
@@ -87,21 +143,38 @@ class AuditEntry(Node):
 
     row: strawberry.Private[Row]
     sequence: int = face.shown("Its number in the account's log, from 1, without gaps.")
-    at: datetime = face.shown("When it happened.")
+    at: datetime = face.shown("When it happened; of what an integration reported, when that was recorded.")
+    reported_at: datetime | None = face.shown("When an integration says that it happened; null for Latchkey's own.")
     request_id: str = face.shown("The id of the request that did it.")
     outcome: Outcome = face.shown("How it ended.")
-    address: str | None = face.shown("The network address it came from.")
-    user_agent: str | None = face.shown("The program it came from, in its own words.")
     comment: str | None = face.shown("Why, as whoever did it said.")
     previous: str = face.shown("The seal of the entry before it.")
     seal: str = face.shown("Its own seal, over all of it and the seal before.")
-    before: JSON | None = face.shown("What it was before; null for what is new.", needs=Action.VIEW_AUDIT_CHANGES)
-    after: JSON | None = face.shown("What it became; null for what is gone.", needs=Action.VIEW_AUDIT_CHANGES)
 
     @property
     def judged(self) -> Row:
         """The row that guarded fields are judged on."""
         return self.row
+
+    @face.field()
+    def address(self, info: Info) -> str | None:
+        """The network address it came from; null unless it was you, or you may see the whole log."""
+        return self.row.address if entries.shows_origin(info.context.caller, self.row) else None
+
+    @face.field()
+    def user_agent(self, info: Info) -> str | None:
+        """The program it came from, in its own words; null unless it was you, or you may see the whole log."""
+        return self.row.user_agent if entries.shows_origin(info.context.caller, self.row) else None
+
+    @face.field(Action.VIEW_AUDIT_CHANGES)
+    def before(self, info: Info) -> JSON | None:
+        """What it was before; null for what is new. What you may not see of the thing itself is left out."""
+        return cast("JSON | None", entries.shown(info.context.caller, self.row, self.row.before))
+
+    @face.field(Action.VIEW_AUDIT_CHANGES)
+    def after(self, info: Info) -> JSON | None:
+        """What it became; null for what is gone. What you may not see of the thing itself is left out."""
+        return cast("JSON | None", entries.shown(info.context.caller, self.row, self.row.after))
 
     @face.field()
     def accesses(self) -> list[Access]:
@@ -120,20 +193,33 @@ class AuditEntry(Node):
         )
 
     @face.field()
+    def on_behalf_of(self) -> OnBehalfOf | None:
+        """With whose token it was done, where an integration reported it; null for Latchkey's own deeds."""
+        return OnBehalfOf.of(self.row)
+
+    @face.field()
     def target(self) -> Target:
         """What it was done to."""
         row = self.row
-        return Target(kind=row.target_kind, id=_target_id(row), resource=row.target_resource, name=row.target_name)
+        found = ids.target_id(row.target_resource, row.target_kind, row.target_id)
+        return Target(
+            kind=row.target_kind,
+            id=None if found is None else strawberry.ID(found),
+            resource=row.target_resource,
+            name=row.target_name,
+        )
 
     @face.field()
-    def because(self) -> list[Justification]:
+    def because(self, info: Info) -> list[Justification]:
         """The statements that allowed it, on every side. Empty for what a password, a link or the command line does."""
+        own = entries.is_own(info.context.caller, self.row)
         return [
             Justification(
+                raw=decided["statement"],
+                judged=None if own else RoleWords.of(decided["role"]),
                 action=allowed["action"],
                 side=SideKind(decided["side"]),
                 role=decided["role"],
-                statement=Statement.of(decided["statement"]) if decided["statement"] else None,
             )
             for allowed in self.row.because
             for decided in allowed["statements"]
@@ -147,15 +233,12 @@ class AuditEntry(Node):
             row=row,
             sequence=row.sequence,
             at=row.at,
+            reported_at=row.reported_at,
             request_id=row.request_id,
             outcome=row.outcome,
-            address=row.address,
-            user_agent=row.user_agent,
             comment=row.comment,
             previous=row.previous,
             seal=row.seal,
-            before=cast("JSON | None", row.before),
-            after=cast("JSON | None", row.after),
         )
 
     @classmethod
@@ -165,25 +248,6 @@ class AuditEntry(Node):
         if row is None or caller is None or not caller.sees(Action.VIEW_AUDIT_LOG, row):
             return None
         return cls.of(row)
-
-
-_TARGETS = {
-    "acct": "Account",
-    "member": "Member",
-    "role": "Role",
-    "token": "Token",
-    "service-token": "Token",
-    "account-token": "Token",
-}
-
-
-def _target_id(row: Row) -> strawberry.ID | None:
-    if row.target_kind == "kind":
-        return nodes.global_id("ResourceKind", row.target_resource.removeprefix("kind/"))
-    if row.target_kind == "member" and row.target_resource != f"member/{row.target_id}":
-        return nodes.global_id("Session", row.target_id)
-    name = _TARGETS.get(row.target_kind)
-    return nodes.global_id(name, row.target_id) if name else None
 
 
 async def _find(caller: Caller, keys: Sequence[str]) -> dict[str, Node]:
@@ -199,8 +263,12 @@ class AuditEntryFilter:
 
     action: str | None = face.given("An action that it took, such as `createAccessToken`.", default=None)
     resource: str | None = face.given("A resource that it took an action on, as in `role/ci`.", default=None)
-    actor: strawberry.ID | None = face.given("The id of the member who did it, with whatever.", default=None)
-    token: strawberry.ID | None = face.given("The id of the token it was done with.", default=None)
+    actor: strawberry.ID | None = face.given(
+        "The id of the member who did it, with whatever, or on whose behalf it was done.", default=None
+    )
+    token: strawberry.ID | None = face.given(
+        "The id of the token it was done with, or on behalf of which.", default=None
+    )
     target: strawberry.ID | None = face.given("The id of what it was done to.", default=None)
     since: datetime | None = face.given("The earliest time.", default=None)
     until: datetime | None = face.given("The time before which it was.", default=None)
@@ -221,7 +289,10 @@ class AuditEntryFilter:
 def _aware(field: str, at: datetime | None) -> datetime | None:
     if at is not None and at.tzinfo is None:
         raise Invalid(field, "must name its time zone, as in `2030-01-31T12:00:00Z`")
-    return at
+    try:
+        return None if at is None else at.astimezone(UTC)
+    except OverflowError:
+        raise Invalid(field, "must be a time that a calendar has") from None
 
 
 @face.choice(

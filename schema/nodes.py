@@ -9,6 +9,7 @@ from uuid import UUID
 
 import strawberry
 
+from core import ids
 from core.errors import Invalid, NotFound
 from models import AuditEntry, Row
 from resolvers.callers import Caller
@@ -68,7 +69,7 @@ async def by_uuid(
 
 def global_id(name: str, inner: object) -> strawberry.ID:
     """Make the global id of an object from its type's name and its inner id."""
-    return strawberry.ID(base64.b64encode(f"{name}:{inner}".encode()).decode())
+    return strawberry.ID(ids.global_id(name, inner))
 
 
 def id_of(name: str, row: Row | AuditEntry) -> strawberry.ID:

@@ -9,7 +9,7 @@ from core.vocabulary import Action
 from resolvers import verification
 from resolvers.verification import Verified
 from schema import face, nodes
-from schema.access import AccessCheckInput, Decision, questions
+from schema.access import AccessCheckInput, Decision, in_turns, questions
 from schema.context import Info
 from schema.tokens import TokenKind, TokenScope
 
@@ -68,14 +68,16 @@ class Verification:
     @face.field()
     def allowed(self) -> list[bool]:
         """The answers to `checks`, yes or no. All no if it is not active."""
-        return self.verified.answers.allowed if self.verified else [False] * self.asked
+        if self.verified is None:
+            return [False] * self.asked
+        return in_turns(self.asked, self.verified.answers.allows)
 
     @face.field()
     def decisions(self) -> list[Decision] | None:
         """The answers to `checks`, each with its reasons; null if it is not active."""
-        if self.verified is None:
+        if (verified := self.verified) is None:
             return None
-        return [Decision.of(answer, self.verified.receipt) for answer in self.verified.answers.decisions]
+        return in_turns(self.asked, lambda index: Decision.of(verified.answers.answer(index), verified.receipt))
 
     @classmethod
     def of(cls, verified: Verified | None, asked: int) -> "Verification":

@@ -2,8 +2,8 @@
 
 A field that returns an object costs one and what is asked of that object. A connection's lists count as long as its
 `first` or `last`, the lists of an object that is asked for with a list as long as that one, any other list as
-`LIST_SIZE` or its longest list argument. Leaves are free; their number is bounded by the aliases. Fields that merge,
-types that exclude each other, `@skip` and `@include` are not told apart: the figure is an upper bound.
+`LIST_SIZE` or its longest list argument. A list of leaves, and JSON, costs one; single leaves are free, and bounded by
+the aliases. Fields that merge, types that exclude each other, `@skip` and `@include` are not told apart.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,6 +19,7 @@ from graphql import (
     GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
+    GraphQLOutputType,
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
@@ -70,6 +71,14 @@ class _Selection:
     flat: int
     fields: tuple[_Field, ...]
     spreads: tuple[str, ...]
+
+
+_LARGE_LEAF = _Field(many=False, paged=False, pages=(), lengths=(), within=_Selection(0, (), ()))
+"""A list of leaves, or JSON: one object's worth, however often it is asked for under other names."""
+
+
+def _is_large(type_: GraphQLOutputType) -> bool:
+    return is_list_type(get_nullable_type(type_)) or get_named_type(type_).name == "JSON"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,8 @@ def _selection(schema: GraphQLSchema, on: GraphQLNamedType | None, selection_set
 def _field(schema: GraphQLSchema, field: GraphQLField, node: FieldNode) -> Iterator[_Field]:
     named = get_named_type(field.type)
     if not is_composite_type(named) or node.selection_set is None:
+        if _is_large(field.type):
+            yield _LARGE_LEAF
         return
     given = {argument.name.value: argument.value for argument in node.arguments or ()}
     yield _Field(

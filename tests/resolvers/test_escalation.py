@@ -350,7 +350,9 @@ async def test_nobody_changes_their_own_rights_by_a_service_token_of_a_service_t
 async def test_a_token_rescoped_by_others_cannot_grow_with_a_role_of_theirs(organisation: Organisation) -> None:
     admin = await organisation.as_role(BuiltInRole.ADMIN)
     vic = await organisation.member(BuiltInRole.WRITER, attributes={"team": ["web"]})
-    token = await organisation.token(await organisation.session(vic), Scope(statements=[ALL_FLAGS]))
+    token = await organisation.token(
+        await organisation.session(vic), Scope(statements=[ALL_FLAGS, OWN_TOKENS, SEE_ROLES])
+    )
     assert token.token
     await organisation.role("narrow", FLAGS)
     by_attribute = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/${roleAttribute/team}"]}

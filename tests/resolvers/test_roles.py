@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound
+from core.ids import global_id
 from core.vocabulary import BuiltInRole
 from models import BasePermissions, Role, Token, TokenKind, TokenRole, now
 from resolvers import members, roles, tokens
@@ -138,8 +139,8 @@ async def test_a_held_role_stays_and_its_visible_holders_are_named_and_the_other
     assert dict(refusal.value.extensions) == {
         "code": "CONFLICT",
         "holders": [
-            {"resource": f"member/{seen.id}", "name": "Seen"},
-            {"resource": f"service-token/{token.row.id}", "name": "Seen too"},
+            {"id": global_id("Member", seen.id), "name": "Seen"},
+            {"id": global_id("Token", token.row.id), "name": "Seen too"},
         ],
         "hiddenHolders": 2,
     }

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from core.ids import global_id
 from core.law import SideKind
 from core.specifiers import Resource
 from core.vocabulary import Action, BuiltInRole
@@ -430,5 +431,9 @@ async def test_a_replayed_creation_makes_no_second_token(organisation: Organisat
     assert dict(refusal.value.extensions) == {
         "code": "CONFLICT",
         "field": "idempotencyKey",
-        "first": {"resource": str(first.row.resource), "auditEntry": str(first.entry.id)},
+        "first": {
+            "id": global_id("Token", first.row.id),
+            "resource": str(first.row.resource),
+            "auditEntry": global_id("AuditEntry", first.entry.id),
+        },
     }

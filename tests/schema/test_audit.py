@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import Any, cast
 
 import pytest
 from strawberry.types import ExecutionResult
 
-from core.errors import Unauthenticated
+from core.errors import RateLimited, Unauthenticated
 from core.vocabulary import Action, BuiltInRole
-from models import AuditEntry, Member, Token, now
+from models import AuditEntry, Member, Role, Token, now
 from resolvers import entries, members, sessions, tokens
+from resolvers.bell import MAX_LISTENING
 from resolvers.callers import Caller
 from resolvers.members import Grant
 from resolvers.writing import Said
@@ -256,3 +257,81 @@ async def test_sessions_are_targets_by_their_own_ids(organisation: Organisation,
     assert isinstance(session, Token)
     assert isinstance(organisation.owner.member, Member)
     assert answer["data"]["auditEntries"]["nodes"] == [{"target": {"id": global_id("Session", session.id)}}]
+
+
+async def test_an_entry_shows_nothing_that_the_thing_itself_would_not(organisation: Organisation, ask: Ask) -> None:
+    names = {"effect": "allow", "actions": ["viewMember", "updateMemberName"], "resources": ["member/*"]}
+    roles_named = {"effect": "allow", "actions": ["viewRole", "updateName"], "resources": ["role/secretive"]}
+    held = await organisation.role("namer", names, roles_named)
+    await organisation.role("secretive", {"effect": "allow", "actions": ["viewFlag"], "resources": ["*"]})
+    ren = await organisation.session(await organisation.member(custom=[held], name="Ren"))
+    adam = await organisation.member(custom=[held], name="Adam")
+    own_log = {"effect": "allow", "actions": ["viewAuditLog", "viewAuditChanges"]}
+    assert ren.member
+    seen = [names, roles_named, {**own_log, "resources": [f"member/{ren.member.id}"]}]
+    await organisation.role("watcher", *seen)
+    await members.assign_roles(organisation.owner, ren.member.id, Grant(custom_roles=["watcher"]), Said())
+    ren = await organisation.identify(organisation.secrets[str(ren.token.id)])  # type: ignore[union-attr]
+    rename = "mutation($id: ID!, $name: String!) { %s(input: {id: $id, name: $name}) { auditEntry { before after } } }"
+    answer = await ask(ren, rename % "updateMember", id=global_id("Member", adam.id), name="Adam II")
+    entry = answer["data"]["updateMember"]["auditEntry"]
+    assert (entry["before"]["name"], entry["after"]["name"]) == ("Adam", "Adam II")
+    assert [("email" in side, side["customRoles"]) for side in entry.values()] == [(False, [])] * 2
+    role = await Role.get(key="secretive")
+    answer = await ask(ren, rename % "updateRole", id=global_id("Role", role.id), name="S")
+    entry = answer["data"]["updateRole"]["auditEntry"]
+    assert entry["before"]["name"] == "Secretive"
+    assert not any("policy" in side for side in entry.values())
+    listed = "{ auditEntries(first: 1) { nodes { before after address } } }"
+    whole = (await ask(organisation.owner, listed))["data"]["auditEntries"]["nodes"][0]
+    assert whole["before"]["policy"][0]["actions"] == ["viewFlag"]
+    assert whole["address"] == organisation.request.address
+
+
+async def test_whom_it_is_about_learns_neither_from_where_nor_by_which_words(
+    organisation: Organisation, ask: Ask
+) -> None:
+    manage = {"effect": "allow", "actions": ["viewMember", "updateMemberName"], "resources": ["member/*"]}
+    boss = await organisation.session(await organisation.member(custom=[await organisation.role("boss", manage)]))
+    rita = await organisation.as_role(BuiltInRole.READER)
+    assert rita.member
+    await members.update(boss, rita.member.id, "Rita", Said())
+    query = "{ auditEntries(first: 1) { nodes { address userAgent because { statement { effect } } } } }"
+    for caller, origin in ((rita, None), (organisation.owner, "192.0.2.1")):
+        answer = await ask(caller, query)
+        (entry,) = answer["data"]["auditEntries"]["nodes"]
+        assert entry["address"] == origin
+        assert (entry["because"] == [{"statement": None}]) is (caller is rita)
+        refused = [(error["code"], error["resource"]) for error in answer.get("errors", [])]
+        assert refused == ([("FORBIDDEN", "role/boss")] if caller is rita else [])
+
+
+async def test_an_instant_is_the_same_whatever_its_time_zone(organisation: Organisation, ask: Ask) -> None:
+    for n in range(3):
+        await rename(organisation.owner, f"Name {n}")
+    since = (await AuditEntry.filter(account_id=organisation.account.id).order_by("-sequence"))[1].at
+    query = """query($since: DateTime, $until: DateTime) {
+        auditEntries(filter: {since: $since, until: $until}) { totalCount }
+    }"""
+    for hours in (0, 5, -9, 14):
+        at = since.astimezone(timezone(timedelta(hours=hours))).isoformat()
+        answer = await ask(organisation.owner, query, since=at)
+        assert answer["data"]["auditEntries"]["totalCount"] == 2, at
+    answer = await ask(organisation.owner, query, until="0001-01-01T00:00:00+14:00")
+    assert answer["errors"][0]["field"] == "filter.until"
+
+
+async def test_nobody_follows_the_log_too_often_at_a_time(organisation: Organisation) -> None:
+    streams = [await following(organisation, organisation.owner) for _ in range(MAX_LISTENING)]
+    waiting = [next_of(stream) for stream in streams]
+    bell = organisation.house.bell
+    while len(bell._listening.get(organisation.account.id, ())) < MAX_LISTENING:  # noqa: ASYNC110, SLF001 - as above
+        await asyncio.sleep(0)
+    refused = await anext(await following(organisation, organisation.owner))
+    assert refused.errors
+    assert isinstance(refused.errors[0].original_error, RateLimited)
+    await rename(organisation.owner, "Heard by all")
+    assert {await told(each) for each in waiting} == {"Heard by all"}
+    for stream in streams:
+        await stream.aclose()  # type: ignore[attr-defined]
+    assert not bell._times  # noqa: SLF001 - as above
