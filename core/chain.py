@@ -18,7 +18,7 @@ Sealed: TypeAlias = tuple[Mapping[str, JSON], str, str]
 
 _GENESIS = b"latchkey chain 1\n"
 _SEAL = b"latchkey entry 1\n"
-_LARGEST = 2**53 - 1
+LARGEST = 2**53 - 1
 """Beyond this, other programs read a JSON integer as a fraction."""
 _SEAL_BYTES = 32
 
@@ -104,7 +104,7 @@ def _check(value: object) -> None:
         for inner in value:
             _check(inner)
     elif isinstance(value, int):
-        if abs(value) > _LARGEST:
+        if abs(value) > LARGEST:
             raise ValueError("an entry's numbers stay below 2**53")
     elif value is not None and not isinstance(value, str):
         raise ValueError(f"an entry cannot hold a {type(value).__name__}")

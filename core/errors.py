@@ -1,6 +1,6 @@
 """Every refusal that Latchkey tells a caller, with its `extensions.code` and what stands beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class Refusal(Exception):
@@ -54,6 +54,17 @@ class Invalid(Refusal):
         super().__init__(f"`{field}` {problem}", field=field)
         self.field = field
         self.problem = problem
+
+
+class Unfit(Refusal):
+    """A document with problems, each beneath the path of its field. The first one's is `field`."""
+
+    code = Invalid.code
+
+    def __init__(self, problems: Sequence[Invalid]) -> None:
+        told = [{"field": problem.field, "message": problem.message} for problem in problems]
+        super().__init__("\n".join(problem.message for problem in problems), field=problems[0].field, problems=told)
+        self.problems = tuple(problems)
 
 
 class Conflict(Refusal):

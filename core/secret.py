@@ -40,6 +40,11 @@ _SHAPE = re.compile(
 )
 
 
+def holds_secret(text: str) -> bool:
+    """Say whether there is anything in a text that has the shape of a secret, whether or not it ever was one."""
+    return _SHAPE.search(text) is not None
+
+
 class Malformed(ValueError):
     """A text that no secret or key ring has. The message never repeats any of it."""
 

@@ -120,6 +120,11 @@ async def started(config: dict[str, Any]) -> AsyncIterator[TortoiseContext]:
         await carried(asyncio.ensure_future(context.close_connections()))
 
 
+def is_inside_transaction() -> bool:
+    """Say whether what is written here goes into a transaction that is open, and may still be undone."""
+    return isinstance(get_connections().get(CONNECTION), SqliteTransaction)
+
+
 def outside_transaction() -> Context:
     """Make a context for a task that shall outlive the transaction it is started in, or write on its own.
 

@@ -6,7 +6,11 @@ from core.secret import ServerKeys
 from models.database import Database
 from resolvers.attempts import Attempts
 from resolvers.bell import Bell
+from resolvers.pace import Pace
 from resolvers.uses import Uses
+
+REPORTS_A_MINUTE = 6_000
+"""How many deeds one token reports to the log within a minute, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +25,4 @@ class House:
     attempts: Attempts = field(default_factory=Attempts)
     bell: Bell = field(default_factory=Bell)
     uses: Uses = field(default_factory=Uses)
+    reports: Pace = field(default_factory=lambda: Pace(REPORTS_A_MINUTE))

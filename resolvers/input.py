@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence, Sized
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from core.errors import Invalid
 from core.specifiers import Malformed, Resource
@@ -62,6 +62,18 @@ def future(field: str, at: datetime) -> datetime:
         return at.astimezone(UTC)
     except OverflowError:
         raise Invalid(field, "must not be after the year 9999") from None
+
+
+def past(field: str, at: datetime, *, slack_s: int) -> datetime:
+    """Take a time that is not still to come, aware; returns it in UTC. Clocks may differ by `slack_s` seconds."""
+    if at.tzinfo is None:
+        raise Invalid(field, "must name its time zone, as in `2030-01-31T12:00:00Z`")
+    if at > now() + timedelta(seconds=slack_s):
+        raise Invalid(field, "must not be in the future")
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise Invalid(field, "must be a time that a calendar has") from None
 
 
 def comment(field: str, text: str | None) -> str | None:

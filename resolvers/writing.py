@@ -1,6 +1,6 @@
 """The only door for writing: a change and its entry commit in one transaction, or neither does."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -10,11 +10,12 @@ from tortoise.expressions import F
 from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
-from core import chain
+from core import chain, ids
 from core.errors import Conflict, NotFound
 from core.law import Verdict
 from core.vocabulary import Action
 from models import Account, AuditAccess, AuditEntry, AuditHead, Json, Member, Row, Token, now
+from models.database import is_inside_transaction
 from resolvers.callers import Caller, again
 from resolvers.reading import readable
 
@@ -92,20 +93,31 @@ async def change(
     `Forbidden` or `Conflict`, and then nothing has happened. `head` begins the chain of an account that is being made.
     """
     said = said or Said()
-    async with in_transaction():
-        head = head or await AuditHead.select_for_update().get(account_id=caller.account.id)
-        caller = await again(caller)
-        await _refuse_replay(caller, said)
-        row, before = await _found(caller, target, said)
-        deed: Deed[R] = Deed(caller, row, said, before)
+    async with opened(caller, said, head) as (fresh, end):
+        row, before = await _found(fresh, target, said)
+        deed: Deed[R] = Deed(fresh, row, said, before)
         deed.require(*((actions,) if isinstance(actions, Action) else actions))
         yield deed
-        await _recorded(deed, head)
+        await _recorded(deed, end)
         # Whatever was recorded: what is remembered must never depend on what an entry shows.
         await Account.filter(id=caller.account.id).update(version=F("version") + 1)
         if isinstance(row, Account):
             await row.refresh_from_db(["version"])
-    caller.request.house.bell.ring(caller.account.id)
+
+
+@asynccontextmanager
+async def opened(caller: Caller, said: Said, head: AuditHead | None = None) -> AsyncIterator[tuple[Caller, AuditHead]]:
+    """Open the transaction of whatever is recorded: the account's head locked first, the caller made anew inside.
+
+    A replay is refused. Those who follow the log are told after the commit, of the outermost where several are nested.
+    """
+    async with in_transaction():
+        head = head or await AuditHead.select_for_update().get(account_id=caller.account.id)
+        fresh = await again(caller)
+        await _refuse_replay(fresh, said)
+        yield fresh, head
+    if not is_inside_transaction():
+        caller.request.house.bell.ring(caller.account.id)
 
 
 async def _refuse_replay(caller: Caller, said: Said) -> None:
@@ -118,7 +130,11 @@ async def _refuse_replay(caller: Caller, said: Said) -> None:
         raise Conflict(
             "`idempotencyKey` was used before",
             field="idempotencyKey",
-            first={"resource": first.target_resource, "auditEntry": str(first.id)},
+            first={
+                "id": ids.target_id(first.target_resource, first.target_kind, first.target_id),
+                "resource": first.target_resource,
+                "auditEntry": ids.global_id("AuditEntry", first.id),
+            },
         )
 
 
@@ -156,8 +172,44 @@ async def _recorded(deed: Deed[R], head: AuditHead) -> None:
 async def _sealed(
     deed: Deed[R], head: AuditHead, before: dict[str, Json] | None, after: dict[str, Json] | None
 ) -> AuditEntry:
-    caller, row = deed.caller, deed.row
+    row, said = deed.row, deed.said
     resource = str(row.resource)
+    line = Line(
+        target_kind=row.resource.path[-1],
+        target_id=row.id,
+        target_resource=resource,
+        target_name=row.label,
+        target_member_id=_member_of(row),
+        accesses=[{"action": action.value, "resource": resource} for action, _ in deed.allowed],
+        before=before,
+        after=after,
+        comment=said.comment,
+        because=[because(action, verdict) for action, verdict in deed.allowed],
+        idempotency_key=said.idempotency_key,
+    )
+    return await append(deed.caller, head, line)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What an entry says beside who did it, with what, from where and when. `reported` are the columns of reports."""
+
+    target_kind: str
+    target_id: UUID
+    target_resource: str
+    target_name: str
+    accesses: list[dict[str, str]]
+    because: list[dict[str, Json]]
+    target_member_id: UUID | None = None
+    before: dict[str, Json] | None = None
+    after: dict[str, Json] | None = None
+    comment: str | None = None
+    idempotency_key: str | None = None
+    reported: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def append(caller: Caller, head: AuditHead, line: Line) -> AuditEntry:
+    """Seal an entry onto the end of the account's chain, whose head the transaction has locked."""
     entry = AuditEntry(
         account_id=caller.account.id,
         sequence=head.sequence + 1,
@@ -171,19 +223,20 @@ async def _sealed(
         token_ending=caller.token.ending if caller.token else None,
         address=caller.request.address,
         user_agent=caller.request.user_agent,
-        target_kind=row.resource.path[-1],
-        target_id=row.id,
-        target_resource=resource,
-        target_name=row.label,
-        target_member_id=_member_of(row),
-        accesses=[{"action": action.value, "resource": resource} for action, _ in deed.allowed],
-        before=before,
-        after=after,
-        comment=deed.said.comment,
-        because=[_because(action, verdict) for action, verdict in deed.allowed],
-        idempotency_key=deed.said.idempotency_key,
-        idempotency_actor=caller.actor_id if deed.said.idempotency_key else None,
+        target_kind=line.target_kind,
+        target_id=line.target_id,
+        target_resource=line.target_resource,
+        target_name=line.target_name,
+        target_member_id=line.target_member_id,
+        accesses=line.accesses,
+        before=line.before,
+        after=line.after,
+        comment=line.comment,
+        because=line.because,
+        idempotency_key=line.idempotency_key,
+        idempotency_actor=caller.actor_id if line.idempotency_key else None,
         previous=head.seal,
+        **line.reported,
     )
     entry.seal = chain.seal(head.seal, entry.sealed())
     await entry.save()
@@ -206,7 +259,8 @@ def _member_of(row: Row) -> UUID | None:
             return None
 
 
-def _because(action: Action, verdict: Verdict) -> dict[str, Json]:
+def because(action: Action, verdict: Verdict) -> dict[str, Json]:
+    """Say which statements allowed an action, as entries keep it."""
     return {
         "action": action.value,
         "statements": [

@@ -16,6 +16,7 @@ from tortoise.exceptions import OperationalError
 
 from core import chain
 from core.errors import Conflict, Forbidden, NotFound, Refusal
+from core.ids import global_id
 from core.vocabulary import Action, BuiltInRole
 from models import Account, AuditEntry, AuditHead, Member, MemberState, Role, Row, Token
 from models.engines.sqlite import READERS, SqliteClient
@@ -218,8 +219,9 @@ async def test_a_replayed_key_is_a_conflict_that_names_the_first_result(organisa
     with pytest.raises(Conflict) as refused:
         await roles.create(organisation.owner, NewRole("ops-2", "Ops", [ALLOW]), said)
     assert refused.value.extensions["first"] == {
+        "id": global_id("Role", first.row.id),
         "resource": "role/ops",
-        "auditEntry": str(first.entry.id),  # type: ignore[union-attr]
+        "auditEntry": global_id("AuditEntry", first.entry.id),  # type: ignore[union-attr]
     }
     admin = await organisation.as_role(BuiltInRole.ADMIN)
     assert (await roles.create(admin, NewRole("ops-2", "Ops", [ALLOW]), said)).entry

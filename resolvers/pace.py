@@ -1,0 +1,44 @@
+"""How much each may do within a minute, counted in the memory of one process."""
+
+import math
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from uuid import UUID
+
+from core.errors import RateLimited
+
+WINDOW_S = 60
+
+
+class Pace:
+    """What each has done in the last minute, as (when, how much). Whoever has done nothing since is forgotten."""
+
+    def __init__(self, most: int, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._clock_s = clock_s
+        self._done: OrderedDict[UUID, deque[tuple[float, int]]] = OrderedDict()  # whoever did something last comes last
+
+    def take(self, whose: UUID, many: int) -> None:
+        """Count `many`, no more than a minute may hold. Raises `RateLimited`, and counts none, if they are too many."""
+        at_s = self._clock_s()
+        self._forget(at_s - WINDOW_S)
+        done = self._done.setdefault(whose, deque())
+        self._done.move_to_end(whose)
+        too_many = sum(each for _, each in done) + many - self._most
+        for since_s, each in done:
+            if too_many <= 0:
+                break
+            too_many -= each
+            if too_many <= 0:
+                raise RateLimited(max(1, math.ceil(since_s + WINDOW_S - at_s)))
+        done.append((at_s, many))
+
+    def _forget(self, until_s: float) -> None:
+        for whose in list(self._done):
+            done = self._done[whose]
+            while done and done[0][0] <= until_s:
+                done.popleft()
+            if done:
+                return
+            del self._done[whose]
