@@ -34,6 +34,7 @@ from schema import schema
 from web.app import application
 from web.console import console_routes
 from web.limits import Limits
+from web.proxies import LOOPBACK, Proxies
 
 PREFIX = "LATCHKEY_"
 CONSOLE = Path(__file__).parent / "console" / "dist"
@@ -62,6 +63,9 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose pages may ask with a token of their own, separated by commas"
     )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="addresses and networks of proxies that are believed about clients, separated by commas"
+    )
     account: str = Field("main", description="key of the account that a first start makes")
     owner_email: str = Field("owner@localhost", description="e-mail address of that account's owner")
     session_lifetime_s: int = Field(12 * 60 * 60, ge=60, description="seconds until a session ends")
@@ -87,6 +91,14 @@ class Settings(BaseSettings):
     def _are_origins(cls, typed: str | Sequence[str]) -> tuple[str, ...]:
         listed = typed.split(",") if isinstance(typed, str) else typed
         return tuple(_origin(origin.strip()) for origin in listed if origin.strip())
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _are_networks(cls, typed: str | Sequence[str]) -> tuple[str, ...]:
+        listed = typed.split(",") if isinstance(typed, str) else typed
+        networks = tuple(text.strip() for text in listed if text.strip())
+        Proxies.parse(networks)
+        return networks
 
     @property
     def database(self) -> str:
@@ -136,6 +148,7 @@ def assembled(settings: Settings, house: House) -> Starlette:
         lifespan=lambda _: house.uses.flushed(),
         public_url=house.public_url,
         cors_origins=settings.cors_origins,
+        proxies=Proxies.parse(settings.trusted_proxies),
         limits=settings.limits,
         routes=console_routes(CONSOLE),
     )
@@ -178,14 +191,17 @@ async def serve_demo(settings: Settings, *, as_json: bool) -> int:
         public_url = settings.public_url or address
         async with housed(settings, _url(path), ServerKeys.mint("demo"), public_url) as house:
             given = await demo.load(house)
-            app = assembled(settings, house)
+            app = assembled(
+                settings.model_copy(update={"trusted_proxies": (*settings.trusted_proxies, *LOOPBACK)}), house
+            )
             text = _told_json(address, given) if as_json else _told(public_url, address, given)
             await serving.serve(app, socket, settings.max_body_bytes, lambda: _say(text))
     return 0
 
 
 def _told_json(address: str, given: demo.Demo) -> str:
-    return json.dumps({"url": address, "graphql": f"{address}/graphql", "secrets": dict(given.secrets)})
+    told = {"secrets": dict(given.secrets), "introspection": dict(given.introspection)}
+    return json.dumps({"url": address, "graphql": f"{address}/graphql", **told})
 
 
 def _told(public_url: str, address: str, given: demo.Demo) -> str:
@@ -199,6 +215,9 @@ def _told(public_url: str, address: str, given: demo.Demo) -> str:
             f"    password  {given.password}",
             "",
             *(f"    {name:9} {secret}" for name, secret in given.secrets.items()),
+            "",
+            f"    introspection   {address}/oauth2/introspect",
+            *(f"    {name:15} {value}" for name, value in given.introspection.items()),
             "",
         )
     )
@@ -217,7 +236,7 @@ async def command(settings: Settings, arguments: Namespace) -> int:
         request = Request(house, str(new_id()), None, f"latchkey {arguments.command}")
         match arguments.command:
             case "account create":
-                email = arguments.owner_email
+                email = arguments.owner_email or settings.owner_email
                 _say(await account_commands.create(request, arguments.key, arguments.name, email))
             case "member link":
                 _say(await member_commands.link(request, arguments.email, arguments.account))

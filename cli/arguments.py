@@ -29,7 +29,7 @@ def parser(variables: str) -> ArgumentParser:
     create.set_defaults(command="account create")
     create.add_argument("key", metavar="KEY", help="what signing in asks for: a-z, 0-9, `.`, `_`, `-`")
     create.add_argument("--name", help="what people call it (the key)")
-    create.add_argument("--owner-email", required=True, help="the e-mail address of its owner")
+    create.add_argument("--owner-email", help="the e-mail address of its owner (LATCHKEY_OWNER_EMAIL)")
     member = commands.add_parser("member", help="let members in").add_subparsers(metavar="COMMAND", required=True)
     link = member.add_parser("link", help="print a new one-time link with which a member sets a password")
     link.set_defaults(command="member link")

@@ -229,6 +229,12 @@ def _refuse_oneself(deed: Deed[Member], action: Action, why: str = "nobody chang
         raise Forbidden(action.value, str(deed.row.resource), why=why)
 
 
+def manageable(caller: Caller, member: Member, *actions: Action) -> bool:
+    """Say whether the caller has one of some actions on a member who is neither the owner, nor gone, nor oneself."""
+    fixed = member.base_role is BuiltInRole.OWNER or member.state is MemberState.REMOVED
+    return not fixed and caller.person_id != member.id and any(caller.sees(action, member) for action in actions)
+
+
 async def suspend(caller: Caller, member_id: UUID, said: Said) -> Done[Member]:
     """Suspend a member: their sessions and personal tokens stop with the next request, until they are reinstated."""
     async with change(caller, Action.UPDATE_MEMBER_STATE, At(Member, member_id), said) as deed:

@@ -12,7 +12,7 @@ from resolvers.access import Answer, Authorized, Question, RoleWords, authorize
 from schema import face
 from schema.context import Info
 from schema.permissions import SignedIn
-from schema.policies import Statement
+from schema.policies import Statement, named
 
 T = TypeVar("T")
 
@@ -25,10 +25,14 @@ class Reason:
     judged: strawberry.Private[RoleWords | None] = None
     """The custom role whose words it shows to others; None for what is no secret, and for one's own."""
     side: SideKind = face.shown("The side it stands on.")
-    role: str = face.shown("The key of its role, or `inline` for statements of a token's own.")
     index: int | None = face.shown("Its place in that policy, from 0.")
     action: str = face.shown("The action it decided about: the one asked for, or that of a gate above.")
     resource: str = face.shown("The resource it decided about: the one asked for, or one above whose gate is closed.")
+
+    @face.field()
+    def role(self, info: Info) -> str | None:
+        """The key of its role, or `inline` for statements of a token's own; null for another's role you may not see."""
+        return named(info, self.decided.role, self.judged)
 
     @face.field(Action.VIEW_ROLE_POLICY)
     def statement(self) -> Statement | None:
@@ -44,7 +48,6 @@ class Reason:
             decided=decided,
             judged=None if own else RoleWords.of(decided.role),
             side=decided.side,
-            role=decided.role,
             index=reason.index,
             action=reason.action,
             resource=str(reason.resource),

@@ -25,7 +25,7 @@ from schema import face, nodes
 from schema.connections import After, Before, Connection, First, Last, OrderDirection, listed
 from schema.context import Context, Info
 from schema.nodes import Node
-from schema.policies import Statement
+from schema.policies import Statement, named
 
 if TYPE_CHECKING:
     from schema.members import Member
@@ -129,7 +129,12 @@ class Justification:
     raw: strawberry.Private[Mapping[str, Any] | None]
     judged: strawberry.Private[RoleWords | None]
     """The custom role whose words it shows; None for what is no secret, and for the viewer's own deeds."""
-    role: str = face.shown("The key of its role, or `inline` for statements of a token's own.")
+    key: strawberry.Private[str]
+
+    @face.field()
+    def role(self, info: Info) -> str | None:
+        """The key of its role, or `inline` for statements of a token's own; null for a role you may not see."""
+        return named(info, self.key, self.judged)
 
     @face.field(Action.VIEW_ROLE_POLICY)
     def statement(self) -> Statement | None:
@@ -219,7 +224,7 @@ class AuditEntry(Node):
                 judged=None if own else RoleWords.of(decided["role"]),
                 action=allowed["action"],
                 side=SideKind(decided["side"]),
-                role=decided["role"],
+                key=decided["role"],
             )
             for allowed in self.row.because
             for decided in allowed["statements"]

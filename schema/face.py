@@ -9,7 +9,7 @@ import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
 from core.vocabulary import Action
-from schema.permissions import Permission, needs
+from schema.permissions import ListSize, Permission, needs
 
 T = TypeVar("T")
 E = TypeVar("E", bound=type[Enum])
@@ -17,13 +17,14 @@ Guard = Action | tuple[Action, ...] | type[Permission]
 """Who may ask: those with an action, with one of several, or as a permission class says."""
 
 
-def shown(description: str, needs: Action | None = None) -> Any:  # noqa: ANN401 - as `dataclasses.field`
-    """Declare a field of a type that is an attribute; `needs` guards it."""
+def shown(description: str, needs: Action | None = None, size: int | None = None) -> Any:  # noqa: ANN401 - as `dataclasses.field`
+    """Declare a field of a type that is an attribute; `needs` guards it, `size` is how long a list usually is."""
+    sized = [] if size is None else [ListSize(assumed_size=size)]
     if needs is None:
-        return strawberry.field(description=description)
+        return strawberry.field(description=description, directives=sized)
     guard = _permission(needs)
     return strawberry.field(
-        description=_told(description, guard), permission_classes=[guard], directives=[guard.directive]
+        description=_told(description, guard), permission_classes=[guard], directives=[guard.directive, *sized]
     )
 
 
@@ -100,19 +101,23 @@ def words(cls: type[Enum], description: str, **values: str) -> None:
         value.description = values.pop(value.name)
 
 
-def field(guard: Guard | None = None) -> Callable[[Callable[..., Any]], Any]:
-    """Make a resolver a field, described by its docstring and, if it is guarded, by what it needs."""
+def field(guard: Guard | None = None, size: int | None = None) -> Callable[[Callable[..., Any]], Any]:
+    """Make a resolver a field, described by its docstring and, if it is guarded, by what it needs.
+
+    `size` is how long a list without pages usually is.
+    """
+    sized = [] if size is None else [ListSize(assumed_size=size)]
 
     def made(resolver: Callable[..., Any]) -> Any:  # noqa: ANN401 - Strawberry's field
         description = inspect.getdoc(resolver) or ""
         if guard is None:
-            return strawberry.field(resolver=resolver, description=description)
+            return strawberry.field(resolver=resolver, description=description, directives=sized)
         permission = _permission(guard)
         return strawberry.field(
             resolver=resolver,
             description=_told(description, permission),
             permission_classes=[permission],
-            directives=[permission.directive],
+            directives=[permission.directive, *sized],
         )
 
     return made

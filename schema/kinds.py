@@ -39,7 +39,7 @@ class ResourceKind(Node):
     taggable: bool = face.shown("Whether its resources have tags.")
     singleton: bool = face.shown("Whether there is only one, so that it has no name in policies.")
     own: bool = face.shown("Whether it is one of Latchkey's own, which nobody can change.")
-    actions: list[ResourceKindAction] = face.shown("What can be done to its resources.")
+    actions: list[ResourceKindAction] = face.shown("What can be done to its resources.", size=20)
     version: int | None = face.shown("Counts its changes; give it as `expectedVersion`. Null for Latchkey's own.")
 
     @classmethod
@@ -75,7 +75,7 @@ nodes.register("ResourceKind", _find, ResourceKind.of)
 class KindQueries:
     """Reading the catalogue."""
 
-    @face.field(Action.VIEW_KIND)
+    @face.field(Action.VIEW_KIND, size=100)
     async def catalogue(
         self,
         info: Info,

@@ -41,6 +41,9 @@ class RoleAttribute:
     values: list[str] = face.shown("Its values: literal names, any of which matches.")
 
 
+GRANTS = (Action.UPDATE_ROLE, Action.UPDATE_CUSTOM_ROLE, Action.UPDATE_MEMBER_ROLE_ATTRIBUTES)
+
+
 @face.output
 class Member(Node):
     """A person in the account."""
@@ -107,6 +110,21 @@ class Member(Node):
         nested = Nested("Member.sessions", "owner_id", lists.sessions)
         window = Window.of(lists.by_id(descending=True), first, after, last, before)
         return await beneath(info, self.row.id, nested, window, lambda row: nodes.show("Session", row))
+
+    @face.field()
+    def viewer_can_assign_roles(self, info: Info) -> bool:
+        """Whether you may change what the member may do, as far as what you give is yours to give. Never your own."""
+        return members.manageable(info.context.caller, self.row, *GRANTS)
+
+    @face.field()
+    def viewer_can_suspend(self, info: Info) -> bool:
+        """Whether you may suspend the member, or let them back in. Never yourself."""
+        return members.manageable(info.context.caller, self.row, Action.UPDATE_MEMBER_STATE)
+
+    @face.field()
+    def viewer_can_remove(self, info: Info) -> bool:
+        """Whether you may remove the member for good. Never yourself."""
+        return members.manageable(info.context.caller, self.row, Action.DELETE_MEMBER)
 
     @classmethod
     def of(cls, row: Row) -> "Member":
@@ -447,7 +465,7 @@ class MemberMutations:
         done = await members.update(info.context.caller, member_id, input.name.value, said(input))
         return UpdateMemberPayload(member=Member.of(done.row), audit_entry=_entry(info.context, done))
 
-    @face.mutation((Action.UPDATE_ROLE, Action.UPDATE_CUSTOM_ROLE, Action.UPDATE_MEMBER_ROLE_ATTRIBUTES))
+    @face.mutation(GRANTS)
     async def assign_roles(self, info: Info, input: AssignRolesInput) -> AssignRolesPayload | None:
         """Change what another member may do. It holds from the next request on, for all their tokens too."""
         member_id = nodes.uuid_of("id", input.id, "Member")

@@ -57,6 +57,17 @@ class PublicDirective:
     """`@public` in the SDL."""
 
 
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    name="listSize",
+    description="How long a list without pages is taken to be, where the cost of an operation is counted.",
+)
+class ListSize:
+    """`@listSize(assumedSize:)` in the SDL."""
+
+    assumed_size: int = strawberry.directive_field(name="assumedSize")
+
+
 class Permission(BasePermission):
     """A permission that says on every field it stands on what it needs: in the description, and as a directive."""
 

@@ -11,6 +11,7 @@ from core.policy import Statement as Line
 from core.vocabulary import Action
 from resolvers.access import RoleWords, Shown
 from schema import face
+from schema.context import Info
 
 
 @face.output
@@ -66,16 +67,26 @@ class StatementInput:
         return {"effect": self.effect.value, **{name: words for name, words in lists.items() if words is not None}}
 
 
+def named(info: Info, key: str, judged: RoleWords | None) -> str | None:
+    """Name a policy; None for a custom role that the viewer may not see. What is not `judged` is no secret to them."""
+    return key if judged is None or info.context.caller.sees(Action.VIEW_ROLE, judged) else None
+
+
 @face.output
 class EffectiveRole:
     """A policy that decides, by the name of the role it is of."""
 
     side: SideKind = face.shown("The side it stands on. Every side must allow; on a side, one policy is enough.")
-    name: str = face.shown("The role's key, or `inline` for statements of a token's own.")
+    key: strawberry.Private[str]
     judged: strawberry.Private[RoleWords | None]
     lines: strawberry.Private[tuple[Line, ...]]
 
-    @face.field(Action.VIEW_ROLE_POLICY)
+    @face.field()
+    def name(self, info: Info) -> str | None:
+        """The role's key, or `inline` for statements of a token's own; null for a role you may not see."""
+        return named(info, self.key, self.judged)
+
+    @face.field(Action.VIEW_ROLE_POLICY, size=20)
     def statements(self) -> list[Statement] | None:
         """What it says. A custom role's words are only for those who may see its policy."""
         return Statement.all_of(self.lines)
@@ -83,4 +94,4 @@ class EffectiveRole:
     @classmethod
     def of(cls, shown: Shown) -> "EffectiveRole":
         """Show a policy of a side."""
-        return cls(side=shown.side, name=shown.name, judged=shown.judged, lines=shown.policy)
+        return cls(side=shown.side, key=shown.name, judged=shown.judged, lines=shown.policy)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from schema.members import Member, MemberFilterInput, MemberOrder
 
 
+UPDATES = (Action.UPDATE_NAME, Action.UPDATE_DESCRIPTION, Action.UPDATE_POLICY, Action.UPDATE_BASE_PERMISSIONS)
+
+
 @face.output
 class Role(Node):
     """A custom role: a named policy that members and tokens hold. A change reaches all who hold it at once."""
@@ -49,7 +52,7 @@ class Role(Node):
         """The row that guarded fields are judged on."""
         return self.row
 
-    @face.field(Action.VIEW_ROLE_POLICY)
+    @face.field(Action.VIEW_ROLE_POLICY, size=20)
     def statements(self) -> list[Statement] | None:
         """What it allows and denies."""
         return [Statement.of(raw) for raw in self.row.policy]
@@ -76,6 +79,16 @@ class Role(Node):
         wanted = filter.wanted() if filter else MemberFilter()
         nested = Nested("Role.members", "roles__role_id", lambda caller: lists.members(caller, wanted), wanted)
         return await beneath(info, self.row.id, nested, window, lambda row: nodes.show("Member", row))
+
+    @face.field()
+    def viewer_can_update(self, info: Info) -> bool:
+        """Whether you may change something about it, as far as what its holders gain is yours to give."""
+        return any(info.context.caller.sees(action, self.row) for action in UPDATES)
+
+    @face.field()
+    def viewer_can_delete(self, info: Info) -> bool:
+        """Whether you may delete it, once nobody holds it."""
+        return info.context.caller.sees(Action.DELETE_ROLE, self.row)
 
     @classmethod
     def of(cls, row: Row) -> "Role":
@@ -281,9 +294,7 @@ class RoleMutations:
         )
         return CreateRolePayload.of(info.context, await roles.create(info.context.caller, wanted, said(input)))
 
-    @face.mutation(
-        (Action.UPDATE_NAME, Action.UPDATE_DESCRIPTION, Action.UPDATE_POLICY, Action.UPDATE_BASE_PERMISSIONS)
-    )
+    @face.mutation(UPDATES)
     async def update_role(self, info: Info, input: UpdateRoleInput) -> UpdateRolePayload | None:
         """Change a custom role. Its holders must not gain what you do not have, nor may you be one of them."""
         role_id = nodes.uuid_of("id", input.id, "Role")

@@ -30,7 +30,7 @@ from schema.connections import After, Before, Connection, First, Last, Nested, O
 from schema.context import Context, Info
 from schema.nodes import Node
 from schema.permissions import needs
-from schema.policies import EffectiveRole, Statement, StatementInput
+from schema.policies import EffectiveRole, Statement, StatementInput, named
 from schema.roles import Role
 from schema.said import said
 
@@ -87,7 +87,7 @@ class TokenScope:
         rows = await info.context.batched("TokenScope.customRoles", self.row.id, access.roles_of_tokens)
         return [Role.of(row) for row in rows or []]
 
-    @face.field()
+    @face.field(size=20)
     def statements(self) -> list[Statement] | None:
         """The statements of its own."""
         return None if self.row.scope_policy is None else [Statement.of(raw) for raw in self.row.scope_policy]
@@ -103,7 +103,6 @@ class ExceedingStatement:
     """A statement of a token's scope that reaches further than something that limits the token: there it is dead."""
 
     exceeding: strawberry.Private[Exceeding]
-    role: str = face.shown("The key of the role it stands in, or `inline` for statements of the token's own.")
     index: int = face.shown("Its place in that policy, from 0.")
     limited_by: SideKind = face.shown("What limits it: the owner's rights of now, or a ceiling.")
 
@@ -111,6 +110,11 @@ class ExceedingStatement:
     def judged(self) -> RoleWords | None:
         """The role whose words it shows, if it is a custom role's."""
         return self.exceeding.judged
+
+    @face.field()
+    def role(self, info: Info) -> str | None:
+        """The key of the role it stands in, or `inline` for the token's own; null for a role you may not see."""
+        return named(info, self.exceeding.role, self.exceeding.judged)
 
     @face.field(Action.VIEW_ROLE_POLICY)
     def statement(self) -> Statement | None:
@@ -120,7 +124,7 @@ class ExceedingStatement:
     @classmethod
     def of(cls, exceeding: Exceeding) -> "ExceedingStatement":
         """Show a statement that exceeds."""
-        return cls(exceeding=exceeding, role=exceeding.role, index=exceeding.index, limited_by=exceeding.side)
+        return cls(exceeding=exceeding, index=exceeding.index, limited_by=exceeding.side)
 
 
 @face.output
@@ -513,7 +517,10 @@ class TokenMutations:
 
     @face.mutation(Action.RESET_ACCESS_TOKEN)
     async def reset_token(self, info: Info, input: ResetTokenInput) -> ResetTokenPayload | None:
-        """Give a token a new secret. The old one is dead with the next request."""
+        """Give a token a new secret. The old one is dead with the next request.
+
+        Tokens that were made with it live on; where its secret has leaked, revoke it: that ends them as well.
+        """
         token_id = nodes.uuid_of("id", input.id, "Token")
         done = await tokens.reset(info.context.caller, token_id, said(input))
         return ResetTokenPayload(

@@ -1,9 +1,10 @@
 """What an operation may cost, in objects possibly resolved: compiled once per document, evaluated with its variables.
 
 A field that returns an object costs one and what is asked of that object. A connection's lists count as long as its
-`first` or `last`, the lists of an object that is asked for with a list as long as that one, any other list as
-`LIST_SIZE` or its longest list argument. A list of leaves, and JSON, costs one; single leaves are free, and bounded by
-the aliases. Fields that merge, types that exclude each other, `@skip` and `@include` are not told apart.
+`first` or `last`, the lists of an object that is asked for with a list as long as that one, any other list as its
+longest list argument, as its `@listSize` or as `LIST_SIZE`. A list of leaves, and JSON, costs one; single leaves are
+free, and bounded by the aliases. Fields that merge, types that exclude each other, `@skip` and `@include` are not told
+apart.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,9 @@ from graphql import (
     is_composite_type,
     is_list_type,
 )
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 
+from schema.permissions import ListSize
 from web.shapes import INTROSPECTION_FIELDS
 
 PAGE_SIZE = 25
@@ -64,6 +67,8 @@ class _Field:
     pages: tuple[_Count, ...]
     lengths: tuple[_Count, ...]
     within: "_Selection"
+    usual: int = LIST_SIZE
+    """How long the list is taken to be where nothing else says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,7 @@ class _Evaluation:
     def _times(self, field: _Field, page: int | None) -> int:
         if not field.many:
             return 1
-        return max(LIST_SIZE, *map(self._length, field.lengths), 0) if page is None else page
+        return max(field.usual, *map(self._length, field.lengths), 0) if page is None else page
 
     def _page(self, field: _Field) -> int | None:
         """Say how long the lists of the field's object are: its page, or, of what is asked with a list, as long."""
@@ -182,7 +187,14 @@ def _field(schema: GraphQLSchema, field: GraphQLField, node: FieldNode) -> Itera
             for count in _count(given[name])
         ),
         within=_selection(schema, named, node.selection_set),
+        usual=_usual(field),
     )
+
+
+def _usual(field: GraphQLField) -> int:
+    declared = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    sizes = [given.assumed_size for given in getattr(declared, "directives", ()) if isinstance(given, ListSize)]
+    return sizes[0] if sizes else LIST_SIZE
 
 
 def _count(value: ValueNode) -> Iterator[_Count]:

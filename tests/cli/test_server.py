@@ -120,6 +120,8 @@ def test_commands_work_on_the_same_database(tmp_path: Path) -> None:
     made = run(tmp_path, "account", "create", "one", "--owner-email", "owner@one.example")
     assert made.returncode == 0
     assert re.fullmatch(r"http://127\.0\.0\.1:8000/#/invite/lkl_\w{36}\n", made.stdout)
+    two = run(tmp_path, "account", "create", "two")
+    assert two.returncode == 0
     again = run(tmp_path, "member", "link", "owner@one.example")
     assert re.fullmatch(r"http://127\.0\.0\.1:8000/#/invite/lkl_\w{36}\n", again.stdout)
     assert again.stdout != made.stdout

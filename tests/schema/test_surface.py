@@ -14,6 +14,8 @@ from graphql import (
     GraphQLObjectType,
     build_schema,
     get_named_type,
+    get_nullable_type,
+    is_list_type,
 )
 
 from core.vocabulary import Action
@@ -29,11 +31,12 @@ TYPES = {
 ROOTS = ("Query", "Mutation", "Subscription")
 
 ISSUED = {
-    "Query": "viewer account members member roles role tokens token auditEntries auditEntry catalogue checkAccess "
-    "verifyToken node nodes",
+    "Query": "viewer account members member roles role tokens token auditEntries auditEntry catalogue gates gate "
+    "checkAccess verifyToken node nodes",
     "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
     "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
-    "deleteRole createToken updateToken resetToken revokeToken defineResourceKind removeResourceKind",
+    "deleteRole createToken updateToken resetToken revokeToken defineResourceKind removeResourceKind "
+    "defineGate removeGate recordAuditEntries",
     "Subscription": "auditEntryRecorded",
 }
 PUBLIC = {"Mutation.signIn", "Mutation.acceptInvite"}
@@ -124,6 +127,7 @@ def test_what_a_field_needs_stands_in_the_sdl_and_ends_its_description() -> None
     for type_name, field_name, field in fields():
         node = sdl.type_map[type_name].fields[field_name].ast_node  # type: ignore[attr-defined]
         shown = {d.name.value: [w for a in d.arguments or () for w in words_of(a.value)] for d in node.directives or ()}
+        assert shown.pop("listSize", None) is None or is_list_type(get_nullable_type(field.type))
         ending = (field.description or "").rpartition("\n\n")[2]
         match permissions_of(type_name, field_name):
             case []:
@@ -176,7 +180,7 @@ def test_every_change_takes_a_comment_and_what_fits_its_kind() -> None:
         if name in {"SignInInput", "AcceptInviteInput"}:
             continue
         assert "comment" in given.fields, name
-        creates = name.startswith(("Create", "Invite", "Define"))
+        creates = name.startswith(("Create", "Invite", "Define", "Record"))
         assert ("idempotencyKey" in given.fields) == creates, name
         if name.startswith(("Update", "Assign", "Suspend", "Reinstate", "Delete", "Remove", "Revoke", "Reset")):
             assert "expectedVersion" in given.fields or name == "RevokeSessionInput", name
