@@ -18,12 +18,13 @@ async def read_json(request: Request, limit_bytes: int) -> Any:  # noqa: ANN401 
     if request.headers.get("content-encoding", "identity") != "identity":
         raise RejectedError(415, "the body must not be compressed")
     try:
-        return orjson.loads(await _read(request, limit_bytes))
+        return orjson.loads(await read_body(request, limit_bytes))
     except orjson.JSONDecodeError:
         raise RejectedError(400, "the body is not JSON, or nests too deeply") from None
 
 
-async def _read(request: Request, limit_bytes: int) -> bytes:
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """Read a body, whatever it is. Raises `RejectedError`: 413 for its size."""
     body = bytearray()
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > limit_bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from cli.demo.gates import READS_THINGS, guard
 from core.secret import Secret, SecretKind
 from core.vocabulary import Action, BuiltInRole
 from models import (
@@ -42,8 +43,12 @@ FOLDER = Path(__file__).parent
 ONE_PROJECT: Sequence[Mapping[str, Any]] = (
     {"effect": "allow", "resources": ["proj/web"], "actions": ["viewProject"]},
     {"effect": "allow", "resources": ["proj/web:env/*:flag/*"], "actions": ["updateOn", "updateTargets"]},
+    READS_THINGS,
 )
-"""What the token `limited` may do: flags of one project, and the gate that leads there."""
+"""What the token `limited` may do: flags of one project, the gate that leads there, and reading a part of the API."""
+
+VERIFYING: Sequence[Mapping[str, Any]] = ({"effect": "allow", "resources": ["acct"], "actions": ["verifyAccessToken"]},)
+"""What the service token may do with which the demo's services introspect tokens."""
 
 RELEASES: Sequence[Mapping[str, Any]] = (
     {"effect": "allow", "resources": ["proj/*"], "actions": ["viewProject"]},
@@ -61,6 +66,10 @@ class Demo:
     """The password of every member who has one."""
     secrets: Mapping[str, str] = field(repr=False)
     """A live token's secret by what it stands for."""
+    gates: Sequence[str] = ()
+    """The keys of the gates."""
+    introspection: Mapping[str, str] = field(repr=False)
+    """With what a service introspects tokens: `client_id` and `client_secret`."""
 
 
 @dataclass(slots=True)
@@ -103,12 +112,14 @@ async def load(house: House) -> Demo:
     organisation = _Organisation(house, secrets.token_urlsafe(12))
     account = await _founded(organisation)
     await _defined(organisation)
+    gates = await guard(lambda: organisation.caller("owner"))
     await _peopled(organisation)
     given = await _tokens(organisation, account)
+    introspection = await _introspection(organisation)
     await _history(organisation)
     for who in organisation.signed_in:
         await sessions.sign_out(await organisation.caller(who))
-    return Demo(_email("owner"), organisation.password, given)
+    return Demo(_email("owner"), organisation.password, given, introspection)
 
 
 async def _founded(organisation: _Organisation) -> Account:
@@ -153,6 +164,12 @@ async def _tokens(organisation: _Organisation, account: Account) -> dict[str, st
     limited = await organisation.token("writer", "demo: limited to web", Scope(statements=ONE_PROJECT))
     legacy = await _imported(organisation.request, account)
     return {**given, "service": _secret(service), "legacy": legacy, "limited": _secret(limited)}
+
+
+async def _introspection(organisation: _Organisation) -> dict[str, str]:
+    scope = Scope(statements=VERIFYING)
+    done = await organisation.token("admin", "API", scope, kind=TokenKind.SERVICE, description="Introspects tokens.")
+    return {"client_id": str(done.row.id), "client_secret": _secret(done)}
 
 
 async def _imported(request: Request, account: Account) -> str:

@@ -1,0 +1,227 @@
+"""`POST /oauth2/introspect`, token introspection as RFC 7662 has it; docs/introspection.md is its manual.
+
+Every malformed request is a 400 `invalid_request`, its media type included: OAuth clients know no other code for it.
+"""
+
+import re
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from core.errors import Forbidden, Invalid, Unauthenticated
+from core.ids import global_id
+from core.vocabulary import Action
+from models import Token, TokenKind
+from resolvers.access import Asked, Question
+from resolvers.callers import Caller, Request
+from resolvers.scope_words import scope_words
+from resolvers.verification import Verified, require_verifier, verify
+from web.bodies import read_body, reply
+from web.credentials import Gate, Presented
+from web.errors import RejectedError, masked
+from web.media import MediaType
+
+BODY_LIMIT_BYTES = 64 << 10
+MAX_PARAMETERS = 32
+FORM = "application/x-www-form-urlencoded"
+REALM = 'realm="latchkey"'
+_UNTOLD = re.compile(r"[^ !#-\[\]-~]")  # what RFC 6749 does not let stand in an `error_description`
+_NO_STORE = {"Pragma": "no-cache"}  # beside `Cache-Control`, for what is older than HTTP/1.1
+
+
+class RefusedError(Exception):
+    """An answer that is no introspection: a status, what the body says and the challenges that go with it."""
+
+    def __init__(self, status: int, error: str | None = None, description: str | None = None, *challenges: str) -> None:
+        super().__init__(error)
+        said = {"error": error, "error_description": _UNTOLD.sub("?", description or "")}
+        self.status = status
+        self.body = {key: value for key, value in said.items() if value}
+        self.challenges = challenges
+
+
+class Introspection:
+    """Answers requests to `/oauth2/introspect`."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; see ASGI."""
+        http = HTTPRequest(scope, receive)
+        request = self._gate.request_of(http)
+        try:
+            response = await self._answer(http, request)
+        except ClientDisconnect:
+            return
+        except RefusedError as refused:
+            response = _refusal(refused, request)
+        except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
+            told = masked(error, request.id)["message"]
+            response = _refusal(RefusedError(500, "server_error", f"{told}, request {request.id}"), request)
+        await response(scope, receive, send)
+
+    async def _answer(self, http: HTTPRequest, request: Request) -> Response:
+        if http.method != "POST":
+            raise RefusedError(405, "invalid_request", "tokens are introspected by POST")
+        caller = await self._caller(http.headers, request)
+        try:
+            require_verifier(caller)
+            asked = await _asked(http, caller)
+            verified = await verify(caller, asked.token, asked.address, asked.questions)
+        except Forbidden:
+            lacking = f'{REALM}, error="insufficient_scope", scope="{Action.VERIFY_ACCESS_TOKEN.value}"'
+            raise RefusedError(403, "insufficient_scope", None, f"Bearer {lacking}") from None
+        except Invalid as problem:
+            raise _invalid(problem.message) from None
+        return reply(_told(verified), request.id, headers=_NO_STORE)
+
+    async def _caller(self, headers: Headers, request: Request) -> Caller:
+        """Make the caller of a Basic or Bearer credential; no cookie counts here, and no bare secret."""
+        presented = headers.getlist("authorization")
+        if len(presented) > 1:
+            raise _invalid("more than one `Authorization` header")
+        scheme, _, credential = "".join(presented).strip().partition(" ")
+        match scheme.lower():
+            case "basic":
+                return await self._service(credential.strip(), request)
+            case "bearer":
+                try:
+                    return await self._identified(credential.strip(), request)
+                except Unauthenticated:
+                    raise RefusedError(401, "invalid_token", None, f'Bearer {REALM}, error="invalid_token"') from None
+            case _:
+                raise RefusedError(401, None, None, f"Basic {REALM}", f"Bearer {REALM}")
+
+    async def _service(self, credential: str, request: Request) -> Caller:
+        """Make the caller of a service token's id and secret."""
+        refused = RefusedError(401, "invalid_client", None, f"Basic {REALM}")
+        try:
+            user, secret = _basic(credential)
+            caller = await self._identified(secret, request)
+        except Unauthenticated:
+            raise refused from None
+        if not _is_client(caller.token, user):
+            raise refused
+        return caller
+
+    async def _identified(self, secret: str, request: Request) -> Caller:
+        caller = await self._gate.caller_of(Presented(secret), request)
+        if caller is None:
+            raise Unauthenticated
+        return caller
+
+
+def _basic(credential: str) -> tuple[str, str]:
+    """Read a user and a password, each form-urlencoded inside as RFC 6749 section 2.3.1 says."""
+    try:
+        user, colon, password = b64decode(credential, validate=True).decode().partition(":")
+        if not colon:
+            raise Unauthenticated
+        return unquote_plus(user, errors="strict"), unquote_plus(password, errors="strict")
+    except (NotBase64, ValueError):
+        raise Unauthenticated from None
+
+
+def _is_client(token: Token | None, user: str) -> bool:
+    return (
+        token is not None and token.kind is TokenKind.SERVICE and user in {str(token.id), global_id("Token", token.id)}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked about a token, by whom it was presented and what it wants to do if that is asked too."""
+
+    token: str
+    address: str | None
+    questions: tuple[Question, ...]
+
+
+async def _asked(http: HTTPRequest, caller: Caller) -> _Asked:
+    """Read the form. Raises `Invalid` and `RefusedError`."""
+    form = await _form(http)
+    if "token" not in form:
+        raise _invalid("`token` is needed")
+    action, resource = form.get("action"), form.get("resource")
+    questions: tuple[Question, ...] = ()
+    if action is not None and resource is not None:
+        questions = (Question(action, resource),)
+        Asked.of(questions[0], caller.catalogue)  # a bad question is told before any token is looked up
+    elif action is not None or resource is not None:
+        raise _invalid(f"`{'resource' if resource is None else 'action'}` is needed beside the other")
+    return _Asked(form["token"], form.get("address"), questions)
+
+
+async def _form(http: HTTPRequest) -> Mapping[str, str]:
+    """Read a form in UTF-8. What has no value is left out, as RFC 6749 section 3.2 says."""
+    kind = MediaType.parse(http.headers.get("content-type", ""))
+    if kind.name != FORM or not kind.is_utf8 or http.headers.get("content-encoding", "identity") != "identity":
+        raise _invalid(f"the body must be `{FORM}` in UTF-8, not compressed")
+    if http.scope["query_string"]:
+        raise _invalid("parameters stand in the body, never in the URL, which many write down")
+    try:
+        body = (await read_body(http, BODY_LIMIT_BYTES)).decode()
+        pairs = parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except RejectedError as error:
+        raise RefusedError(error.status, "invalid_request", str(error)) from None
+    except ValueError:
+        raise _invalid(f"the body must be a form in UTF-8 of at most {MAX_PARAMETERS} parameters") from None
+    for name, count in Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise _invalid(f"`{name[:64]}` is given twice")
+    return {name: value for name, value in pairs if value}
+
+
+def _told(verified: Verified | None) -> dict[str, Any]:
+    """Tell what a token is; of one that is not active nothing more than that."""
+    if verified is None:
+        return {"active": False}
+    token, member = verified.token, verified.subject.member
+    told = {
+        "active": True,
+        "scope": scope_words(verified.subject),
+        "client_id": str(token.id),
+        "username": (member.name or None) if member else None,
+        "token_type": "Bearer",
+        "exp": _epoch(verified.expires_at),
+        "iat": _epoch(token.created_at),
+        "sub": str(member.id if member else token.id),
+        "iss": verified.subject.request.house.public_url,
+        "jti": str(token.id),
+        "account": verified.subject.account.key,
+        "token_kind": token.kind.value,
+        "cache_until": _epoch(verified.cache_until),
+    }
+    for answer in verified.answers.decisions:
+        told["allowed"] = answer.verdict.allowed
+        told["missing"] = None if answer.verdict else [side.value for side in answer.verdict.missing]
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _epoch(at: datetime | None) -> int | None:
+    """Give whole seconds since 1970, rounded down: what ends never ends later for it."""
+    return int(at.timestamp()) if at else None
+
+
+def _invalid(problem: str) -> RefusedError:
+    return RefusedError(400, "invalid_request", problem)
+
+
+def _refusal(refused: RefusedError, request: Request) -> Response:
+    allow = {"Allow": "POST"} if refused.status == 405 else {}  # noqa: PLR2004 - the HTTP status
+    response = reply(refused.body, request.id, status=refused.status, headers={**_NO_STORE, **allow})
+    for challenge in refused.challenges:
+        response.headers.append("WWW-Authenticate", challenge)
+    return response
