@@ -191,16 +191,16 @@ async def serve_demo(settings: Settings, *, as_json: bool) -> int:
         public_url = settings.public_url or address
         async with housed(settings, _url(path), ServerKeys.mint("demo"), public_url) as house:
             given = await demo.load(house)
-            app = assembled(
-                settings.model_copy(update={"trusted_proxies": (*settings.trusted_proxies, *LOOPBACK)}), house
-            )
+            believing = settings.model_copy(update={"trusted_proxies": (*settings.trusted_proxies, *LOOPBACK)})
+            app = assembled(believing, house)
             text = _told_json(address, given) if as_json else _told(public_url, address, given)
             await serving.serve(app, socket, settings.max_body_bytes, lambda: _say(text))
     return 0
 
 
 def _told_json(address: str, given: demo.Demo) -> str:
-    told = {"secrets": dict(given.secrets), "introspection": dict(given.introspection)}
+    gates = {key: f"{address}/authz/{demo.ACCOUNT_KEY}:{key}" for key in given.gates}
+    told = {"secrets": dict(given.secrets), "introspection": dict(given.introspection), "gates": gates}
     return json.dumps({"url": address, "graphql": f"{address}/graphql", **told})
 
 

@@ -5,19 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from core.built_in_roles import built_in_policy
 from core.catalogue import Catalogue, Kind, KindAction, Mark
-from core.errors import Conflict, Forbidden, Invalid
-from core.law import NamedPolicy, Side, SideKind
-from core.policy import CompiledPolicy
+from core.errors import Conflict, Invalid
 from core.specifiers import Resource
-from core.vocabulary import OWN_KINDS, Action, BuiltInRole
+from core.vocabulary import OWN_KINDS, Action
 from models import ResourceKind
 from resolvers import input as typed
+from resolvers.admins import require_full_admin
 from resolvers.callers import Caller
 from resolvers.reading import readable
-from resolvers.scopes import within
-from resolvers.writing import At, Deed, Done, Said, change
+from resolvers.writing import At, Done, Said, change
 
 _WORD = re.compile(r"[a-z][A-Za-z0-9]{0,63}")
 _MOST = 200
@@ -31,7 +28,7 @@ _MARKS = (Mark.READ, Mark.WRITE, Mark.MANAGE)
 
 async def define(caller: Caller, wanted: Kind, said: Said) -> Done[ResourceKind]:
     """Define a kind, or change the one with this key. What lets others gain needs full admin: see `widens`."""
-    kind = _checked(wanted)
+    kind = checked(wanted)
     row = await readable(caller, ResourceKind).filter(key=kind.key).first()
     target: ResourceKind | At[ResourceKind] = ResourceKind(account_id=caller.account.id, key=kind.key)
     action = Action.CREATE_KIND
@@ -40,22 +37,23 @@ async def define(caller: Caller, wanted: Kind, said: Said) -> Done[ResourceKind]
     async with change(caller, action, target, said) as deed:
         if row is None and await ResourceKind.filter(account_id=caller.account.id, key=kind.key).exists():
             raise Conflict(f"`key` is taken: `{kind.key}`", field="key")
-        _refuse_misplaced(deed.caller.catalogue, kind)
-        _refuse_overgrown(deed.caller.catalogue, kind)
+        refuse_misfit(deed.caller.catalogue, kind)
         if row is not None and widens(deed.row.kind, kind):
-            _require_full_admin(deed, action)
+            require_full_admin(deed, action)
         _fill(deed.row, kind)
         await deed.row.save()
     return Done(deed.row, deed.entry)
 
 
 def widens(before: Kind, after: Kind) -> bool:
-    """Say whether somebody could gain: by another place to stand, a lower mark, or a gate taken away.
+    """Say whether somebody could gain: by a place to stand, something to state, a lower mark, or a gate taken away.
 
     An action that is left out could come back with a lower mark, so leaving out all but a plain READ counts too.
     """
     if set(before.parents) != set(after.parents) or before.singleton != after.singleton:
         return True
+    if (after.taggable and not before.taggable) or set(after.properties) - set(before.properties):
+        return True  # what nobody could state satisfied every deny
     kept = {action.key: action for action in after.actions}
     return any(_loosens(action, kept.get(action.key)) for action in before.actions)
 
@@ -66,18 +64,8 @@ def _loosens(before: KindAction, after: KindAction | None) -> bool:
     return _MARKS.index(after.mark) < _MARKS.index(before.mark) or (before.gate and not after.gate)
 
 
-def _require_full_admin(deed: Deed[ResourceKind], action: Action) -> None:
-    caller = deed.caller
-    own_id = str(caller.member.id) if caller.member else None
-    policy = built_in_policy(BuiltInRole.ADMIN, caller.catalogue, own_id)
-    admin = Side(SideKind.OWNER, (NamedPolicy("admin", CompiledPolicy(policy, caller.catalogue, {})),))
-    if not within(caller.sides, [admin], caller.catalogue):
-        raise Forbidden(
-            action.value, str(deed.row.resource), why="others could gain by this, so it needs all rights of an admin"
-        )
-
-
-def _checked(kind: Kind) -> Kind:
+def checked(kind: Kind) -> Kind:
+    """Check a kind by itself. Raises `Invalid` naming the field."""
     typed.key("key", kind.key)
     if kind.key in _RESERVED:
         raise Invalid("key", f"is one of Latchkey's own kinds: `{kind.key}`")
@@ -105,6 +93,12 @@ def _refuse_words(field: str, words: Sequence[str], part: str = "") -> None:
             raise Invalid(where, f"must be camelCase, at most 64 letters and digits: `{word[:64]}`")
         if word in words[:index]:
             raise Invalid(where, f"stands there twice: `{word}`")
+
+
+def refuse_misfit(catalogue: Catalogue, kind: Kind) -> None:
+    """Refuse a kind that does not fit in where it wants to stand. Raises `Invalid`."""
+    _refuse_misplaced(catalogue, kind)
+    _refuse_overgrown(catalogue, kind)
 
 
 def _refuse_misplaced(catalogue: Catalogue, kind: Kind) -> None:
@@ -160,7 +154,7 @@ async def remove(caller: Caller, key: str, said: Said) -> Done[ResourceKind]:
         beneath = [kind.key for kind in deed.caller.catalogue if key in kind.parents]
         if beneath:
             raise Conflict(f"other kinds stand beneath it: `{'`, `'.join(beneath)}`", field="key")
-        _require_full_admin(deed, Action.DELETE_KIND)
+        require_full_admin(deed, Action.DELETE_KIND)
         await deed.delete()
     return Done(deed.row, deed.entry)
 

@@ -10,13 +10,14 @@ from tortoise.queryset import QuerySet
 
 from core.errors import Forbidden
 from core.vocabulary import Action, BuiltInRole
-from models import Member, MemberRole, MemberState, Role, Token, TokenKind, TokenState, living, now
+from models import Gate, Member, MemberRole, MemberState, Role, Token, TokenKind, TokenState, living, now
 from resolvers import input as typed
 from resolvers.callers import Caller
 from resolvers.pages import Order, moment, row_id, text
 from resolvers.reading import readable, readable_sessions
 
 M = TypeVar("M", Member, Token)
+K = TypeVar("K", Role, Gate)
 
 MAX_KEY, MAX_NAME = 64, 256
 """What the columns hold: the models refuse to be asked for anything longer."""
@@ -87,11 +88,19 @@ class RoleFilter:
 
 async def roles(caller: Caller, wanted: RoleFilter) -> QuerySet[Role]:
     """List custom roles; a text is looked for in their names and keys."""
-    rows = readable(caller, Role)
-    if wanted.text is None:
-        return rows
-    looked_for = typed.name("filter.text", wanted.text)
-    return rows.filter(Q(name__icontains=looked_for) | Q(key__icontains=looked_for))
+    return _named_or_keyed(readable(caller, Role), wanted.text)
+
+
+@dataclass(frozen=True, slots=True)
+class GateFilter:
+    """Which gates; what is None does not matter."""
+
+    text: str | None = None
+
+
+async def gates(caller: Caller, wanted: GateFilter) -> QuerySet[Gate]:
+    """List gates; a text is looked for in their names and keys."""
+    return _named_or_keyed(readable(caller, Gate), wanted.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,18 @@ def _named(rows: QuerySet[M], looked_for: str | None) -> QuerySet[M]:
     return rows if looked_for is None else rows.filter(name__icontains=typed.name("filter.text", looked_for))
 
 
+def _named_or_keyed(rows: QuerySet[K], text: str | None) -> QuerySet[K]:
+    if text is None:
+        return rows
+    looked_for = typed.name("filter.text", text)
+    return rows.filter(Q(name__icontains=looked_for) | Q(key__icontains=looked_for))
+
+
 async def role(caller: Caller, field: str, key: str) -> Role | None:
     """Find a role by its key, if there is one and the caller may see it."""
     return await readable(caller, Role).filter(key=typed.name(field, key, most=MAX_KEY)).first()
+
+
+async def gate(caller: Caller, field: str, key: str) -> Gate | None:
+    """Find a gate by its key, if there is one and the caller may see it."""
+    return await readable(caller, Gate).filter(key=typed.name(field, key, most=MAX_KEY)).first()

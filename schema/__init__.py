@@ -8,9 +8,11 @@ from schema import words as _words  # noqa: F401 - describes the enums before an
 from schema.access import AccessQueries
 from schema.accounts import AccountMutations, AccountQueries
 from schema.audit import AuditQueries, AuditSubscriptions
+from schema.gates import GateMutations, GateQueries
 from schema.kinds import KindMutations, KindQueries
 from schema.members import MemberMutations, MemberQueries
 from schema.nodes import NodeQueries
+from schema.reports import ReportMutations
 from schema.roles import RoleMutations, RoleQueries
 from schema.sessions import Session, SessionMutations
 from schema.tokens import TokenMutations, TokenQueries
@@ -27,6 +29,7 @@ class Query(
     TokenQueries,
     AuditQueries,
     KindQueries,
+    GateQueries,
     AccessQueries,
     VerificationQueries,
     NodeQueries,
@@ -35,7 +38,16 @@ class Query(
 
 
 @face.output
-class Mutation(AccountMutations, SessionMutations, MemberMutations, RoleMutations, TokenMutations, KindMutations):
+class Mutation(
+    AccountMutations,
+    SessionMutations,
+    MemberMutations,
+    RoleMutations,
+    TokenMutations,
+    KindMutations,
+    GateMutations,
+    ReportMutations,
+):
     """What can be changed. Each is done wholly or not at all, and recorded in the audit log."""
 
 

@@ -4,7 +4,7 @@ from core.catalogue import Mark
 from core.law import SideKind
 from core.policy import Effect
 from core.vocabulary import BuiltInRole
-from models import ActorKind, BasePermissions, MemberState, Outcome, TokenState
+from models import ActorKind, BasePermissions, GateSource, MemberState, Outcome, TokenState
 from schema import face
 
 face.words(
@@ -74,4 +74,12 @@ face.words(
     "How a deed ended.",
     DONE="It was done.",
     REFUSED="It was refused, and nothing changed.",
+)
+face.words(
+    GateSource,
+    "From where a gate takes the request that it judges. All are believed from trusted proxies alone.",
+    FORWARDED="`X-Forwarded-Method`, `-Uri` and `-Host`, as Traefik and Caddy send them.",
+    ORIGINAL="`X-Original-Method`, `-URI` (or `-URL`) and `-Host`, as nginx is told to send them.",
+    PATH="The request itself, with the gate's own path in front, as Envoy sends it.",
+    FIXED="None: the proxy's configuration fixes `action` and `resource`, in the query of the gate's URL.",
 )

@@ -15,8 +15,11 @@ from resolvers.callers import Caller, Request
 from web.credentials import Gate
 from web.endpoint import Endpoint
 from web.execution import Engine
+from web.forward_auth import PREFIX, ForwardAuth
 from web.health import healthz, readyz
+from web.introspection import Introspection
 from web.limits import Limits
+from web.proxies import Proxies
 from web.sessions import Sessions, SignedIn
 from web.sockets import INIT_TIMEOUT_S, Sockets
 
@@ -34,6 +37,7 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
     public_url: str,
     cors_origins: Sequence[str] = (),
+    proxies: Proxies | None = None,
     limits: Limits | None = None,
     open_introspection: bool = False,
     init_timeout_s: float = INIT_TIMEOUT_S,
@@ -46,7 +50,8 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     """
     limits = limits or Limits()
     engine = Engine(schema, limits, open_introspection=open_introspection)
-    gate = Gate(asking, identify, public_url)
+    proxies = proxies or Proxies()
+    gate = Gate(asking, identify, public_url, proxies)
     endpoint = Endpoint(engine, gate, body_limit_bytes=limits.body_bytes)
     sockets = Sockets(engine, gate, frame_limit_bytes=limits.body_bytes, init_timeout_s=init_timeout_s)
 
@@ -61,29 +66,37 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
         Route(GRAPHQL_PATH, graphql),
         WebSocketRoute(GRAPHQL_PATH, sockets),
         Route("/session", Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out)),
+        Route("/oauth2/introspect", Introspection(gate)),
         Route("/schema.graphql", _sdl(schema.as_str())),
         Route("/healthz", healthz),
         Route("/readyz", readyz(database_answers)),
     ]
-    return _Application(graphql, [*own, *routes], living)
+    return _Application(graphql, ForwardAuth(asking, proxies), [*own, *routes], living)
 
 
 class _Application(Starlette):
-    """Starlette, with a way to the GraphQL endpoint that is as short as it is busy: it answers every error itself."""
+    """Starlette, with ways to the GraphQL endpoint and to forward-auth that are as short as they are busy.
+
+    Both answer every error themselves.
+    """
 
     def __init__(
         self,
         graphql: ASGIApp,
+        forward_auth: ASGIApp,
         routes: Sequence[BaseRoute],
         lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
     ) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
         self._graphql = graphql
+        self._forward_auth = forward_auth
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; see ASGI."""
         if scope["type"] == "http" and scope["path"] == GRAPHQL_PATH:
             await self._graphql(scope, receive, send)
+        elif scope["type"] == "http" and scope["raw_path"].startswith(PREFIX):
+            await self._forward_auth(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 

@@ -13,6 +13,7 @@ from uuid_utils import uuid7
 from core.errors import Unauthenticated
 from resolvers.callers import Caller, Request
 from web.errors import RejectedError
+from web.proxies import Proxies
 
 COOKIE = "latchkey_session"
 MAX_CREDENTIAL_LENGTH = 4096
@@ -60,10 +61,13 @@ class Gate:
     asking: Callable[[str, str | None, str | None], Request]
     identify: Callable[[str, Request], Awaitable[Caller]]
     public_url: str
+    proxies: Proxies = field(default_factory=Proxies)
+    """Those who are believed about where a request comes from."""
 
     def request_of(self, connection: HTTPConnection[Any]) -> Request:
         """Give a request its id and say where it comes from."""
-        address = connection.client.host if connection.client else None
+        peer = connection.client.host if connection.client else None
+        address = self.proxies.client_of(peer, ",".join(connection.headers.getlist("x-forwarded-for")))
         agent = connection.headers.get("user-agent")
         return self.asking(str(uuid7()), address, agent[:MAX_USER_AGENT_LENGTH] if agent else None)
 

@@ -66,10 +66,10 @@ class Demo:
     """The password of every member who has one."""
     secrets: Mapping[str, str] = field(repr=False)
     """A live token's secret by what it stands for."""
-    gates: Sequence[str] = ()
-    """The keys of the gates."""
     introspection: Mapping[str, str] = field(repr=False)
     """With what a service introspects tokens: `client_id` and `client_secret`."""
+    gates: Sequence[str] = ()
+    """The keys of the gates."""
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ async def load(house: House) -> Demo:
     await _history(organisation)
     for who in organisation.signed_in:
         await sessions.sign_out(await organisation.caller(who))
-    return Demo(_email("owner"), organisation.password, given, introspection)
+    return Demo(_email("owner"), organisation.password, given, introspection, gates)
 
 
 async def _founded(organisation: _Organisation) -> Account:

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from core.vocabulary import BuiltInRole
-from models import new_id
+from models import GateSource, new_id
+from resolvers import gates
+from resolvers.gates import NewGate
 from resolvers.scopes import Scope
+from resolvers.writing import Said
 from schema.nodes import global_id
 from tests.organisation import Organisation, founded
 from tests.schema.conftest import Ask
@@ -24,15 +27,16 @@ LOOK_UPS = {
 async def test_every_type_of_node_is_found_by_its_id(organisation: Organisation, ask: Ask) -> None:
     await organisation.role("ci", {"effect": "allow", "actions": ["*"], "resources": ["*"]})
     await organisation.token(organisation.owner)
+    await gates.define(organisation.owner, NewGate("api", "API", GateSource.PATH), Said())
     answer = await ask(
         organisation.owner,
         "{ account { id } members { nodes { id } } roles { nodes { id } } tokens { nodes { id } } "
-        "viewer { session { id } } auditEntries(first: 1) { nodes { id } } catalogue { id } }",
+        "gates { nodes { id } } viewer { session { id } } auditEntries(first: 1) { nodes { id } } catalogue { id } }",
     )
     found = answer["data"]
     ids = {
         "Account": found["account"]["id"],
-        **{name: found[name.lower() + "s"]["nodes"][0]["id"] for name in ("Member", "Role", "Token")},
+        **{name: found[name.lower() + "s"]["nodes"][0]["id"] for name in ("Member", "Role", "Token", "Gate")},
         "Session": found["viewer"]["session"]["id"],
         "AuditEntry": found["auditEntries"]["nodes"][0]["id"],
         "ResourceKind": found["catalogue"][0]["id"],
