@@ -1,5 +1,6 @@
 # Needed beforehand: Python 3.11 or newer with venv, and the registries of PyPI and npm.
-# As root on Debian, `make test` also installs Chromium for the console's tests, and the benches install wrk.
+# As root on Debian, `make test` also installs Chromium for the console's tests and nginx for the gates', and the benches
+# install wrk.
 
 PYTHON ?= python3
 VENV := .venv
@@ -40,7 +41,7 @@ lint: $(VENV)/.synced
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
 
-test: install debian-chromium lint
+test: install debian-chromium debian-nginx lint
 	$(BIN)/pytest -m "not soak"
 
 soak: install debian-chromium
