@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from starlette.applications import Starlette
 
 from cli import accounts as account_commands
+from cli import configuration as configuration_commands
 from cli import demo, links, serving
 from cli import members as member_commands
 from cli.arguments import parser
@@ -240,6 +241,11 @@ async def command(settings: Settings, arguments: Namespace) -> int:
                 _say(await account_commands.create(request, arguments.key, arguments.name, email))
             case "member link":
                 _say(await member_commands.link(request, arguments.email, arguments.account))
+            case "export":
+                _say(await configuration_commands.export(request, arguments.account, arguments.file))
+            case "apply":
+                said = configuration_commands.Wanted(arguments.file, arguments.comment, dry_run=arguments.dry_run)
+                _say(await configuration_commands.apply(request, arguments.account, said))
     return 0
 
 

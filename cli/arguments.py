@@ -1,6 +1,7 @@
 """The command line's grammar: its commands and options, and the help that says them all."""
 
 from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
 
 _DESCRIPTION = "A self-hosted GraphQL server for personal access tokens."
 
@@ -35,6 +36,16 @@ def parser(variables: str) -> ArgumentParser:
     link.set_defaults(command="member link")
     link.add_argument("email", metavar="EMAIL", help="the member's e-mail address")
     link.add_argument("--account", metavar="KEY", help="the account, where there are several")
+    export = commands.add_parser("export", help="write an account's kinds, roles and gates as one JSON document")
+    export.set_defaults(command="export")
+    export.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the file to write (standard output)")
+    apply = commands.add_parser("apply", help="make an account's kinds, roles and gates what a document says")
+    apply.set_defaults(command="apply")
+    apply.add_argument("file", metavar="FILE", type=Path, help="the document; what it does not name stays as it is")
+    apply.add_argument("--dry-run", action="store_true", help="only print what would change and who may gain")
+    apply.add_argument("--comment", metavar="TEXT", help="why, for the audit log")
+    for command in (export, apply):
+        command.add_argument("--account", metavar="KEY", help="the account, where there are several")
     return top
 
 

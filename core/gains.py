@@ -10,7 +10,9 @@ from typing import TypeAlias
 from core.catalogue import Catalogue
 from core.covers import WORDS_A_STEP, Allowance, Question, Reader, Readings, words
 from core.law import Side
+from core.policy import Policy
 from core.shapes import Path
+from core.specifiers import Attributes
 from core.vocabulary import OWNER_ONLY
 
 Gain: TypeAlias = tuple[str, Path]
@@ -27,6 +29,8 @@ class Standing:
 
 def gained(before: Standing, after: Standing, allowance: Allowance) -> tuple[Gain, ...] | None:
     """List what somebody may have gained; None if the allowance does not suffice to say."""
+    if before.catalogue.kinds == after.catalogue.kinds and _written(before) == _written(after):
+        return ()
     policies = [named.policy for side in (*before.sides, *after.sides) for named in side.policies]
     if not allowance.takes(words(policies) * len(after.catalogue.paths) // WORDS_A_STEP):
         return None
@@ -44,6 +48,10 @@ def gained(before: Standing, after: Standing, allowance: Allowance) -> tuple[Gai
             if not within:
                 gains.append((action.key, path))
     return tuple(gains)
+
+
+def _written(standing: Standing) -> list[list[tuple[Policy, Attributes]]]:
+    return [[(named.policy.policy, named.policy.attributes) for named in side.policies] for side in standing.sides]
 
 
 class _Readers:

@@ -189,7 +189,7 @@ async def _subjects(caller: Caller, deeds: Sequence[_Checked]) -> list[_Subject 
         for verified, rows in ((True, told), (False, readable(caller, Token)))
         if any(each and each.verified is verified for each in named)
     }
-    return [each and _Subject(_found(tokens[each.verified], each), each.verified) for each in named]
+    return [_Subject(_found(tokens[each.verified], each), each.verified) if each else None for each in named]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from schema import words as _words  # noqa: F401 - describes the enums before an
 from schema.access import AccessQueries
 from schema.accounts import AccountMutations, AccountQueries
 from schema.audit import AuditQueries, AuditSubscriptions
+from schema.configuration import ConfigurationMutations, ConfigurationQueries
 from schema.gates import GateMutations, GateQueries
 from schema.kinds import KindMutations, KindQueries
 from schema.members import MemberMutations, MemberQueries
@@ -30,6 +31,7 @@ class Query(
     AuditQueries,
     KindQueries,
     GateQueries,
+    ConfigurationQueries,
     AccessQueries,
     VerificationQueries,
     NodeQueries,
@@ -47,6 +49,7 @@ class Mutation(
     KindMutations,
     GateMutations,
     ReportMutations,
+    ConfigurationMutations,
 ):
     """What can be changed. Each is done wholly or not at all, and recorded in the audit log."""
 

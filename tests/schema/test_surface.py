@@ -32,11 +32,11 @@ ROOTS = ("Query", "Mutation", "Subscription")
 
 ISSUED = {
     "Query": "viewer account members member roles role tokens token auditEntries auditEntry catalogue gates gate "
-    "checkAccess verifyToken node nodes",
+    "checkAccess verifyToken configuration node nodes",
     "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
     "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
     "deleteRole createToken updateToken resetToken revokeToken defineResourceKind removeResourceKind "
-    "defineGate removeGate recordAuditEntries",
+    "defineGate removeGate recordAuditEntries applyConfiguration",
     "Subscription": "auditEntryRecorded",
 }
 PUBLIC = {"Mutation.signIn", "Mutation.acceptInvite"}
