@@ -9,6 +9,7 @@ from schema.access import AccessQueries
 from schema.accounts import AccountMutations, AccountQueries
 from schema.audit import AuditQueries, AuditSubscriptions
 from schema.configuration import ConfigurationMutations, ConfigurationQueries
+from schema.explaining import ExplainingQueries
 from schema.gates import GateMutations, GateQueries
 from schema.kinds import KindMutations, KindQueries
 from schema.members import MemberMutations, MemberQueries
@@ -33,6 +34,7 @@ class Query(
     GateQueries,
     ConfigurationQueries,
     AccessQueries,
+    ExplainingQueries,
     VerificationQueries,
     NodeQueries,
 ):

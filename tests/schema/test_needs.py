@@ -119,6 +119,10 @@ EXAMPLES = {
     "Query.gate": '{ gate(key: "api") { id } }',
     "Query.checkAccess": '{ checkAccess(checks: [{action: "viewMember", resource: "member/x"}]) { allowed } }',
     "Query.verifyToken": "{ verifyToken(secret: $presented) { token { name } } }",
+    "Query.explainAccess": """{ explainAccess(
+        subject: {token: $theirs}, action: "viewMember", resource: "member/x"
+    ) { answer } }""",
+    "Query.whoMay": '{ whoMay(action: "viewMember", resource: "member/x") { tokens { nodes { id } } } }',
     "Query.node": "{ node(id: $account) { id } }",
     "Query.nodes": "{ nodes(ids: [$account, $member, $role, $token, $session, $entry]) { id } }",
     "Mutation.updateAccount": "mutation { updateAccount(input: {verdictLifetimeS: 5}) { account { id } } }",

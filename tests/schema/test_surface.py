@@ -32,7 +32,7 @@ ROOTS = ("Query", "Mutation", "Subscription")
 
 ISSUED = {
     "Query": "viewer account members member roles role tokens token auditEntries auditEntry catalogue gates gate "
-    "checkAccess verifyToken configuration node nodes",
+    "checkAccess explainAccess whoMay verifyToken configuration node nodes",
     "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
     "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
     "deleteRole createToken updateToken resetToken revokeToken defineResourceKind removeResourceKind "

@@ -1,0 +1,171 @@
+"""Who may do something now: the members and the tokens of an account, decided one by one, a page at a time."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import UUID
+
+from tortoise.expressions import Q
+from tortoise.queryset import QuerySet
+
+from core.catalogue import Catalogue
+from core.law import Authority, NamedPolicy, Side, SideKind
+from core.vocabulary import Action, BuiltInRole
+from models import Member, MemberRole, MemberState, Role, ScopeKind, Token, TokenRole, living, now
+from resolvers import rights
+from resolvers.access import Asked
+from resolvers.callers import Caller
+from resolvers.pages import Page, Place, Window
+from resolvers.reading import readable
+
+M = TypeVar("M", Member, Token)
+
+CHUNK = 50
+"""How many rows are read at once, and decided about before other requests go on."""
+MOST_EXAMINED = 2_000
+"""How many rows one page is looked for among, at most."""
+MOST_KEPT = 1_000
+"""How many policies are kept while a page is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Page[M]):
+    """A page of those who may. `reached` is the last row looked at, where the page ends before it is full."""
+
+    reached: M | None = None
+
+
+async def members(caller: Caller, asked: Asked, window: Window) -> Found[Member]:
+    """List active members who may do something, as far as the caller sees them and what they may."""
+    shelf = _Shelf(asked, caller.catalogue)
+
+    async def sided(rows: Sequence[Member]) -> list[tuple[Side, ...]]:
+        held = await _held(caller, rows)
+        return [(shelf.owner(row, held.get(row.id, ())),) for row in rows]
+
+    return await _scanned(caller, readable(caller, Member).filter(state=MemberState.ACTIVE), window, asked, sided)
+
+
+async def tokens(caller: Caller, asked: Asked, window: Window) -> Found[Token]:
+    """List working tokens that may do something, as far as the caller sees them and what they may. No sessions."""
+    shelf = _Shelf(asked, caller.catalogue)
+
+    async def sided(rows: Sequence[Token]) -> list[tuple[Side, ...]]:
+        scopes = await _scopes(caller, rows)
+        held = await _held(caller, [row.owner for row in rows if row.owner])
+        return [tuple(_sides(shelf, row, scopes, held)) for row in rows]
+
+    awake = Q(owner_id__isnull=True) | Q(owner__state=MemberState.ACTIVE)
+    working = readable(caller, Token).filter(living(now()) & awake).select_related("owner")
+    return await _scanned(caller, working, window, asked, sided)
+
+
+def _sides(
+    shelf: "_Shelf", row: Token, scopes: Mapping[UUID, Sequence[Role]], held: Mapping[UUID, Sequence[Role]]
+) -> list[Side]:
+    sides = [shelf.scope(row, scopes.get(row.id, ()))]
+    if row.owner is not None:
+        sides.append(shelf.owner(row.owner, held.get(row.owner.id, ())))
+    return [*sides, *(rights.of_ceiling(ceiling, shelf.catalogue) for ceiling in row.ceilings)]
+
+
+async def _scanned(
+    caller: Caller,
+    rows: QuerySet[M],
+    window: Window,
+    asked: Asked,
+    sided: Callable[[Sequence[M]], Awaitable[list[tuple[Side, ...]]]],
+) -> Found[M]:
+    """Look through rows, chunk by chunk, until the page is full or enough have been looked at."""
+    ordered = window.within(rows).order_by(*window.order.columns(forward=window.forward)).limit(CHUNK)
+    found: list[M] = []
+    chunk = await ordered
+    for examined in range(CHUNK, MOST_EXAMINED + 1, CHUNK):
+        seen = [row for row in chunk if caller.sees(Action.VIEW_ACCESS, row)]
+        for row, sides in zip(seen, await sided(seen), strict=True):
+            if Authority(sides, caller.owner_id, _member_id(row)).allows(asked.action, asked.resource):
+                found.append(row)
+        if len(found) > window.size or len(chunk) < CHUNK:
+            break
+        last = chunk[-1]
+        if examined >= MOST_EXAMINED:
+            return Found(found, window.order, window.forward, not window.forward, last)
+        await asyncio.sleep(0)
+        chunk = await ordered.filter(window.order.beyond(Place(last.id, last.id), forward=window.forward))
+    page = Page.cut(found, window)
+    return Found(page.rows, page.order, page.has_next, page.has_previous)
+
+
+def _member_id(row: Member | Token) -> str | None:
+    whose = row.id if isinstance(row, Member) else row.owner_id
+    return str(whose) if whose else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """Policies read once for all who hold them, as far as one question goes."""
+
+    asked: Asked
+    catalogue: Catalogue
+    _kept: dict[Hashable, NamedPolicy] = field(default_factory=dict)
+
+    def owner(self, member: Member, roles: Sequence[Role]) -> Side:
+        """Read what a member may do, as `rights.of_member` does."""
+        return self._side(SideKind.OWNER, member.base_role, roles, member.role_attributes, member.id)
+
+    def scope(self, token: Token, roles: Sequence[Role]) -> Side:
+        """Read a token's scope, as `rights.of_scope` does."""
+        owner = token.owner
+        if token.scope_kind is ScopeKind.INLINE:
+            return rights.of_scope(token, (), self.catalogue, owner)
+        attributes = owner.role_attributes if owner else token.scope_attributes
+        base = token.scope_role if token.scope_kind is ScopeKind.BUILT_IN else BuiltInRole.NO_ACCESS
+        return self._side(SideKind.SCOPE, base or BuiltInRole.NO_ACCESS, roles, attributes, token.owner_id)
+
+    def _side(
+        self,
+        kind: SideKind,
+        base: BuiltInRole,
+        roles: Sequence[Role],
+        attributes: rights.Attributes,
+        member_id: UUID | None,
+    ) -> Side:
+        # Only what is asked about oneself depends on who one is.
+        first = self.asked.resource.segments[0]
+        self_id = first.name if first.kind == "member" and first.name == str(member_id) else None
+        if not roles:
+            named = self._once((base, self_id), lambda: rights.of_built_in(base, self.catalogue, self_id))
+            return Side(kind, (named,))
+        values = json.dumps(attributes, sort_keys=True, default=list)
+        return Side(kind, tuple(self._role(role, attributes, values, self_id) for role in roles))
+
+    def _role(self, role: Role, attributes: rights.Attributes, values: str, self_id: str | None) -> NamedPolicy:
+        return self._once((role.id, values, self_id), lambda: rights.of_role(role, self.catalogue, attributes, self_id))
+
+    def _once(self, key: Hashable, read: Callable[[], NamedPolicy]) -> NamedPolicy:
+        if key not in self._kept:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = read()
+        return self._kept[key]
+
+
+async def _held(caller: Caller, members: Sequence[Member]) -> dict[UUID, list[Role]]:
+    ids = list({member.id for member in members})
+    rows = MemberRole.filter(account_id=caller.account.id, member_id__in=ids).select_related("role")
+    return _by_holder([(row.member_id, row.role) for row in await rows])
+
+
+async def _scopes(caller: Caller, tokens: Sequence[Token]) -> dict[UUID, list[Role]]:
+    ids = [token.id for token in tokens]
+    rows = TokenRole.filter(account_id=caller.account.id, token_id__in=ids).select_related("role")
+    return _by_holder([(row.token_id, row.role) for row in await rows])
+
+
+def _by_holder(held: Sequence[tuple[UUID, Role]]) -> dict[UUID, list[Role]]:
+    by_holder: dict[UUID, list[Role]] = {}
+    for holder, role in held:
+        by_holder.setdefault(holder, []).append(role)
+    return by_holder
