@@ -11,7 +11,7 @@ SOURCES := server.py bench cli core models resolvers schema tests web
 export UV_COMPILE_BYTECODE := 1
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
-.PHONY: install serve test soak bench bench-quick lint schema console
+.PHONY: install serve test soak bench bench-quick lint schema console client
 .DEFAULT_GOAL := install
 
 install: $(BIN)/latchkey console
@@ -40,6 +40,12 @@ lint: $(VENV)/.synced
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
+
+# The Python client is a project of its own. tests/clients runs this.
+client: export UV_PROJECT_ENVIRONMENT := $(CURDIR)/clients/python/.venv
+client: $(VENV)/.synced
+	$(BIN)/uv sync --project clients/python --python $(BIN)/python --frozen --quiet
+	cd clients/python && .venv/bin/mypy . && .venv/bin/pytest
 
 test: install debian-chromium debian-nginx lint
 	$(BIN)/pytest -m "not soak"
