@@ -15,7 +15,17 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, ViewportSize, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    ViewportSize,
+    WebSocket,
+    expect,
+    sync_playwright,
+)
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -122,9 +132,15 @@ class Watch:
     wrongs: list[str]
 
     def request(self, request: Request) -> None:
-        inside = (self.origin, self.origin.replace("http", "ws", 1), "data:", "blob:")
-        if not request.url.startswith(inside):
-            self.wrongs.append(f"asked {request.url}")
+        self._reached(request.url)
+
+    def socket(self, socket: WebSocket) -> None:
+        self._reached(socket.url)
+
+    def _reached(self, url: str) -> None:
+        server = (f"{self.origin}/", f"{self.origin.replace('http', 'ws', 1)}/")
+        if not url.startswith((*server, "data:", "blob:")):
+            self.wrongs.append(f"reached {url}")
 
     def console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
@@ -148,6 +164,7 @@ def opened(chromium: Browser, server: Server) -> Opened:
         page.set_default_timeout(PATIENCE_MS)
         watch = Watch(server.url, [])
         page.on("request", watch.request)
+        page.on("websocket", watch.socket)
         page.on("console", watch.console)
         page.on("pageerror", watch.error)
         page.goto(address if address.startswith("http") else f"{server.url}{address}")
