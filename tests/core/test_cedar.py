@@ -20,6 +20,7 @@ Statement: TypeAlias = Mapping[str, Any]
 
 PATHS = (("acct",), ("proj",), ("proj", "env"), ("proj", "env", "flag"), ("team",), ("team", "flag"))
 ODD_NAMES = ('a"b', "a\\b", "ünï", "a\\n", "A")
+GLOBS = (*NAME_GLOBS, *NAME_GLOBS, "a*a", "**", "ab*bc", "*ü*")
 CASES, QUESTIONS = 300, 10
 
 
@@ -87,7 +88,7 @@ def some(random: Random, words: Sequence[str], globs: Sequence[str]) -> list[str
 def specifier(random: Random) -> str:
     if random.random() < 0.15:
         return "*"
-    names = [*NAMES, *ODD_NAMES, *NAME_GLOBS * 3]
+    names = [*NAMES, *ODD_NAMES, *GLOBS]
     return ":".join(kind if kind == "acct" else f"{kind}/{random.choice(names)}" for kind in random.choice(PATHS))
 
 
