@@ -78,6 +78,11 @@ class Catalogue:
             kind.key: gates for kind in self if (gates := tuple(action.key for action in kind.actions if action.gate))
         }
 
+    @cached_property
+    def proper(self) -> set[tuple[tuple[str, ...], tuple[bool, ...]]]:
+        """The paths of kinds, and where on them a name is missing, that were found to be as they should."""
+        return set()
+
     def mark(self, kind: str, action: str) -> Mark | None:
         """The mark of an action of a kind; None for what the catalogue does not know."""
         return self._marks.get((kind, action))

@@ -223,8 +223,11 @@ def check(policy: Policy, catalogue: Catalogue, field: str) -> None:
 
 def check_resource(resource: Resource, catalogue: Catalogue, field: str) -> None:
     """Refuse a resource whose kinds the catalogue does not know, or does not nest or name so. Raises `Invalid`."""
-    for _ in _checked_kinds(resource.segments, catalogue, field):
-        pass
+    shape = (resource.path, tuple([name is None for name in resource.names]))
+    if shape not in catalogue.proper:
+        for _ in _checked_kinds(resource.segments, catalogue, field):
+            pass
+        catalogue.proper.add(shape)  # proper ones are as few as the catalogue's paths
 
 
 def check_action(action: str, resource: Resource, catalogue: Catalogue, field: str) -> None:
@@ -316,6 +319,19 @@ class _Plan:
 
     denies: tuple[_Line, ...]
     allows: tuple[_Line, ...]
+    open: bool
+    """Whether it allows every resource there whose segments all have names."""
+    gates: tuple[tuple[int, str], ...]
+    """The gates to ask above, each with how many segments down it is."""
+
+    def passes(self, resource: Resource) -> bool:
+        """Say whether the lines allow, gates aside."""
+        if self.open and None not in resource.names:
+            return True
+        for line in self.denies:
+            if line.reach.match(resource) is not Match.NO:
+                return False
+        return any(line.reach.match(resource) is Match.SURE for line in self.allows)
 
 
 def _reach(statement: Statement, attributes: Attributes) -> Reach:
@@ -345,7 +361,16 @@ class CompiledPolicy:
     def allows(self, action: str, resource: Resource) -> bool:
         """Say whether `decide` allows, without its reasons."""
         known = resource.known_to(self._catalogue)
-        return self._passes(action, known) and self._passes_gates(known)
+        plan = self._plan(action, known.path)
+        if not plan.passes(known):
+            return False
+        for length, gate in plan.gates:
+            above = self._plan(gate, known.path[:length])
+            if above.open and None not in known.names:
+                continue
+            if not above.passes(Resource(known.segments[:length])):
+                return False
+        return True
 
     def unknown(self, action: str, resource: Resource) -> Iterator[str]:
         """Say what is not known of the resource, or of the gates above it, that the statements ask about."""
@@ -358,20 +383,11 @@ class CompiledPolicy:
                     for specifier in line.resources or line.not_resources or ():
                         yield from specifier.unknown(of, self.attributes)
 
-    def _passes_gates(self, resource: Resource) -> bool:
+    def _gates_above(self, path: tuple[str, ...]) -> Iterator[tuple[int, str]]:
         gates = self._catalogue.gates
-        for length, kind in enumerate(resource.path[:-1], start=1):
+        for length, kind in enumerate(path[:-1], start=1):
             for gate in gates.get(kind, ()):
-                if not self._passes(gate, Resource(resource.segments[:length])):
-                    return False
-        return True
-
-    def _passes(self, action: str, resource: Resource) -> bool:
-        plan = self._plan(action, resource.path)
-        for line in plan.denies:
-            if line.reach.match(resource) is not Match.NO:
-                return False
-        return any(line.reach.match(resource) is Match.SURE for line in plan.allows)
+                yield length, gate
 
     def _weigh(self, action: str, resource: Resource) -> Decision:
         plan = self._plan(action, resource.path)
@@ -384,10 +400,10 @@ class CompiledPolicy:
         plan = self._plans.get((path, action))
         if plan is None:
             lines = [each for each in self._lines if each.statement.speaks_of(action) and each.reach.concerns(path)]
-            plan = _Plan(
-                denies=tuple(line for line in lines if line.statement.effect is Effect.DENY),
-                allows=tuple(line for line in lines if line.statement.effect is Effect.ALLOW),
-            )
+            denies = tuple(line for line in lines if line.statement.effect is Effect.DENY)
+            allows = tuple(line for line in lines if line.statement.effect is Effect.ALLOW)
+            is_open = not denies and any(line.reach.holds_all(path) for line in allows)
+            plan = _Plan(denies, allows, is_open, tuple(self._gates_above(path)))
             if len(self._plans) < MAX_PLANS and self._catalogue.mark(path[-1], action) is not None:
                 self._plans[path, action] = plan
         return plan

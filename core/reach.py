@@ -39,6 +39,11 @@ class Rest:
             best=Match.MAYBE if unresolved else Match.SURE,
         )
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing is left to ask but that there are names."""
+        return self.best is Match.SURE and not self.filters and all(fits is _always for _, fits in self.names)
+
     def match(self, segments: tuple[ResourceSegment, ...]) -> Match:
         """Say whether the other names and the filters match as well."""
         for position, fits in self.names:
@@ -74,6 +79,13 @@ class Reach:
     def concerns(self, path: tuple[str, ...]) -> bool:
         """Say whether any resource of these kinds may match at all."""
         return self._inverted or self._everything or path in self._shapes
+
+    def holds_all(self, path: tuple[str, ...]) -> bool:
+        """Say whether every resource of these kinds surely matches, if all its segments have names."""
+        if self._inverted:
+            return False  # it may well be, but nobody writes so
+        by_names = self._shapes.get(path, {}).get((), {})
+        return self._everything or any(rest.is_nothing for left in by_names.values() for rest in left)
 
     def match(self, resource: Resource) -> Match:
         """Say whether the resource matches."""

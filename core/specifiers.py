@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NoReturn, Self, TypeAlias
 
@@ -19,6 +20,9 @@ NO_ATTRIBUTES: Final[Attributes] = MappingProxyType({})
 
 MAX_TEXT_LENGTH = 4096
 """Characters in one specifier or resource."""
+
+REMEMBERED_LENGTH = 128
+"""Characters of a segment that is remembered, at most."""
 
 _WORD = re.compile(r"[^\s:;,/*{}$]{1,256}")
 _GLOB = re.compile(r"[^\s:;,/{}$]{1,256}")
@@ -83,6 +87,14 @@ class ResourceSegment:
         return self.kind if self.name is None else f"{self.kind}/{self.name}"
 
 
+_remembered = lru_cache(maxsize=4096)(ResourceSegment.parse)
+
+
+def _segment(text: str) -> ResourceSegment:
+    """Read a segment; the short ones that are asked about again and again are remembered."""
+    return _remembered(text) if len(text) <= REMEMBERED_LENGTH else ResourceSegment.parse(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """What a request asks about: concrete, no globs. `path` and `names` are those of the segments."""
@@ -100,7 +112,7 @@ class Resource:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `proj/web;a,b:env/dev;{critical:true}:flag/f;`. Raises `Malformed`."""
-        return cls(tuple([ResourceSegment.parse(piece) for piece in _pieces(text)]))
+        return cls(tuple([_segment(piece) for piece in _pieces(text)]))
 
     @classmethod
     def of(cls, *segments: tuple[str, str | None]) -> Self:
@@ -118,6 +130,11 @@ class Resource:
 
     def known_to(self, catalogue: Catalogue) -> Self:
         """Forget stated tags and properties that the catalogue does not know: unknown, whatever is said."""
+        for segment in self.segments:
+            if segment.tags is not None or segment.properties:
+                break
+        else:
+            return self
         segments = tuple([segment.known_to(catalogue) for segment in self.segments])
         return self if segments == self.segments else type(self)(segments)
 

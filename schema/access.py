@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import strawberry
 
@@ -165,16 +165,16 @@ class AccessCheckInput:
 Checks = Annotated[list[AccessCheckInput], strawberry.argument(description="The questions, up to 1,000.")]
 
 
-def questions(checks: Sequence[AccessCheckInput]) -> list[Question]:
-    """Read questions."""
-    return [Question(check.action, check.resource) for check in checks]
+def questions(checks: Sequence[Any]) -> list[Question]:
+    """Read questions, as a raw field is given them: `{action, resource}`."""
+    return [Question(check["action"], check["resource"]) for check in checks]
 
 
 @strawberry.type
 class AccessQueries:
     """Asking about access."""
 
-    @face.field(SignedIn)
+    @face.field(SignedIn, raw=True)
     def check_access(self, info: Info, checks: Checks) -> Decisions | None:
         """Ask what you may do. The answers come in the order of the questions."""
         return Decisions(answers=authorize(info.context.caller, questions(checks)))

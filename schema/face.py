@@ -7,6 +7,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
+from strawberry.types.field import StrawberryField
 
 from core.vocabulary import Action
 from schema.permissions import ListSize, Permission, needs
@@ -101,10 +102,21 @@ def words(cls: type[Enum], description: str, **values: str) -> None:
         value.description = values.pop(value.name)
 
 
-def field(guard: Guard | None = None, size: int | None = None) -> Callable[[Callable[..., Any]], Any]:
+RAW = "raw"
+
+
+def is_raw(declared: StrawberryField) -> bool:
+    """Say whether a field takes its arguments raw."""
+    return bool(declared.metadata.get(RAW))
+
+
+def field(
+    guard: Guard | None = None, size: int | None = None, *, raw: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
     """Make a resolver a field, described by its docstring and, if it is guarded, by what it needs.
 
-    `size` is how long a list without pages usually is.
+    `size` is how long a list without pages usually is. A `raw` one is given input objects as dicts, for lists of very
+    many; its arguments are single words, written alike in Python and GraphQL.
     """
     sized = [] if size is None else [ListSize(assumed_size=size)]
 
@@ -118,6 +130,7 @@ def field(guard: Guard | None = None, size: int | None = None) -> Callable[[Call
             description=_told(description, permission),
             permission_classes=[permission],
             directives=[permission.directive, *sized],
+            metadata={RAW: raw},
         )
 
     return made

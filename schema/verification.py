@@ -105,7 +105,7 @@ Address = Annotated[
 class VerificationQueries:
     """Asking about secrets that others presented."""
 
-    @face.field(Action.VERIFY_ACCESS_TOKEN)
+    @face.field(Action.VERIFY_ACCESS_TOKEN, raw=True)
     async def verify_token(
         self, info: Info, secret: Secret, checks: MaybeChecks = None, address: Address = None
     ) -> Verification | None:
