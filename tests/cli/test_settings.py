@@ -44,6 +44,7 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("PUBLIC_URL", "tokens.example.com"),
         ("PUBLIC_URL", "https://example.com/tokens"),
         ("CORS_ORIGINS", "*"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,proxy"),
         ("DATABASE_URL", "mysql://localhost/latchkey"),
         ("SESSION_LIFETIME_S", "0"),
         ("MAX_BODY_BYTES", "-1"),
