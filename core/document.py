@@ -104,6 +104,9 @@ class Given:
         return tuple(value for value in values if isinstance(value, str))
 
     def objects(self, name: str, known: Sequence[str]) -> "list[Given]":
-        """Read a list of objects of which only these fields are known."""
-        values = enumerate(self.listed(name))
-        return [Given.read(value, f"{self.at(name)}[{index}]", known, self.problems) for index, value in values]
+        """Read a list of objects of which only these fields are known; what is none is noted and left out."""
+        read = [
+            (value, Given.read(value, f"{self.at(name)}[{index}]", known, self.problems))
+            for index, value in enumerate(self.listed(name))
+        ]
+        return [given for value, given in read if isinstance(value, Mapping)]

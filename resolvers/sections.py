@@ -149,6 +149,7 @@ class Roles:
 
     def read(self, given: Given) -> Shown:
         """Read a role."""
+        key, name = given.text("key"), given.text("name")
         statements: list[Shown] = []
         for index, raw in enumerate(given.listed("policy")):
             with given.problems.noted():
@@ -157,8 +158,8 @@ class Roles:
             given.problems.note(given.at("policy"), "is needed")
         base = given.word("basePermissions", [each.value for each in BasePermissions], BasePermissions.NO_ACCESS)
         return {
-            "key": roles.free_key("key", given.text("key")),
-            "name": typed.name("name", given.text("name")),
+            "key": roles.free_key("key", key),
+            "name": typed.name("name", name),
             "description": typed.description("description", given.text("description", "")),
             "basePermissions": base,
             "policy": statements,

@@ -19,8 +19,6 @@ from core.vocabulary import Action, BuiltInRole
 from models import (
     Account,
     ActorKind,
-    BasePermissions,
-    ResourceKind,
     ScopeKind,
     SecretDigest,
     Token,
@@ -28,17 +26,17 @@ from models import (
     new_id,
     now,
 )
-from resolvers import accounts, kinds, members, roles, sessions, tokens
+from resolvers import accounts, configuration, members, roles, sessions, tokens
 from resolvers.callers import Caller, Request, identify, with_credential
 from resolvers.house import House
 from resolvers.members import Grant
-from resolvers.roles import NewRole, RoleChange
+from resolvers.roles import RoleChange
 from resolvers.scopes import Scope
 from resolvers.tokens import NewToken, TokenChange
 from resolvers.writing import Done, Said, change
 
 ACCOUNT_KEY = "demo"
-FOLDER = Path(__file__).parent
+EXAMPLE = Path(__file__).parents[2] / "examples" / "launchdarkly.json"
 
 ONE_PROJECT: Sequence[Mapping[str, Any]] = (
     {"effect": "allow", "resources": ["proj/web"], "actions": ["viewProject"]},
@@ -129,13 +127,12 @@ async def _founded(organisation: _Organisation) -> Account:
 
 
 async def _defined(organisation: _Organisation) -> None:
-    for raw in json.loads((FOLDER / "catalogue.json").read_text(encoding="utf-8")):
-        await kinds.define(await organisation.caller("owner"), ResourceKind(**raw).kind, Said())
-    for raw in json.loads((FOLDER / "roles.json").read_text(encoding="utf-8")):
-        base = BasePermissions(raw["basePermissions"])
-        wanted = NewRole(raw["key"], raw["name"], raw["policy"], raw["description"], base)
-        done = await roles.create(await organisation.caller("owner"), wanted, Said())
-        organisation.ids[raw["key"]] = done.row.id
+    example = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    applied = await configuration.apply(await organisation.caller("owner"), example, Said(), dry_run=False)
+    for entry in applied.entries:
+        kind, _, key = entry.target_resource.partition("/")
+        if kind == "role":
+            organisation.ids[key] = entry.target_id
 
 
 async def _peopled(organisation: _Organisation) -> None:

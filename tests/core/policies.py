@@ -33,9 +33,9 @@ ACTION_GLOBS = ("*", "view*", "update*", "*e")
 
 @cache
 def launchdarkly() -> Catalogue:
-    """LaunchDarkly-like kinds, as the demo defines them, beside Latchkey's own."""
-    path = Path(__file__).parents[2] / "cli" / "demo" / "catalogue.json"
-    return Catalogue.of([*OWN_KINDS, *map(_kind, json.loads(path.read_text()))])
+    """LaunchDarkly's kinds, as the example has them, beside Latchkey's own."""
+    path = Path(__file__).parents[2] / "examples" / "launchdarkly.json"
+    return Catalogue.of([*OWN_KINDS, *map(_kind, json.loads(path.read_text())["resourceKinds"])])
 
 
 def _kind(raw: Mapping[str, Any]) -> Kind:

@@ -14,10 +14,9 @@ from core.errors import Conflict, Forbidden, Invalid, RateLimited
 from core.secret import Secret, SecretKind
 from core.vocabulary import BuiltInRole
 from models import Account, AuditAccess, AuditEntry, AuditHead, Token, TokenKind, now
-from models.database import Database
-from resolvers import entries, members, reports, tokens, verification
+from resolvers import entries, members, reports, tokens, verification, writing
 from resolvers.access import Question
-from resolvers.callers import Caller, identify
+from resolvers.callers import Caller
 from resolvers.entries import EntryFilter
 from resolvers.pace import Pace
 from resolvers.reports import Deed, OnBehalfOf
@@ -139,9 +138,7 @@ async def test_a_decision_id_proves_nothing_else_to_nobody_else_and_not_for_ever
     at = now()
     set_clock(at + timedelta(hours=24, seconds=1))
     with refused(Invalid) as refusal:
-        await reports.record(
-            await identify(organisation.secrets[str(caller.token.id)], caller.request), [proven], Said()
-        )  # type: ignore[union-attr]
+        await reports.record(caller, [proven], Said())
     assert said == {refusal.value.problem}
     set_clock(at + timedelta(hours=23, minutes=59))
     assert await reports.record(caller, [proven], Said())
@@ -321,13 +318,13 @@ async def test_a_failure_at_the_last_line_leaves_nothing(
     organisation: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caller, path = await integration(organisation), organisation.house.database.path
-    before, append = stored(path), reports.append
-    done = []
+    before = stored(path)
+    done: list[AuditEntry] = []
 
     async def breaking(*arguments: Any) -> AuditEntry:
         if len(done) == 2:
             raise RuntimeError("the power is out")
-        done.append(await append(*arguments))
+        done.append(await writing.append(*arguments))
         return done[-1]
 
     monkeypatch.setattr(reports, "append", breaking)
@@ -356,9 +353,8 @@ async def test_followers_are_rung_once_it_is_committed(organisation: Organisatio
 
 
 async def test_entries_are_found_by_the_token_and_the_member_on_whose_behalf_it_was(
-    organisation: Organisation, database: Database
+    organisation: Organisation,
 ) -> None:
-    assert database
     caller = await integration(organisation, SEES)
     wanda = await organisation.session(await organisation.member(BuiltInRole.WRITER))
     made = (await organisation.made(wanda)).row
