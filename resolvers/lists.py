@@ -126,9 +126,10 @@ async def tokens(caller: Caller, wanted: TokenFilter) -> QuerySet[Token]:
     return rows if wanted.state is None else rows.filter(_in_state(wanted.state, now()))
 
 
-async def sessions(caller: Caller) -> QuerySet[Token]:
-    """List sessions that have not ended."""
-    return readable_sessions(caller).filter(living(now())).select_related("owner")
+async def sessions(caller: Caller, state: TokenState | None = None) -> QuerySet[Token]:
+    """List sessions that have not ended, or, with a state, those in it."""
+    rows = readable_sessions(caller).select_related("owner")
+    return rows.filter(living(now()) if state is None else _in_state(state, now()))
 
 
 def _in_state(state: TokenState, at: datetime) -> Q:

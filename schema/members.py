@@ -29,7 +29,7 @@ from schema.roles import Role
 from schema.said import said
 
 if TYPE_CHECKING:
-    from schema.sessions import Session
+    from schema.sessions import Session, SessionFilterInput, SessionOrder
     from schema.tokens import Token, TokenFilterInput, TokenOrder
 
 
@@ -104,11 +104,26 @@ class Member(Node):
 
     @face.field(Action.VIEW_SESSION)
     async def sessions(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+        self,
+        info: Info,
+        filter: Annotated[
+            Annotated["SessionFilterInput", strawberry.lazy("schema.sessions")] | None,
+            strawberry.argument(description="Which sessions."),
+        ] = None,
+        order_by: Annotated[
+            Annotated["SessionOrder", strawberry.lazy("schema.sessions")] | None,
+            strawberry.argument(description="In which order; the latest first unless said."),
+        ] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
     ) -> Connection[Annotated["Session", strawberry.lazy("schema.sessions")]] | None:
-        """Where the member is signed in, the latest first."""
-        nested = Nested("Member.sessions", "owner_id", lists.sessions)
-        window = Window.of(lists.by_id(descending=True), first, after, last, before)
+        """Where the member is signed in."""
+        state = filter.state if filter else None
+        nested = Nested("Member.sessions", "owner_id", lambda caller: lists.sessions(caller, state), state)
+        order = order_by.wanted() if order_by else lists.by_id(descending=True)
+        window = Window.of(order, first, after, last, before)
         return await beneath(info, self.row.id, nested, window, lambda row: nodes.show("Session", row))
 
     @face.field()

@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 import strawberry
 
 from core.vocabulary import Action
 from models import Token as Row
-from resolvers import sessions
+from models import TokenState
+from resolvers import lists, sessions
 from resolvers.callers import Caller
+from resolvers.pages import Order
 from resolvers.reading import readable_sessions
 from schema import face, nodes
 from schema.audit import AuditEntry
+from schema.connections import OrderDirection
 from schema.context import Info
 from schema.members import Member
 from schema.nodes import Node
@@ -51,6 +55,39 @@ class Session(Node):
             address=row.last_used_address,
             user_agent=row.last_used_agent,
         )
+
+
+@face.input_
+class SessionFilterInput:
+    """Which sessions; what is left out does not matter."""
+
+    state: TokenState | None = face.given("Whether they work. Those that have not ended, unless said.", default=None)
+
+
+@face.choice(
+    CREATED_AT="By when they were opened.",
+    EXPIRES_AT="By when they end.",
+)
+class SessionOrderField(StrEnum):
+    """By what sessions are ordered."""
+
+    CREATED_AT = "CREATED_AT"
+    EXPIRES_AT = "EXPIRES_AT"
+
+
+_ORDERS = {SessionOrderField.CREATED_AT: lists.by_id, SessionOrderField.EXPIRES_AT: lists.by_expiry}
+
+
+@face.input_
+class SessionOrder:
+    """How sessions are ordered."""
+
+    field: SessionOrderField = face.given("By what.")
+    direction: OrderDirection = face.given("Which way.")
+
+    def wanted(self) -> Order:
+        """Read the order."""
+        return _ORDERS[self.field](descending=self.direction is OrderDirection.DESC)
 
 
 async def _find(caller: Caller, keys: Sequence[str]) -> dict[str, Node]:

@@ -17,7 +17,7 @@ from schema.context import Info
 from schema.members import Member
 from schema.permissions import SignedIn
 from schema.policies import EffectiveRole
-from schema.sessions import Session
+from schema.sessions import Session, SessionFilterInput, SessionOrder
 from schema.tokens import Token
 
 
@@ -47,11 +47,22 @@ class Viewer:
 
     @face.field()
     async def sessions(
-        self, first: First = None, after: After = None, last: Last = None, before: Before = None
+        self,
+        filter: Annotated[SessionFilterInput | None, strawberry.argument(description="Which sessions.")] = None,
+        order_by: Annotated[
+            SessionOrder | None, strawberry.argument(description="In which order; the latest first unless said.")
+        ] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
     ) -> Connection[Session]:
-        """Where you are signed in, the latest first. Empty for what no member owns."""
-        window = Window.of(lists.by_id(descending=True), first, after, last, before)
-        own = (await lists.sessions(self.caller)).filter(owner_id=self.caller.member.id if self.caller.member else None)
+        """Where you are signed in. Empty for what no member owns."""
+        order = order_by.wanted() if order_by else lists.by_id(descending=True)
+        window = Window.of(order, first, after, last, before)
+        own = (await lists.sessions(self.caller, filter.state if filter else None)).filter(
+            owner_id=self.caller.member.id if self.caller.member else None
+        )
         return await listed(own, window, Session.of)
 
     @classmethod

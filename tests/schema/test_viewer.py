@@ -4,6 +4,7 @@ from typing import Any
 
 from core.vocabulary import BuiltInRole
 from models import TokenKind
+from resolvers import sessions
 from resolvers.scopes import Scope
 from schema.nodes import global_id
 from tests.organisation import Organisation
@@ -154,3 +155,20 @@ async def test_viewer_lists_the_members_own_sessions_only(organisation: Organisa
     await organisation.as_role(BuiltInRole.READER)
     answer = await ask(organisation.owner, "{ viewer { sessions { totalCount nodes { current } } } }")
     assert answer["data"]["viewer"]["sessions"] == {"totalCount": 1, "nodes": [{"current": True}]}
+
+
+async def test_sessions_are_filtered_and_ordered_wherever_they_are_listed(organisation: Organisation, ask: Ask) -> None:
+    member = await organisation.member(BuiltInRole.ADMIN)
+    first, second, ended = [await organisation.session(member) for _ in range(3)]
+    await sessions.sign_out(ended)
+    assert first.token
+    assert second.token
+    assert ended.token
+    ids = {name: global_id("Session", made.token.id) for name, made in (("1", first), ("2", second), ("3", ended))}
+    lists = "sessions(filter: {state: %s}, orderBy: {field: EXPIRES_AT, direction: %s}) { nodes { id } }"
+    for state, direction, expected in (("ACTIVE", "ASC", "12"), ("ACTIVE", "DESC", "21"), ("REVOKED", "ASC", "3")):
+        listed = lists % (state, direction)
+        answer = await ask(first, f"{{ viewer {{ {listed} member {{ {listed} }} }} }}")
+        viewer = answer["data"]["viewer"]
+        nodes = [{"id": ids[name]} for name in expected]
+        assert viewer["sessions"]["nodes"] == viewer["member"]["sessions"]["nodes"] == nodes
