@@ -12,7 +12,6 @@ from resolvers.scopes import Scope
 from tests.organisation import Organisation
 from tests.schema.conftest import Ask, Served
 
-
 GATE = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*"]}
 
 

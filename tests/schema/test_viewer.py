@@ -161,10 +161,8 @@ async def test_sessions_are_filtered_and_ordered_wherever_they_are_listed(organi
     member = await organisation.member(BuiltInRole.ADMIN)
     first, second, ended = [await organisation.session(member) for _ in range(3)]
     await sessions.sign_out(ended)
-    assert first.token
-    assert second.token
-    assert ended.token
-    ids = {name: global_id("Session", made.token.id) for name, made in (("1", first), ("2", second), ("3", ended))}
+    made = {name: caller.token for name, caller in (("1", first), ("2", second), ("3", ended))}
+    ids = {name: global_id("Session", row.id) for name, row in made.items() if row}
     lists = "sessions(filter: {state: %s}, orderBy: {field: EXPIRES_AT, direction: %s}) { nodes { id } }"
     for state, direction, expected in (("ACTIVE", "ASC", "12"), ("ACTIVE", "DESC", "21"), ("REVOKED", "ASC", "3")):
         listed = lists % (state, direction)
