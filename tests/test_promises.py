@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 from uuid import uuid4
@@ -12,15 +12,23 @@ from uuid import uuid4
 import httpx2
 import pytest
 import strawberry
-from graphql import GraphQLField, GraphQLObjectType, get_named_type
+from graphql import (
+    GraphQLField,
+    GraphQLID,
+    GraphQLInputObjectType,
+    GraphQLObjectType,
+    get_named_type,
+    get_nullable_type,
+)
 from tortoise.transactions import in_transaction
 
 from core import chain
 from core.catalogue import Kind, KindAction, Mark
 from core.errors import Forbidden
 from core.vocabulary import BuiltInRole
-from models import Account, AuditEntry, Member
-from resolvers import passwords, tokens
+from models import Account, AuditEntry, GateSource, Member
+from resolvers import gates, passwords, tokens
+from resolvers.gates import NewGate
 from resolvers.scopes import Scope
 from resolvers.tokens import TokenChange
 from resolvers.writing import Said
@@ -84,8 +92,10 @@ async def test_a_refused_sibling_does_not_cost_a_secret(organisation: Organisati
 LOOK_UPS = {
     "Account": [],
     "AuditEntry": ["query auditEntry(id: $id)"],
+    "Gate": [],
     "Member": [
         "query member(id: $id)",
+        'query explainAccess(subject: {member: $id}, action: "viewRole", resource: "role/ci")',
         'mutation updateMember(input: {id: $id, name: "X"})',
         "mutation assignRoles(input: {id: $id, baseRole: READER})",
         "mutation createMemberLink(input: {id: $id})",
@@ -102,12 +112,13 @@ LOOK_UPS = {
     "Session": ["mutation revokeSession(input: {id: $id})"],
     "Token": [
         "query token(id: $id)",
+        'query explainAccess(subject: {token: $id}, action: "viewRole", resource: "role/ci")',
         'mutation updateToken(input: {id: $id, name: "X", expectedVersion: 9})',
         "mutation resetToken(input: {id: $id})",
         "mutation revokeToken(input: {id: $id})",
     ],
 }
-"""Every way of giving the id of an object of each type, as root fields; `node` and `nodes` take them all."""
+"""Every way to look up an object of each type by its id, beside `node` and `nodes`, which take them all."""
 
 HAND_OVER = f'mutation transferOwnership(input: {{id: $id, password: "{PASSWORD}"}})'
 """The owner's alone, from whom nothing in their account is hidden."""
@@ -124,16 +135,20 @@ FILTERED = {
 
 NAMED = [
     "query role(key: $id)",
+    "query gate(key: $id)",
     'mutation createToken(input: {name: "t", scope: {customRoles: [$id]}})',
     'mutation inviteMember(input: {email: "n@example.com", customRoles: [$id]})',
     "mutation removeResourceKind(input: {key: $id})",
+    "mutation removeGate(input: {key: $id})",
 ]
 
 
+NODES = ["query node(id: $id)", "query nodes(ids: [$id])"]
+
+
 def look_ups(kind: str) -> list[str]:
-    """Write every operation that takes an id of this type."""
-    fields = ["query node(id: $id)", "query nodes(ids: [$id])", *LOOK_UPS[kind]]
-    return [operation(field, "ID") for field in fields]
+    """Write every operation that looks up an object of this type by its id."""
+    return [operation(field, "ID") for field in (*NODES, *LOOK_UPS[kind])]
 
 
 def operation(field: str, given: str, selected: str = "__typename") -> str:
@@ -141,22 +156,26 @@ def operation(field: str, given: str, selected: str = "__typename") -> str:
     return f"{kind} ($id: {given}!) {{ {call} {{ {selected} }} }}"
 
 
-def test_every_field_that_takes_an_id_is_looked_up_with_one_that_is_hidden() -> None:
+def test_every_field_that_takes_an_id_is_asked_with_one_that_is_hidden() -> None:
     types = schema._schema.type_map  # noqa: SLF001 - Strawberry offers no public way to it
-    roots = [cast("GraphQLObjectType", types[root]).fields for root in ("Query", "Mutation")]
-    listed = {field.split()[1].partition("(")[0] for fields in LOOK_UPS.values() for field in (*fields, HAND_OVER)}
-    assert {name for fields in roots for name, field in fields.items() if takes_an_id(field)} == {
-        "node",
-        "nodes",
-        *listed,
-    }
+    asked = [*NODES, HAND_OVER, *(field for fields in (*LOOK_UPS.values(), *FILTERED.values()) for field in fields)]
+    for root in ("Query", "Mutation"):
+        for name, field in cast("GraphQLObjectType", types[root]).fields.items():
+            for taken in ids_taken(field):
+                assert any(f"{name}({taken}" in each for each in asked), f"{name}({taken})"
     nodes = {name for name, type_ in types.items() if types["Node"] in getattr(type_, "interfaces", ())}
     assert nodes == set(LOOK_UPS)
 
 
-def takes_an_id(field: GraphQLField) -> bool:
-    given = [getattr(get_named_type(argument.type), "fields", {}) for argument in field.args.values()]
-    return any({"id", "ids"} & names.keys() for names in (field.args, *given))
+def ids_taken(field: GraphQLField) -> Iterator[str]:
+    """Say where a field takes an id: as an argument, or inside of an input."""
+    for name, argument in field.args.items():
+        type_ = get_named_type(argument.type)
+        if type_ is GraphQLID:
+            yield f"{name}: $id" if type_ is get_nullable_type(argument.type) else f"{name}: [$id]"
+        for inner, given in type_.fields.items() if isinstance(type_, GraphQLInputObjectType) else ():
+            if get_named_type(given.type) is GraphQLID:
+                yield f"{name}: {{{inner}: $id"
 
 
 async def things(organisation: Organisation, key: str) -> dict[str, object]:
@@ -166,12 +185,14 @@ async def things(organisation: Organisation, key: str) -> dict[str, object]:
     made = await organisation.made(session)
     await tokens.update(await organisation.identify(made), made.row.id, TokenChange(name="named by itself"), Said())
     role = await organisation.role(key, {"effect": "allow", "actions": ["viewRole"], "resources": ["role/*"]})
+    gate = (await gates.define(organisation.owner, NewGate(key, key, GateSource.FIXED), Said())).row
     await organisation.define(Kind(key, (KindAction("look", Mark.READ),), name=key))
     assert session.token
     assert made.entry
     return {
         "Account": organisation.account.id,
         "AuditEntry": made.entry.id,
+        "Gate": gate.id,
         "Member": member.id,
         "ResourceKind": key,
         "Role": role.id,
@@ -214,7 +235,7 @@ async def partial(organisation: Organisation) -> Partial:
     """A member whose custom role is about single objects, beside others of their account and of another."""
     seen, hidden = await things(organisation, "seen"), await things(organisation, "kept")
     elsewhere = await things(await founded(organisation.house.database, "other"), "else")
-    mine = [f"member/{seen['Member']}", f"member/{seen['Member']}:token/*", "role/seen", "kind/seen"]
+    mine = [f"member/{seen['Member']}", f"member/{seen['Member']}:token/*", "role/seen", "kind/seen", "gate/seen"]
     some = await organisation.role(
         "some",
         {"effect": "allow", "actions": ["*"], "resources": mine},
@@ -241,7 +262,7 @@ async def test_many_hidden_and_absent_at_once_look_alike_to_the_byte(partial: Pa
     query = "query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
     for among in (partial.hidden, partial.elsewhere, none_of(partial.seen)):
         answer = await post(partial.secret, query, ids=[global_id(kind, among[kind]) for kind in LOOK_UPS])
-        assert answer.content == b'{"data":{"nodes":[null,null,null,null,null,null,null]}}'
+        assert answer.content == b'{"data":{"nodes":[%s]}}' % b",".join([b"null"] * len(LOOK_UPS))
 
 
 @pytest.mark.parametrize("kind", FILTERED)
