@@ -540,7 +540,7 @@ def test_a_yes_is_never_wrong(name: str) -> None:
     world = WORLDS[name]
     random = Random(20261124)  # noqa: S311 - a search, not a secret
     seen: Counter[tuple[bool, bool]] = Counter()
-    for _ in range(1_500):
+    for _ in range(1_200):
         wider, narrower = drawn_sides(random, world)
         said = covers(wider, narrower, world.catalogue)
         if said or random.random() < 0.2:
@@ -548,8 +548,8 @@ def test_a_yes_is_never_wrong(name: str) -> None:
             assert not (said and wrong), (shown(wider), shown(narrower), wrong)
             seen[said, wrong is None] += 1
     # The search is worth something only if it met both, and it should be rare that a truth is not proven.
-    assert seen[True, True] > 750
-    assert seen[False, False] > 75
+    assert seen[True, True] > 600
+    assert seen[False, False] > 60
     assert seen[False, True] < 20
 
 
