@@ -3,7 +3,7 @@
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from schema import answering, face
+from schema import answering, face, permissions
 from schema import words as _words  # noqa: F401 - describes the enums before anything uses them
 from schema.access import AccessQueries
 from schema.accounts import AccountMutations, AccountQueries
@@ -70,3 +70,4 @@ schema = strawberry.Schema(
     config=StrawberryConfig(auto_camel_case=True),
 )
 answering.shorten(schema)
+permissions.described(schema)

@@ -19,6 +19,19 @@ from schema.context import Info
 ON_FIELDS = [Location.FIELD_DEFINITION, Location.INPUT_FIELD_DEFINITION]
 
 
+def argument(name: str, description: str) -> Any:  # noqa: ANN401 - as `strawberry.directive_field`
+    """Declare an argument of a directive; `described` puts its description into the schema, as Strawberry does not."""
+    return strawberry.field(name=name, description=description)
+
+
+def described(schema: strawberry.Schema) -> None:
+    """Give the arguments of our directives their descriptions."""
+    for directive in schema._schema.directives:  # noqa: SLF001 - Strawberry offers no public way to it
+        if definition := directive.extensions.get("strawberry-definition"):
+            for field in definition.fields:
+                directive.args[field.graphql_name].description = field.description
+
+
 @strawberry.schema_directive(
     locations=ON_FIELDS,
     name="needs",
@@ -27,7 +40,7 @@ ON_FIELDS = [Location.FIELD_DEFINITION, Location.INPUT_FIELD_DEFINITION]
 class NeedsDirective:
     """`@needs(action:)` in the SDL."""
 
-    action: str = strawberry.directive_field(name="action")
+    action: str = argument("action", "The action, a word of policies.")
 
 
 @strawberry.schema_directive(
@@ -38,7 +51,7 @@ class NeedsDirective:
 class NeedsOneOfDirective:
     """`@needsOneOf(actions:)` in the SDL."""
 
-    actions: list[str] = strawberry.directive_field(name="actions")
+    actions: list[str] = argument("actions", "The actions, words of policies: one of them is enough.")
 
 
 @strawberry.schema_directive(
@@ -65,7 +78,7 @@ class PublicDirective:
 class ListSize:
     """`@listSize(assumedSize:)` in the SDL."""
 
-    assumed_size: int = strawberry.directive_field(name="assumedSize")
+    assumed_size: int = argument("assumedSize", "How many items are counted.")
 
 
 class Permission(BasePermission):

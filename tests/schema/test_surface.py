@@ -16,6 +16,7 @@ from graphql import (
     get_named_type,
     get_nullable_type,
     is_list_type,
+    is_specified_directive,
 )
 
 from core.vocabulary import Action
@@ -86,6 +87,10 @@ def test_everything_issued_is_there_and_nothing_else(root: str) -> None:
 
 def test_everything_is_described() -> None:
     bare = [name for name, type_ in TYPES.items() if not type_.description]
+    for directive in build_schema(printed.text()).directives:
+        if not is_specified_directive(directive):
+            bare += [f"@{directive.name}"] * (not directive.description)
+            bare += [f"@{directive.name}({key})" for key, given in directive.args.items() if not given.description]
     for name, type_ in TYPES.items():
         if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
             bare += [f"{name}.{key}" for key, field in type_.fields.items() if not field.description]
