@@ -1,6 +1,7 @@
 """Token introspection over HTTP: the truth of now for services that may ask, and nothing to learn for anybody else."""
 
 import logging
+import re
 import sqlite3
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -26,7 +27,9 @@ from resolvers.writing import Done, Said
 from server import Settings, assembled
 from tests.organisation import Organisation
 from tests.resolvers.test_verification import dead_secrets, verifier
+from tests.walk import ROOT
 
+PAGE = (ROOT / "docs" / "introspection.md").read_text(encoding="utf-8")
 PATH = "/oauth2/introspect"
 FLAG = "proj/web:env/dev:flag/f"
 FORM = "application/x-www-form-urlencoded"
@@ -142,6 +145,15 @@ async def test_a_verdict_may_be_kept_only_as_long_as_the_account_allows(
         told = (await introspect(made.secret or "")).json()
         assert most - 3 < told["cache_until"] - now().timestamp() <= most
         assert told["cache_until"] <= told["exp"]
+
+
+async def test_the_page_names_all_that_is_told(organisation: Organisation, introspect: Introspect) -> None:
+    await accounts.update(organisation.owner, AccountChange(verdict_lifetime_s=10), Said())
+    made = await organisation.made(organisation.owner, expires_at=now() + timedelta(hours=1))
+    told = (await introspect(made.secret or "", action="updateAccountOwner", resource="acct")).json()
+    table = PAGE.split("\n## The answer\n")[1].split("\n## ")[0]
+    named = [name for cells in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in cells.split(", ")]
+    assert {f"`{name}`" for name in told} | {"`missing`"} == {*named}
 
 
 async def test_whatever_opens_no_token_of_the_account_is_not_active_and_nothing_more(

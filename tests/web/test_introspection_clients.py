@@ -1,4 +1,4 @@
-"""Two OAuth clients of other people's making introspect at a real server, and resource servers go by what they hear."""
+"""Introspection at a real server, as its page tells it and by two OAuth clients of other people's making."""
 
 import json
 import os
@@ -17,7 +17,8 @@ from authlib.oauth2.rfc6750 import InsufficientScopeError, InvalidTokenError  # 
 from authlib.oauth2.rfc7662 import IntrospectTokenValidator  # type: ignore[import-untyped]
 from requests_oauth2client import ClientSecretBasic, OAuth2Client
 
-SERVER = Path(__file__).parents[2] / "server.py"
+from tests.walk import ROOT, prepared, walk
+
 FLAG = "proj/web:env/production:flag/checkout"
 
 
@@ -35,7 +36,7 @@ class Demo:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("demo")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LATCHKEY_")}
-    command = [sys.executable, str(SERVER), "--demo", "--json", "--port", "0"]
+    command = [sys.executable, str(ROOT / "server.py"), "--demo", "--json", "--port", "0"]
     environment = {**clean, "LATCHKEY_DATA_DIR": str(folder)}
     with (
         (folder / "log").open("w") as log,
@@ -110,3 +111,7 @@ def test_a_resource_server_by_authlib_lets_in_whom_the_scope_words_let_in(demo: 
             enters(demo.secrets[name], "flag:updateOn")
     with pytest.raises(InvalidTokenError):
         enters("lkp_nothing", "flag:updateOn")
+
+
+def test_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
+    walk((ROOT / "docs" / "introspection.md").read_text(encoding="utf-8"), prepared(tmp_path))
