@@ -9,6 +9,7 @@ from cli.demo import Demo, fresh, load
 from core import chain
 from core.secret import ServerKeys
 from core.specifiers import Resource
+from core.vocabulary import Action
 from models import AuditEntry, AuditHead, Member, MemberState, Role, Token, TokenKind, new_id
 from models.database import Database
 from resolvers import sessions
@@ -68,6 +69,16 @@ async def test_it_shows_everything(loaded: Loaded) -> None:
     ]
     assert not may(callers["limited"], "updateOn", f"proj/mobile:{flag}")
     assert not may(callers["limited"], "deleteFlag", f"proj/web:{flag}")
+
+
+async def test_its_service_introspects_and_may_do_nothing_else(loaded: Loaded) -> None:
+    client_id, client_secret = (loaded.demo.introspection[name] for name in ("client_id", "client_secret"))
+    caller = await identify(client_secret, loaded.request)
+    assert caller.token
+    assert (str(caller.token.id), caller.actor.value) == (client_id, "SERVICE")
+    actions = [action.value for action in Action if caller.could(action)]
+    assert actions == ["verifyAccessToken"]
+    assert may(caller, "verifyAccessToken", "acct")
 
 
 async def test_its_members_sign_in_with_the_password_it_tells(loaded: Loaded) -> None:
