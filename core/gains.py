@@ -37,7 +37,7 @@ def gained(before: Standing, after: Standing, allowance: Allowance) -> tuple[Gai
     gains: list[Gain] = []
     for path in after.catalogue.paths:
         answered: dict[Question, bool] = {}  # many actions are spoken of by the same statements
-        then = _Readers(before, path, known=_is_alike(path, before.catalogue, after.catalogue))
+        then = _Readers(before, path, known=path in before.catalogue.paths)
         now = _Readers(after, path, known=True)
         for action in after.catalogue.kinds[path[-1]].actions:
             if (path[-1], action.key) in OWNER_ONLY:
@@ -68,16 +68,6 @@ class _Readers:
     def read(self, action: str) -> list[list[Readings]]:
         known = self._catalogue.mark(self._kind, action) is not None
         return [[reader.read(action) for reader in side] if known else [] for side in self._sides]
-
-
-def _is_alike(path: Path, before: Catalogue, after: Catalogue) -> bool:
-    """Say whether a path was there, and what can be stated on it means the same. If not, all on it may be new."""
-    if path not in before.paths:
-        return False
-    return all(
-        (then.singleton, then.taggable, set(then.properties)) == (now.singleton, now.taggable, set(now.properties))
-        for then, now in ((before.kinds[kind], after.kinds[kind]) for kind in path)
-    )
 
 
 def _is_within(
