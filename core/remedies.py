@@ -31,7 +31,7 @@ _SENTENCES = {
     RemedyKind.REMOVE_DENY: "Remove or narrow statement {index} of {role}, which denies `{action}` on `{resource}`.",
     RemedyKind.OPEN_GATE: "Add a statement to {role} that allows `{action}` on `{resource}`: without it nothing "
     "beneath is allowed.",
-    RemedyKind.STATE_UNKNOWN: "State {unknown}, on which {role} depends; it may then be a yes, or a no for good.",
+    RemedyKind.STATE_UNKNOWN: "State {unknown}, on which {role} depends: it may be a yes then.",
     RemedyKind.CHANGE_ROLE: "Give the member a role that allows `{action}` on `{resource}`; built-in roles are fixed.",
     RemedyKind.CHANGE_SCOPE: "Give the token a scope that allows `{action}` on `{resource}`.",
     RemedyKind.MAKE_ANOTHER_TOKEN: "Make another token: what bounds this one is fixed for good.",

@@ -222,9 +222,27 @@ class Moment:
             around = Around(
                 entries[last[name]] if name in last else None, entries[following[name]] if name in following else None
             )
-            _compare(around, rows.get(name))
+            self._compare(around, rows.get(name))
             told[name] = self._told(around, rows.get(name))
         return told
+
+    def _compare(self, around: Around, row: Row | None) -> None:
+        """Hold what an entry left behind against what the next one found, where none is missing from the log itself.
+
+        If they differ, what leads from resources to entries is incomplete.
+        """
+        last, following = around.last, around.following
+        until = following.sequence if following else self.head
+        if last is None or last.sequence < self.whole_from or until > self.whole_to:
+            return
+        now_found = row.snapshot() if row else None
+        left, found = last.after, following.before if following else now_found
+        if left is None or found is None:
+            agree = left is found
+        else:
+            agree = all(left[name] == found[name] for name in left.keys() & found.keys())
+        if not agree:
+            raise Forgotten("the log contradicts itself")
 
     def _told(self, around: Around, row: Row | None, touched_at: datetime | None = None) -> Told:
         """Read a row as it was. At `touched_at` it was last changed in a way that is told elsewhere."""
@@ -290,20 +308,6 @@ async def _by_name(found: QuerySet[AuditAccess]) -> dict[str, int]:
 async def _complete(row: R) -> R:
     await row.fetch_related(*row.related)
     return row
-
-
-def _compare(around: Around, row: Row | None) -> None:
-    """Hold what an entry left behind against what the next one found: another must have come between if it differs."""
-    if around.last is None:
-        return
-    now_found = row.snapshot() if row else None
-    left, found = around.last.after, around.following.before if around.following else now_found
-    if left is None or found is None:
-        agree = left is found
-    else:
-        agree = all(left[name] == found[name] for name in left.keys() & found.keys())
-    if not agree:
-        raise Forgotten("the log contradicts itself")
 
 
 def _role(told: Told) -> Role:
