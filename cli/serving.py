@@ -38,7 +38,7 @@ async def serve(app: ASGIApp, listening: socket.socket, frame_limit_bytes: int, 
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # whom to believe about addresses is not a setting yet, so nobody is
+        proxy_headers=False,  # whom to believe about addresses, `web.proxies` knows
         timeout_graceful_shutdown=GRACE_S,
     )
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -105,6 +105,7 @@ def test_the_demo_says_one_line_of_json_once_it_answers(tmp_path: Path) -> None:
         assert process.stdout
         told = json.loads(process.stdout.readline())
         assert told["graphql"] == f"{told['url']}/graphql"
+        assert told["gates"] == {key: f"{told['url']}/authz/demo:{key}" for key in ("original", "forwarded", "path")}
         assert list(told["secrets"]) == ["owner", "admin", "writer", "reader", "service", "legacy", "limited"]
         for secret in told["secrets"].values():
             assert ask(told["url"], "{ viewer { account { key } } }", secret) == {
