@@ -50,7 +50,8 @@ class Verified:
 
 def require_verifier(caller: Caller) -> Token:
     """Give the token that asks. Raises `Forbidden` unless it is one, not a session, and may verify."""
-    caller.require(Action.VERIFY_ACCESS_TOKEN, caller.account)
+    if not caller.sees(Action.VERIFY_ACCESS_TOKEN, caller.account):  # a yes or no, as often as it is asked
+        raise Forbidden(Action.VERIFY_ACCESS_TOKEN.value, "acct")
     if caller.token is None or caller.is_session:
         raise Forbidden(Action.VERIFY_ACCESS_TOKEN.value, "acct", why="only a token verifies others, not a session")
     return caller.token
