@@ -111,6 +111,13 @@ async def test_a_path_that_could_be_read_twice_is_refused(path: str) -> None:
         assert await refused_by_path(unquote(path), raw_path) == 403
 
 
+@pytest.mark.parametrize(
+    "raw_path", [b"/projects%2Fweb", b"/projects%2fweb", b"/%5C../projects/web", b"/projects/web;"]
+)
+async def test_a_path_that_was_read_already_is_refused_by_how_it_was_written(raw_path: bytes) -> None:
+    assert await refused_by_path("/projects/web", raw_path) == 403
+
+
 async def test_a_path_that_can_be_read_once_is_decoded_once() -> None:
     assert await refused_by_path("/projects/web", b"/%70rojects/w%65b") == 401
 
@@ -203,9 +210,11 @@ async def test_a_verdict_is_never_kept_past_the_tokens_end(app: httpx2.AsyncClie
 
 
 async def test_no_more_verdicts_are_kept_than_said(demo: Demo, async_latchkey: AsyncLatchkey) -> None:
-    demo.live_for(300)
     app = LatchkeyMiddleware(with_starlette(), async_latchkey, RULES, kept_verdicts=2)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://app.example") as client:
+        assert await status(client, demo.secrets["writer"]) == 200
+        assert app._verdicts._kept == {}  # noqa: SLF001
+        demo.live_for(300)
         for project in ("web", "mobile", "data", "web"):
             assert await status(client, demo.secrets["writer"], f"/projects/{project}") == 200
     kept = app._verdicts._kept  # noqa: SLF001
@@ -229,6 +238,19 @@ async def test_with_latchkey_down_all_is_refused(tmp_path: Path) -> None:
                 answer = await app.get("/projects/web", headers=bearer(own.secrets["limited"]))
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
                 assert (await app.get("/health")).status_code == 200
+
+
+async def test_latchkey_is_told_from_where_a_token_was_presented(demo: Demo, async_latchkey: AsyncLatchkey) -> None:
+    made = demo.make("PERSONAL", ("viewProject", "proj/web"))
+    app = LatchkeyMiddleware(with_starlette(), async_latchkey, RULES)
+    transport = httpx2.ASGITransport(app, client=("192.0.2.9", 4711))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://app.example") as client:
+        assert await status(client, made.secret) == 200
+    query = "query ($id: ID!) { token(id: $id) { lastUsedAddress } }"
+    until_s = time.monotonic() + 20
+    while demo.ask(query, id=made.id)["token"]["lastUsedAddress"] != "192.0.2.9":
+        assert time.monotonic() < until_s
+        time.sleep(0.2)  # noqa: ASYNC251 - nothing else runs here
 
 
 async def test_an_integration_that_may_not_verify_lets_nobody_in(demo: Demo) -> None:

@@ -1,7 +1,9 @@
 """The clients ask a real Latchkey, and answer in values and exceptions."""
 
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
+from threading import Thread
 
 import pytest
 from conftest import Demo, Made
@@ -156,6 +158,51 @@ async def test_what_cannot_answer_is_unavailable(demo: Demo, verifier: Made) -> 
         async with AsyncLatchkey(url, verifier.secret) as async_latchkey:
             with pytest.raises(Unavailable):
                 await async_latchkey.verify(demo.secrets["limited"])
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Something that answers in Latchkey's place."""
+
+    status, body = 200, ""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, '{"data": {"checkAccess": {"allowed": [true]}}}'),
+        (302, ""),
+        (200, "<html></html>"),
+        (200, "[]"),
+        (200, "{}"),
+        (200, '{"data": null}'),
+        (200, '{"data": {"checkAccess": null}}'),
+        (200, '{"data": {"checkAccess": {"allowed": []}}}'),
+        (200, '{"data": {"checkAccess": {"allowed": true}}}'),
+        (200, '{"errors": [{}]}'),
+        (200, '{"errors": [{"message": "?", "extensions": {"code": "INTERNAL"}}]}'),
+    ],
+)
+def test_what_latchkey_would_not_say_is_unavailable(status: int, body: str) -> None:
+    handler = type("Handler", (Stranger,), {"status": status, "body": body})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        serving = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        try:
+            with Latchkey(f"http://127.0.0.1:{server.server_port}", "x") as latchkey, pytest.raises(Unavailable):
+                latchkey.check(CHECKS[:1])
+        finally:
+            server.shutdown()
+            serving.join()
 
 
 def test_no_secret_is_in_what_a_client_shows(latchkey: Latchkey, verifier: Made) -> None:

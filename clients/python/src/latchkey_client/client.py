@@ -58,14 +58,13 @@ class _Question(Generic[T]):
 
     def answered(self, response: httpx2.Response, asked_at_s: float) -> T:
         """Read a response. Raises `LatchkeyError`: what cannot be understood is as good as no answer."""
-        if response.status_code >= 500:  # noqa: PLR2004 - the HTTP statuses of failed servers
-            raise Unavailable(f"Latchkey answered {response.status_code}")
         try:
             answer = response.json()
             if errors := answer.get("errors"):
                 raise told(errors[0])
+            response.raise_for_status()
             return self.read(_Answer(answer["data"], asked_at_s, _date(response)))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (httpx2.HTTPError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise Unavailable(f"an answer with status {response.status_code} is not Latchkey's") from error
 
 
