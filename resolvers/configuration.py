@@ -21,6 +21,8 @@ from resolvers.writing import Said, opened
 
 MOST_BYTES = 1 << 20
 """Of a document, written without spaces."""
+MOST_KINDS = 100
+"""How many kinds are made or changed at once: with each, everybody's rights are read anew, and others wait to write."""
 
 
 async def export(caller: Caller) -> dict[str, Any]:
@@ -131,6 +133,8 @@ async def _done(caller: Caller, items: Mapping[str, list[Item]], said: Said) -> 
     differences = tuple(line.difference for line in sorted(lines, key=lambda line: (line.rank, line.item.key)))
     if not work:
         return _Done(caller, differences, ())
+    if sum(line.difference.section == KINDS.name for line in work) > MOST_KINDS:
+        raise Invalid(KINDS.name, f"would make or change more than {MOST_KINDS} kinds at once: apply some first")
     before = await standings(caller.account.id, caller.catalogue)
     entries = [await line.save(caller, said) for line in work]
     after = await standings(caller.account.id, (await again(caller)).catalogue)

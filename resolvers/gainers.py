@@ -117,8 +117,8 @@ async def gainers(caller: Caller, before: Standings, after: Standings) -> Gainer
     for holder, key in after.holders.items():
         pair = (before.holders[holder], key)
         if pair not in known:
-            known[pair] = gained(before.of(pair[0]), after.of(pair[1]), allowance)
-            await asyncio.sleep(0)  # a proof takes a while, and others wait
+            # A proof takes a while, and nobody shall wait for it.
+            known[pair] = await asyncio.to_thread(gained, before.of(pair[0]), after.of(pair[1]), allowance)
         if known[pair] != ():
             found[holder] = known[pair]
     shown = [gainer for model in (Member, Token) for gainer in await _seen(caller, model, found, after.catalogue)][

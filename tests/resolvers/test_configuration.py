@@ -252,6 +252,16 @@ async def test_a_document_is_bounded(organisation: Organisation, refused: Refuse
     assert refusal.value.field == "document"
 
 
+async def test_no_more_than_a_hundred_kinds_change_at_once(organisation: Organisation, refused: Refused) -> None:
+    many = [kind(f"k{n}") for n in range(configuration.MOST_KINDS + 1)]
+    with refused(Invalid) as refusal:
+        await applied(organisation.owner, document(*many))
+    assert refusal.value.field == "resourceKinds"
+    await applied(organisation.owner, document(*many[:-1]))
+    done = await applied(organisation.owner, document(*many))
+    assert list(steps(done).values()).count("CREATE") == 1
+
+
 async def test_what_nests_without_end_is_refused(organisation: Organisation, refused: Refused) -> None:
     deep: Any = []
     for _ in range(100_000):
