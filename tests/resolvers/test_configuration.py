@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import random
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from core.errors import Conflict, Forbidden, Invalid, Refusal, Unfit
 from core.specifiers import Resource
 from core.vocabulary import BuiltInRole
 from models import Account, ActorKind, AuditEntry, AuditHead, Gate, GateSource, ResourceKind, Role, TokenKind
-from resolvers import callers, configuration, gates, kinds, roles, sections
+from resolvers import callers, configuration, gates, kinds, roles, sections, tokens
 from resolvers.callers import Caller, identify, with_credential
 from resolvers.configuration import Applied, Step
 from resolvers.gainers import Gainers
@@ -321,6 +323,34 @@ async def test_followers_are_rung_once_all_is_committed(
         assert not rung.is_set()
         await applied(organisation.owner, FULL)
         assert rung.is_set()
+
+
+async def test_many_at_once_are_applied_one_after_the_other(organisation: Organisation) -> None:
+    made = [await organisation.made(organisation.owner) for _ in range(10)]
+    before = await length(organisation)
+    wanted = [document(kind(f"k{n}"), roles=[role(f"r{n}")], gates=[gate("same", name=f"N{n}")]) for n in range(10)]
+    await asyncio.gather(
+        *(applied(organisation.owner, each) for each in wanted),
+        *(applied(organisation.owner, each, dry_run=True) for each in wanted),
+        *(tokens.revoke(organisation.owner, one.row.id, Said()) for one in made),
+    )
+    assert await length(organisation) == before + 10 * 3 + 10
+    assert (await Role.all().count(), await Gate.all().count()) == (10, 1)
+
+
+async def test_an_apply_that_is_cancelled_is_whole_or_absent(organisation: Organisation) -> None:
+    chance = random.Random(7)  # noqa: S311 - a seed, so that a failure comes again
+    for number in range(25):
+        task = asyncio.create_task(
+            applied(organisation.owner, document(roles=[role(f"r{number}a"), role(f"r{number}b")]))
+        )
+        await asyncio.sleep(chance.random() * 0.05)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert await Role.filter(key__in=[f"r{number}a", f"r{number}b"]).count() in (0, 2)
+    await applied(organisation.owner, document(roles=[role("last")]))
+    await length(organisation)
 
 
 async def test_a_dry_run_tells_the_same_and_changes_nothing(organisation: Organisation) -> None:
