@@ -39,6 +39,10 @@ class Side:
         """Say whether any policy allows."""
         return any(named.policy.allows(action, resource) for named in self.policies)
 
+    def opens(self, action: str, resource: Resource) -> bool:
+        """Say whether any policy allows, gates aside."""
+        return any(named.policy.opens(action, resource) for named in self.policies)
+
 
 @dataclass(frozen=True, slots=True)
 class SideReason:
@@ -95,6 +99,16 @@ class Authority:
             and not self._guards(action, resource)
             and all(side.allows(action, resource) for side in self.sides)
         )
+
+    def lacking(self, action: str, resource: Resource) -> tuple[tuple[str, Resource], ...]:
+        """Say what some side that refuses does not allow: the action itself, and gates above, each looked at alone."""
+        refusing = [side for side in self.sides if not side.allows(action, resource)]
+        policies = [named.policy for side in refusing for named in side.policies]
+        wanted = dict.fromkeys(
+            [(action, resource), *(gate for policy in policies for gate in policy.gates_above(resource))]
+        )
+        lacking = [want for want in wanted if not all(side.opens(*want) for side in refusing)]
+        return tuple(lacking) or ((action, resource),)
 
     def unknown(self, action: str, resource: Resource) -> tuple[str, ...]:
         """Say what a refusal did not know and might have been decided otherwise by: unstated, or without a value."""

@@ -372,12 +372,21 @@ class CompiledPolicy:
                 return False
         return True
 
+    def opens(self, action: str, resource: Resource) -> bool:
+        """Say whether it allows, gates aside."""
+        known = resource.known_to(self._catalogue)
+        return self._plan(action, known.path).passes(known)
+
+    def gates_above(self, resource: Resource) -> Iterator[tuple[str, Resource]]:
+        """List the gates that must be open for anything on a resource."""
+        known = resource.known_to(self._catalogue)
+        for length, gate in self._gates_above(known.path):
+            yield gate, Resource(known.segments[:length])
+
     def unknown(self, action: str, resource: Resource) -> Iterator[str]:
         """Say what is not known of the resource, or of the gates above it, that the statements ask about."""
         known = resource.known_to(self._catalogue)
-        gates = self._catalogue.gates
-        above = ((gate, ancestor) for ancestor in known.ancestors for gate in gates.get(ancestor.path[-1], ()))
-        for asked, of in ((action, known), *above):
+        for asked, of in ((action, known), *self.gates_above(known)):
             for line in self.policy:
                 if line.match(asked, of, self.attributes) is Match.MAYBE:
                     for specifier in line.resources or line.not_resources or ():

@@ -62,13 +62,11 @@ class Answer:
 
     @property
     def lacking(self) -> list[tuple[str, str]]:
-        """List what a refused caller lacks, as (action, resource): what was asked for, or gates that are closed."""
-        if self.verdict or self.asked is None:
+        """List what a refused caller lacks, as (action, resource): what was asked for, and gates that are closed."""
+        if self.verdict or self.asked is None or not isinstance(self.rights, Authority):
             return []
-        decided = {(because.reason.action, str(because.reason.resource)) for because in self.verdict.because}
-        silent = set(self.verdict.missing) - {because.side for because in self.verdict.because}
-        asked = (self.asked.action, str(self.asked.resource))
-        return sorted(decided | ({asked} if silent or not decided else set()))
+        lacking = self.rights.lacking(self.asked.action, self.asked.resource)
+        return [(action, str(resource)) for action, resource in lacking]
 
     @property
     def unknown(self) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ class Target:
     """What it was done to. The name is kept as it was at the time."""
 
     kind: str = face.shown("The kind of resource.")
-    id: strawberry.ID | None = face.shown("The global id, also of what is gone; null where a kind has none.")
+    node_id: strawberry.ID | None = face.shown("Its global id, also of what is gone; null where a kind has none.")
     resource: str = face.shown("The resource, in the words of policies.")
     name: str = face.shown("What it was called at the time.")
 
@@ -209,7 +209,7 @@ class AuditEntry(Node):
         found = ids.target_id(row.target_resource, row.target_kind, row.target_id)
         return Target(
             kind=row.target_kind,
-            id=None if found is None else strawberry.ID(found),
+            node_id=None if found is None else strawberry.ID(found),
             resource=row.target_resource,
             name=row.target_name,
         )

@@ -18,7 +18,7 @@ from schema.tokens import TokenKind, TokenScope
 class VerifiedMember:
     """The member who owns a token that was presented."""
 
-    id: strawberry.ID = face.shown("The member's global id.")
+    member_id: strawberry.ID = face.shown("The global id of the `Member`.")
     name: str = face.shown("The member's name.")
 
 
@@ -26,7 +26,7 @@ class VerifiedMember:
 class VerifiedToken:
     """A token that was presented, as far as whoever has to serve it should know it."""
 
-    id: strawberry.ID = face.shown("The token's global id.")
+    token_id: strawberry.ID = face.shown("The global id of the `Token`.")
     kind: TokenKind = face.shown("Whose it is.")
     name: str = face.shown("What people call it.")
     ending: str = face.shown("The last characters of its secret, to recognise it by.")
@@ -39,11 +39,11 @@ class VerifiedToken:
         """Show a token that was verified."""
         row, owner = verified.token, verified.subject.member
         return cls(
-            id=nodes.id_of("Token", row),
+            token_id=nodes.id_of("Token", row),
             kind=TokenKind(row.kind.value),
             name=row.name,
             ending=row.ending,
-            member=VerifiedMember(id=nodes.id_of("Member", owner), name=owner.label) if owner else None,
+            member=VerifiedMember(member_id=nodes.id_of("Member", owner), name=owner.label) if owner else None,
             scope=TokenScope.of(row),
             expires_at=verified.expires_at,
         )
@@ -64,6 +64,9 @@ class Verification:
         "Until when you may go by this answer without asking again: as long as the account allows, never past the "
         "token's end. Null: ask every time."
     )
+    cache_for_s: float | None = face.shown(
+        "The same in seconds from when you asked, so that your clock and the server's need not agree."
+    )
 
     @face.field()
     def allowed(self) -> list[bool]:
@@ -82,12 +85,14 @@ class Verification:
     @classmethod
     def of(cls, verified: Verified | None, asked: int) -> "Verification":
         """Show what a secret opens, if it does."""
+        until = verified.cache_until if verified else None
         return cls(
             verified=verified,
             asked=asked,
             active=verified is not None,
             token=VerifiedToken.of(verified) if verified else None,
-            cache_until=verified.cache_until if verified else None,
+            cache_until=until,
+            cache_for_s=(until - verified.at).total_seconds() if verified and until else None,
         )
 
 

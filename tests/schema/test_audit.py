@@ -161,7 +161,7 @@ async def test_an_entry_says_who_did_what_with_what_and_why(organisation: Organi
     query = """{ auditEntries(first: 1, filter: {action: "updateMemberName"}) { nodes {
       sequence outcome accesses { action resource } address userAgent comment before after
       actor { kind memberName tokenName tokenEnding member { name } token { name } }
-      target { kind id resource name } because { action side role statement { effect } }
+      target { kind nodeId resource name } because { action side role statement { effect } }
     } } }"""
     (entry,) = (await ask(owner, query))["data"]["auditEntries"]["nodes"]
     resource = f"member/{owner.member.id}"
@@ -185,7 +185,7 @@ async def test_an_entry_says_who_did_what_with_what_and_why(organisation: Organi
         },
         "target": {
             "kind": "member",
-            "id": global_id("Member", owner.member.id),
+            "nodeId": global_id("Member", owner.member.id),
             "resource": resource,
             "name": "Renamed",
         },
@@ -250,13 +250,12 @@ async def test_what_changed_is_only_for_those_who_may_see_it(organisation: Organ
 
 
 async def test_sessions_are_targets_by_their_own_ids(organisation: Organisation, ask: Ask) -> None:
-    answer = await ask(
-        organisation.owner, '{ auditEntries(first: 1, filter: {action: "createSession"}) { nodes { target { id } } } }'
-    )
+    query = '{ auditEntries(first: 1, filter: {action: "createSession"}) { nodes { target { nodeId } } } }'
+    answer = await ask(organisation.owner, query)
     session = organisation.owner.token
     assert isinstance(session, Token)
     assert isinstance(organisation.owner.member, Member)
-    assert answer["data"]["auditEntries"]["nodes"] == [{"target": {"id": global_id("Session", session.id)}}]
+    assert answer["data"]["auditEntries"]["nodes"] == [{"target": {"nodeId": global_id("Session", session.id)}}]
 
 
 async def test_an_entry_shows_nothing_that_the_thing_itself_would_not(organisation: Organisation, ask: Ask) -> None:

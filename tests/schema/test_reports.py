@@ -19,7 +19,7 @@ RECORD = """mutation ($entries: [RecordedDeedInput!]!, $comment: String, $key: S
       at reportedAt comment after
       accesses { action resource }
       actor { kind tokenName }
-      target { kind id resource name }
+      target { kind nodeId resource name }
       onBehalfOf { memberName tokenName tokenEnding verified member { name } token { name } }
     }
   }
@@ -56,7 +56,7 @@ async def test_a_deed_is_verified_by_the_decision_that_was_given(organisation: O
         "after": {"on": True},
         "accesses": [CHECK],
         "actor": {"kind": "SERVICE", "tokenName": "CI"},
-        "target": {"kind": "flag", "id": None, "resource": CHECK["resource"], "name": "f"},
+        "target": {"kind": "flag", "nodeId": None, "resource": CHECK["resource"], "name": "f"},
         "onBehalfOf": {
             "memberName": "Wanda",
             "tokenName": "laptop",

@@ -126,6 +126,10 @@ async def test_a_refusal_names_what_is_lacking_and_what_was_not_stated(organisat
     lacking = [[(lack["action"], lack["resource"]) for lack in decision["lacking"]] for decision in decisions]
     closed = [("viewProject", "proj/shop")]
     assert lacking == [[("updateOn", flag)], [("updateOn", flag)], [], closed, [("deleteFlag", flag)]]
+    answer = await ask(token, CHECK, checks=[{"action": "deleteFlag", "resource": "proj/shop:env/dev:flag/f"}])
+    (both,) = answer["data"]["checkAccess"]["decisions"]
+    needed = [("deleteFlag", "proj/shop:env/dev:flag/f"), *closed]
+    assert [(lack["action"], lack["resource"]) for lack in both["lacking"]] == needed
 
 
 async def test_more_than_a_thousand_questions_are_refused(organisation: Organisation, ask: Ask) -> None:

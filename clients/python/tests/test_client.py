@@ -18,7 +18,7 @@ from latchkey_client import (
     Unauthenticated,
     Unavailable,
 )
-from latchkey_client.answers import Answers, Clock
+from latchkey_client.answers import Answers, Verification
 
 FLAG = "env/production:flag/checkout"
 CHECKS = [("updateOn", f"proj/web:{FLAG}"), ("updateOn", f"proj/mobile:{FLAG}")]
@@ -215,29 +215,9 @@ def test_too_few_answers_are_none() -> None:
         Answers.of({"allowed": [True]}, 2)
 
 
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("until_s", "expires_s", "lifetime_s", "fresh_for_s"),
-    [
-        (None, None, 0, 0.0),
-        (30.9, None, 30, 30.0),
-        (30.9, 31.0, 30, 30.0),
-        (20.0, 20.0, 30, 18.0),
-        (1.5, 1.5, 30, 0.0),
-        (-5.0, None, 30, 0.0),
-        (30.0, None, 0, 0.0),
-    ],
-)
-def test_a_verdict_stays_fresh_as_long_as_allowed_and_never_past_the_end(
-    until_s: float | None, expires_s: float | None, lifetime_s: int, fresh_for_s: float
+@pytest.mark.parametrize(("for_s", "until_s"), [(None, 1000.0), (0.0, 1000.0), (2.5, 1002.5)])
+def test_a_verdict_stays_fresh_for_as_long_as_the_server_says_from_when_it_was_asked(
+    for_s: float | None, until_s: float
 ) -> None:
-    clock = Clock(asked_at_s=1000.0, server_time=NOON, lifetime_s=lifetime_s)
-    assert clock.fresh_until_s(_after(until_s), _after(expires_s)) == 1000.0 + fresh_for_s
-    unknown = Clock(asked_at_s=1000.0, server_time=None, lifetime_s=lifetime_s)
-    assert unknown.fresh_until_s(_after(until_s), _after(expires_s)) == 1000.0
-
-
-def _after(seconds: float | None) -> datetime | None:
-    return None if seconds is None else NOON + timedelta(seconds=seconds)
+    fields: dict[str, object] = {"active": True, "token": None, "allowed": [], "cacheUntil": None, "cacheForS": for_s}
+    assert Verification.read(fields, 0, 1000.0).fresh_until_s == until_s

@@ -8,9 +8,6 @@ from typing import Any, Self
 
 Fields = Mapping[str, Any]
 
-_DATE_BEHIND_S = 2.0
-"""How far a server's `Date` may lag behind its clock: whole seconds, and written once a second."""
-
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -83,36 +80,12 @@ class VerifiedToken:
         """Read it from a response."""
         member = fields["member"]
         return cls(
-            id=fields["id"],
+            id=fields["tokenId"],
             kind=fields["kind"],
             name=fields["name"],
-            member=VerifiedMember(member["id"], member["name"]) if member else None,
+            member=VerifiedMember(member["memberId"], member["name"]) if member else None,
             expires_at=_time(fields["expiresAt"]),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """How time runs there and here, as far as an answer can be kept."""
-
-    asked_at_s: float
-    """When the question was sent, on this process's `time.monotonic()`."""
-    server_time: datetime | None
-    """The `Date` of the response."""
-    lifetime_s: int
-    """How long the account lets verdicts live."""
-
-    def fresh_until_s(self, until: datetime | None, expires_at: datetime | None) -> float:
-        """Say until when an answer may be kept, on this process's `time.monotonic()`; rather too early than too late.
-
-        It is counted from before the question was sent, so no wall clock here, set wrong or put back, lengthens it.
-        """
-        if until is None or self.server_time is None:
-            return self.asked_at_s
-        left_s = (until - self.server_time).total_seconds()
-        if expires_at is not None and expires_at <= until:
-            left_s -= _DATE_BEHIND_S
-        return self.asked_at_s + max(0.0, min(left_s, self.lifetime_s))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,17 +100,19 @@ class Verification(Answers):
     """The same on this process's `time.monotonic()`."""
 
     @classmethod
-    def read(cls, fields: Fields, asked: int, clock: Clock) -> Self:
-        """Read the verification of a token and the answers to so many checks."""
-        token = VerifiedToken.of(fields["token"]) if fields["token"] else None
-        cache_until = _time(fields["cacheUntil"])
+    def read(cls, fields: Fields, asked: int, asked_at_s: float) -> Self:
+        """Read the verification of a token and the answers to so many checks.
+
+        `asked_at_s` is when the question was sent, on this process's `time.monotonic()`: counted from there, no wall
+        clock, set wrong or put back, lets an answer live longer than the server says.
+        """
         return cls(
             active=fields["active"] is True,
-            token=token,
+            token=VerifiedToken.of(fields["token"]) if fields["token"] else None,
             allowed=_allowed(fields, asked),
             decisions=_decisions(fields),
-            cache_until=cache_until,
-            fresh_until_s=clock.fresh_until_s(cache_until, token.expires_at if token else None),
+            cache_until=_time(fields["cacheUntil"]),
+            fresh_until_s=asked_at_s + (fields["cacheForS"] or 0.0),
         )
 
     @property

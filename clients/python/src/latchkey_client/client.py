@@ -3,13 +3,11 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Generic, Self, TypeVar
 
 import httpx2
 
-from latchkey_client.answers import Answers, Clock, Fields, Verification
+from latchkey_client.answers import Answers, Fields, Verification
 from latchkey_client.deeds import Deed
 from latchkey_client.errors import Unavailable, told
 
@@ -25,9 +23,8 @@ _DECISIONS = (
 _VERIFY = f"""
 query ($secret: String!, $checks: [AccessCheckInput!], $address: String, $explain: Boolean!) {{
   verifyToken(secret: $secret, checks: $checks, address: $address) {{
-    active cacheUntil allowed token {{ id kind name expiresAt member {{ id name }} }} {_DECISIONS}
+    active cacheUntil cacheForS allowed token {{ tokenId kind name expiresAt member {{ memberId name }} }} {_DECISIONS}
   }}
-  viewer {{ account {{ verdictLifetimeS }} }}
 }}"""
 _CHECK = f"""
 query ($checks: [AccessCheckInput!]!, $explain: Boolean!) {{ checkAccess(checks: $checks) {{ allowed {_DECISIONS} }} }}
@@ -43,7 +40,6 @@ _LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepa
 class _Answer:
     data: Fields
     asked_at_s: float
-    server_time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ class _Question(Generic[T]):
             if errors := answer.get("errors"):
                 raise told(errors[0])
             response.raise_for_status()
-            return self.read(_Answer(answer["data"], asked_at_s, _date(response)))
+            return self.read(_Answer(answer["data"], asked_at_s))
         except (httpx2.HTTPError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise Unavailable(f"an answer with status {response.status_code} is not Latchkey's") from error
 
@@ -162,9 +158,7 @@ def _verification(secret: str, checks: Checks, address: str | None, explain: boo
     inputs = _inputs(checks)
 
     def read(answer: _Answer) -> Verification:
-        lifetime_s = answer.data["viewer"]["account"]["verdictLifetimeS"]
-        clock = Clock(answer.asked_at_s, answer.server_time, lifetime_s)
-        return Verification.read(answer.data["verifyToken"], len(inputs), clock)
+        return Verification.read(answer.data["verifyToken"], len(inputs), answer.asked_at_s)
 
     return _Question(_VERIFY, {"secret": secret, "checks": inputs, "address": address, "explain": explain}, read)
 
@@ -185,8 +179,3 @@ def _report(deeds: Iterable[Deed], idempotency_key: str | None) -> _Question[int
 
 def _inputs(checks: Checks) -> list[dict[str, str]]:
     return [{"action": action, "resource": resource} for action, resource in checks]
-
-
-def _date(response: httpx2.Response) -> datetime | None:
-    written = response.headers.get("date")
-    return parsedate_to_datetime(written) if written else None
