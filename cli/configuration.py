@@ -121,6 +121,7 @@ def _json(value: object) -> str:
 
 
 def _gainers(applied: Applied) -> Iterator[str]:
+    assert applied.gainers is not None  # noqa: S101 - the command line sees everything
     shown, others = applied.gainers.shown, applied.gainers.others
     if not shown and not others:
         yield "nobody gains by it"

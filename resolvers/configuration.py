@@ -68,10 +68,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a document came to, item by item in the order of its sections; who may gain by it; and the entries."""
+    """What a document came to, item by item in the order of its sections; who may gain by it; and the entries.
+
+    Who may gain is None where it would tell what a role says, or who holds it, to somebody who may not see that.
+    """
 
     differences: tuple[Difference, ...]
-    gainers: Gainers
+    gainers: Gainers | None
     entries: tuple[AuditEntry, ...]
     dry_run: bool
 
@@ -92,7 +95,10 @@ async def apply(caller: Caller, document: object, said: Said, *, dry_run: bool) 
             if dry_run:
                 raise _UndoneError
     assert done is not None  # noqa: S101 - or something was raised
-    may_gain = await gainers(done.caller, done.before, done.after) if done.before and done.after else Gainers()
+    if done.blind:
+        may_gain = None
+    else:
+        may_gain = await gainers(done.caller, done.before, done.after) if done.before and done.after else Gainers()
     return Applied(done.differences, may_gain, () if dry_run else done.entries, dry_run)
 
 
@@ -109,6 +115,8 @@ class _Done:
     entries: tuple[AuditEntry, ...]
     before: Standings | None = None
     after: Standings | None = None
+    blind: bool = False
+    """Whether something is changed that the caller does not see."""
 
 
 def _refuse_large(document: object) -> None:
@@ -138,7 +146,8 @@ async def _done(caller: Caller, items: Mapping[str, list[Item]], said: Said) -> 
     before = await standings(caller.account.id, caller.catalogue)
     entries = [await line.save(caller, said) for line in work]
     after = await standings(caller.account.id, (await again(caller)).catalogue)
-    return _Done(caller, differences, tuple(entry for entry in entries if entry), before, after)
+    blind = any(line.is_blind for line in work)
+    return _Done(caller, differences, tuple(entry for entry in entries if entry), before, after, blind)
 
 
 class _Line:
@@ -159,6 +168,11 @@ class _Line:
         step = Step.CREATE if self._present is None else Step.UPDATE if changed else Step.SAME
         fields = tuple(FieldChange(name, shown.get(name), item.json[name]) for name in changed)
         return Difference(section.name, item.key, step, fields)
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether there is something of it that the caller does not see."""
+        return self._present is not None and not set(self._section.fields) <= set(self._present.json)
 
     async def save(self, caller: Caller, said: Said) -> AuditEntry | None:
         """Make it so; says in which item it was if that is refused."""

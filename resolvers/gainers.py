@@ -15,6 +15,7 @@ from core.catalogue import Catalogue
 from core.covers import Allowance
 from core.gains import Gain, Standing, gained
 from core.law import Side
+from core.vocabulary import Action
 from models import Member, MemberRole, MemberState, Role, Token, TokenKind, TokenRole, living, now
 from resolvers import rights
 from resolvers.callers import Caller
@@ -94,7 +95,7 @@ def _by_holder(held: Sequence[tuple[UUID, Role]]) -> defaultdict[UUID, list[Role
 class Gainer:
     """A member or a token that the caller sees and that may gain.
 
-    What, as (action, resource specifier); None if that takes too long to say.
+    What, as (action, resource specifier); None if the caller may not see what they may do, or it takes too long to say.
     """
 
     row: Member | Token
@@ -139,7 +140,10 @@ async def _seen(
     rows = readable(caller, model).filter(id__in=ids).order_by("id").limit(MOST_SHOWN)
     if model is Token:
         rows = rows.select_related("owner")
-    return [Gainer(row, _told(found[Holder(model, row.id)], catalogue)) for row in await rows]
+    return [
+        Gainer(row, _told(found[Holder(model, row.id)], catalogue) if caller.sees(Action.VIEW_ACCESS, row) else None)
+        for row in await rows
+    ]
 
 
 def _told(gains: tuple[Gain, ...] | None, catalogue: Catalogue) -> tuple[tuple[str, str], ...] | None:

@@ -87,7 +87,9 @@ class ConfigurationGain:
 
     member: Member | None = face.shown("The member; null for a token.")
     token: Token | None = face.shown("The token, which no member owns; null for a member.")
-    gains: list[Access] | None = face.shown("What they may gain; null if that is too much to work out.")
+    gains: list[Access] | None = face.shown(
+        "What they may gain; null without `viewAccess` on them, and if it is too much to work out."
+    )
 
     @classmethod
     def of(cls, gainer: Gainer) -> "ConfigurationGain":
@@ -117,21 +119,23 @@ class ApplyConfigurationPayload:
     """What the document came to."""
 
     differences: list[ConfigurationDifference] = face.shown("Every item of the document, by section and key.")
-    may_gain: list[ConfigurationGain] = face.shown(
-        "Members, and living tokens that no member owns, who may be able to do more: up to 100 that you see."
+    may_gain: list[ConfigurationGain] | None = face.shown(
+        "Members, and living tokens that no member owns, who may be able to do more: up to 100 that you see. Null "
+        "where you change a role whose policy you may not see."
     )
-    may_gain_others: int = face.shown("How many others may.")
+    may_gain_others: int | None = face.shown("How many others may; null where `mayGain` is.")
     audit_entries: list[AuditEntry] = face.shown("What the log says of it, one entry a change, as far as you see them.")
     dry_run: bool = face.shown("Whether nothing was changed.")
 
     @classmethod
     def of(cls, context: Context, applied: Applied) -> "ApplyConfigurationPayload":
         """Show what was done."""
+        gainers = applied.gainers
         seen = (AuditEntry.seen(context, entry) for entry in applied.entries)
         return cls(
             differences=[ConfigurationDifference.of(difference) for difference in applied.differences],
-            may_gain=[ConfigurationGain.of(gainer) for gainer in applied.gainers.shown],
-            may_gain_others=applied.gainers.others,
+            may_gain=[ConfigurationGain.of(gainer) for gainer in gainers.shown] if gainers else None,
+            may_gain_others=gainers.others if gainers else None,
             audit_entries=[entry for entry in seen if entry],
             dry_run=applied.dry_run,
         )
