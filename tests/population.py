@@ -11,10 +11,12 @@ from core.catalogue import Catalogue
 from core.errors import Invalid, Refusal, Unauthenticated
 from core.policy import check, parse_policy
 from core.vocabulary import OWN_KINDS, BuiltInRole
-from models import Member, MemberState, Role, Token, TokenKind
+from models import Member, Role, Token, TokenKind
+from resolvers import members
 from resolvers.access import Asked, Question
 from resolvers.callers import Caller
 from resolvers.scopes import Scope
+from resolvers.writing import Said
 from tests.organisation import ENV, FLAG, PROJ, Organisation
 
 GATE = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*"]}
@@ -90,32 +92,31 @@ class Population:
         drawn = self.random.sample(STATEMENTS, self.random.randint(1, 3))
         return [*drawn, *self.random.sample([GATE, OWN, GATE], self.random.randint(1, 2))]
 
-    async def join(self, state: MemberState | None = None) -> Member:
+    async def join(self) -> None:
         """Draw a member, with a session that opens them."""
         random = self.random
-        custom = random.sample(self.roles, random.choice([0, 0, 1, 2])) if len(self.roles) > 1 else ()
+        custom = random.sample(self.roles, min(len(self.roles), random.choice([0, 0, 1, 2])))
         member = await self.organisation.member(
             random.choice(BASES), custom=custom, attributes=random.choice(ATTRIBUTES)
         )
         session = await self.organisation.session(member)
         assert session.token
         self.organisation.secrets[str(member.id)] = self.organisation.secrets[str(session.token.id)]
-        if state or random.random() < 0.1:
-            member.state = state or MemberState.SUSPENDED
-            await Member.filter(id=member.id).update(state=member.state)
+        if random.random() < 0.1:
+            member = (await members.suspend(self.organisation.owner, member.id, Said())).row
         self.members.append(member)
-        return member
 
     def scope(self) -> Scope:
         """Draw a token's scope."""
         random = self.random
         match random.randint(0, 2):
             case 0:
-                return Scope(random.choice([*BASES, BuiltInRole.OWNER]))
-            case 1:
-                return Scope(custom_roles=[role.key for role in random.sample(self.roles, random.randint(1, 2))])
-            case _:
                 return Scope(statements=[GATE, *random.sample(STATEMENTS, random.randint(1, 3))])
+            case 1 if self.roles:
+                held = random.sample(self.roles, min(len(self.roles), random.randint(1, 2)))
+                return Scope(custom_roles=[role.key for role in held])
+            case _:
+                return Scope(random.choice([*BASES, BuiltInRole.OWNER]))
 
     async def mint(self, **wanted: Any) -> None:
         """Draw a token: of the owner's or a member's, or a service token, made in a session or with another token."""

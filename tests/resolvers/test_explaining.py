@@ -171,6 +171,8 @@ def of(row: Token | Member) -> Subject:
 
 async def test_an_explanation_is_what_the_secret_is_allowed(organisation: Organisation) -> None:
     people = await Population.of(organisation, 3, roles=8, members=10, tokens=20)
+    await members.suspend(organisation.owner, people.members[0].id, Said())
+    await tokens.revoke(organisation.owner, people.tokens[0].id, Said())
     outcomes = set()
     for subject in people.everyone:
         caller = await people.caller(subject)

@@ -329,3 +329,21 @@ async def test_members_who_are_not_in_and_tokens_that_do_not_work_may_nothing(
     await Token.filter(id=made[2].id).update(expires_at=now())
     assert len(await forwards(ask, organisation.owner, MEMBERS, FLAG, 50)) == 3
     assert await forwards(ask, organisation.owner, TOKENS, FLAG, 50) == []
+
+
+async def test_what_one_may_on_oneself_and_by_attributes_is_ones_own(organisation: Organisation, ask: Ask) -> None:
+    """Policies are read once for all who hold them, but for what tells their holders apart."""
+    team = {"effect": "allow", "actions": ["*"], "resources": ["proj/${roleAttribute/team}"]}
+    role = await organisation.role("team", team)
+    web, app = [await organisation.member(custom=[role], attributes={"team": [name]}) for name in ("web", "app")]
+    readers = [await organisation.member() for _ in range(3)]
+    owner = organisation.owner.member
+    assert owner
+
+    async def who(action: str, resource: str) -> list[str]:
+        return await forwards(ask, organisation.owner, MEMBERS, {"action": action, "resource": resource}, 50)
+
+    assert await who("createProject", "proj/web") == [id_of(owner), id_of(web)]
+    assert await who("createProject", "proj/app") == [id_of(owner), id_of(app)]
+    assert await who("viewMemberEmail", str(readers[1].resource)) == [id_of(owner), id_of(readers[1])]
+    assert await who("createAccessToken", f"{readers[2].resource}:token/x") == [id_of(owner), id_of(readers[2])]
