@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence, Sized
 from datetime import UTC, datetime, timedelta
 
 from core.errors import Invalid
+from core.secret import holds_secret
 from core.specifiers import Malformed, Resource
 from models import now
 from resolvers.passwords import LONGEST, SHORTEST
@@ -95,7 +96,14 @@ def _shown(field: str, text: str, most: int, *, breaks: bool = False) -> str:
     hidden = next((c for c in clean if unicodedata.category(c) in _CONTROL and not (breaks and c in "\n\t")), None)
     if hidden is not None:
         raise Invalid(field, f"must not hold the control character U+{ord(hidden):04X}")
+    refuse_secret(field, clean)
     return clean
+
+
+def refuse_secret(field: str, text: str) -> None:
+    """Refuse a text with a secret in it, living or not: what is written is kept, and shown to others."""
+    if holds_secret(text):
+        raise Invalid(field, "holds what looks like a secret")
 
 
 def _short(field: str, text: str, most: int) -> str:

@@ -11,7 +11,6 @@ from core.catalogue import Catalogue
 from core.chain import LARGEST, canonical
 from core.errors import Forbidden, Invalid
 from core.receipt import Malformed, Receipt
-from core.secret import holds_secret
 from core.vocabulary import Action
 from models import AuditEntry, Token, now
 from resolvers import input as typed
@@ -101,7 +100,6 @@ async def record(caller: Caller, deeds: Sequence[Deed], said: Said) -> list[Audi
     reporter = require_reporter(caller)
     if not 1 <= len(deeds) <= MOST:
         raise Invalid("entries", f"must be 1 to {MOST}")
-    _refuse_secret("comment", said.comment or "")
     checked = [_checked(deed, f"entries[{index}]", said.comment) for index, deed in enumerate(deeds)]
     caller.request.house.reports.take(reporter.id, len(checked))
     async with opened(caller, said) as (fresh, head):
@@ -119,15 +117,9 @@ async def record(caller: Caller, deeds: Sequence[Deed], said: Said) -> list[Audi
 def _checked(deed: Deed, field: str, comment: str | None) -> _Checked:
     at = now() if deed.at is None else typed.past(f"{field}.at", deed.at, slack_s=SKEW_S)
     own_comment = typed.comment(f"{field}.comment", deed.comment)
-    for part, text in (("comment", own_comment), ("resource", deed.resource)):
-        _refuse_secret(f"{field}.{part}", text or "")
+    typed.refuse_secret(f"{field}.resource", deed.resource)
     details = None if deed.details is None else _details(f"{field}.details", deed.details)
     return _Checked(deed, field, at, own_comment or comment, details)
-
-
-def _refuse_secret(field: str, text: str) -> None:
-    if holds_secret(text):
-        raise Invalid(field, "holds what looks like a secret")
 
 
 def _details(field: str, given: object) -> dict[str, Any]:
@@ -150,13 +142,13 @@ def _check_details(field: str, value: object, depth: int) -> None:
     match value:
         case dict():
             for key, inner in value.items():
-                _refuse_secret(field, key)
+                typed.refuse_secret(field, key)
                 _check_details(f"{field}.{key[:64]}", inner, depth + 1)
         case list():
             for index, inner in enumerate(value):
                 _check_details(f"{field}[{index}]", inner, depth + 1)
         case str():
-            _refuse_secret(field, value)
+            typed.refuse_secret(field, value)
         case float():
             raise Invalid(field, "must not be a fraction: write it as text")
         case int() if abs(value) > LARGEST:

@@ -118,13 +118,16 @@ class ApplyConfigurationInput:
 class ApplyConfigurationPayload:
     """What the document came to."""
 
-    differences: list[ConfigurationDifference] = face.shown("Every item of the document, by section and key.")
+    differences: list[ConfigurationDifference] = face.shown("Every item of the document, by section and key.", size=100)
     may_gain: list[ConfigurationGain] | None = face.shown(
         "Members, and living tokens that no member owns, who may be able to do more: up to 100 that you see. Null "
-        "where you change a role whose policy you may not see."
+        "where you change a role whose policy you may not see.",
+        size=100,
     )
     may_gain_others: int | None = face.shown("How many others may; null where `mayGain` is.")
-    audit_entries: list[AuditEntry] = face.shown("What the log says of it, one entry a change, as far as you see them.")
+    audit_entries: list[AuditEntry] = face.shown(
+        "What the log says of it, one entry a change, as far as you see them.", size=100
+    )
     dry_run: bool = face.shown("Whether nothing was changed.")
 
     @classmethod

@@ -67,7 +67,7 @@ class RecordAuditEntriesInput:
 class RecordAuditEntriesPayload:
     """What the log says now."""
 
-    audit_entries: list[AuditEntry] = face.shown("The entries, as far as you may see them.")
+    audit_entries: list[AuditEntry] = face.shown("The entries, as far as you may see them.", size=100)
     count: int = face.shown("How many were recorded.")
 
 

@@ -9,6 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from core.errors import Invalid
+from core.secret import Secret, SecretKind
 from models import now
 from resolvers import input as typed
 
@@ -79,6 +80,15 @@ def test_what_is_too_long_is_refused_before_its_letters_are_composed(
         with pytest.raises(Invalid, match=f"`it` must have at most {most} characters"):
             take("it", text)
     composing.assert_not_called()
+
+
+@pytest.mark.parametrize("take", [typed.name, typed.description, typed.comment])
+def test_a_secret_that_was_pasted_in_a_wrong_place_is_not_kept(take: Callable[[str, Any], object]) -> None:
+    secret = Secret.mint(SecretKind.PERSONAL).text
+    with pytest.raises(Invalid, match="`it` holds what looks like a secret") as refused:
+        take("it", f"see {secret}.")
+    assert secret not in str(refused.value)
+    take("it", "see lkp_…")
 
 
 def test_a_time_is_to_come_and_becomes_utc() -> None:
