@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 CONNECTIONS = 64
@@ -26,6 +27,7 @@ class Target:
     body: str
     pid: int
     headers: Mapping[str, str]
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def served(contender: str, port: int) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def latchkey(folder: Path) -> Iterator[tuple[dict[str, str], dict[str, str], int]]:
+def latchkey(folder: Path) -> Iterator[tuple[dict[str, Any], dict[str, str], int]]:
     """Serve the demo; gives its URLs, its secrets and its process id."""
     command = [sys.executable, "server.py", "--demo", "--json", "--port", "0"]
     environment = {**os.environ, "LATCHKEY_DATA_DIR": str(folder)}
@@ -110,7 +112,7 @@ def _lua(target: Target) -> str:
     headers = "".join(
         f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}\n" for name, value in target.headers.items()
     )
-    return f'wrk.method = "POST"\nwrk.body = {json.dumps(target.body)}\n{headers}'
+    return f'wrk.method = "{target.method}"\nwrk.body = {json.dumps(target.body)}\n{headers}'
 
 
 def _read(pattern: str, text: str) -> str:

@@ -1,7 +1,8 @@
 """The cost of an authenticated, permission-checked ten-field `viewer` query, beside the bare and the stock server.
 
-Ends with one JSON line of ratios: `viewer_vs_stock` and `viewer_vs_bare` are requests per second, the `_cpu` ones the
-server's CPU time for a request (lower is better). Rounds alternate, so that a busy machine is busy for all.
+And that of a yes of forward-auth. Ends with one JSON line of ratios: `viewer_vs_stock`, `viewer_vs_bare` and
+`forward_auth_vs_bare` are requests per second, the `_cpu` ones the server's CPU time for a request (lower is better).
+Rounds alternate, so that a busy machine is busy for all.
 """
 
 import argparse
@@ -37,12 +38,14 @@ def main() -> None:
     speed = {name: statistics.median(m.requests_per_s for m in taken) for name, taken in measures.items()}
     cpu = {name: statistics.median(m.cpu_us for m in taken) for name, taken in measures.items()}
     for name in targets:
-        print(f"{name:8} {speed[name]:10.0f} requests/s {cpu[name]:10.1f} us of CPU each")  # noqa: T201 - what it is for
+        print(f"{name:12} {speed[name]:10.0f} requests/s {cpu[name]:10.1f} us of CPU each")  # noqa: T201 - what it is for
     ratios = {
         "viewer_vs_stock": speed["viewer"] / speed["stock"],
         "viewer_vs_bare": speed["viewer"] / speed["bare"],
+        "forward_auth_vs_bare": speed["forward_auth"] / speed["bare"],
         "viewer_vs_stock_cpu": cpu["viewer"] / cpu["stock"],
         "viewer_vs_bare_cpu": cpu["viewer"] / cpu["bare"],
+        "forward_auth_vs_bare_cpu": cpu["forward_auth"] / cpu["bare"],
     }
     print(json.dumps({name: round(ratio, 3) for name, ratio in ratios.items()}))  # noqa: T201
 
@@ -59,6 +62,19 @@ def _targets(stack: ExitStack) -> dict[str, Target]:
         "bare": Target(bare, hello, bare_pid, JSON),
         "stock": Target(stock, hello, stock_pid, JSON),
         "viewer": viewer,
+        "forward_auth": Target(told["gates"]["forwarded"], "", pid, _forwarded(secrets["limited"]), "GET"),
+    }
+
+
+def _forwarded(secret: str) -> dict[str, str]:
+    """Write the headers of a proxy that asks about a request."""
+    return {
+        "Authorization": f"Bearer {secret}",
+        "User-Agent": "curl/8.0",
+        "X-Forwarded-For": "198.51.100.7",
+        "X-Forwarded-Host": "api.example.com",
+        "X-Forwarded-Method": "GET",
+        "X-Forwarded-Uri": "/things/42?fields=all",
     }
 
 

@@ -184,6 +184,15 @@ async def identify(credential: str, request: Request) -> Caller:
     return await _recalled(digests, request)
 
 
+def is_current(caller: Caller) -> bool:
+    """Say whether `identify` would make this caller again for the same credential, presented from the same address."""
+    try:
+        _living(caller, now())
+    except Unauthenticated:
+        return False
+    return caller.request.house.database.version_of(caller.account.id) == caller.account.version
+
+
 async def used(credential: str, request: Request) -> Caller:
     """Make a caller as `identify` does, and note that the credential was used."""
     caller = await identify(credential, request)

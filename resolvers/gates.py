@@ -165,8 +165,14 @@ async def bearer(gate: CompiledGate, credential: str, request: Request) -> Calle
     caller = await identify(credential, request)
     if caller.account.id != gate.account_id or caller.token is None or caller.is_session:
         raise Unauthenticated
-    request.house.uses.note(caller.token.id, request.address, request.user_agent)
+    note_use(caller, request.address, request.user_agent)
     return caller
+
+
+def note_use(caller: Caller, address: str | None, user_agent: str | None) -> None:
+    """Note that a caller's token was used, from an address and by a program."""
+    assert caller.token is not None  # noqa: S101 - `bearer` makes no others
+    caller.request.house.uses.note(caller.token.id, address, user_agent)
 
 
 @dataclass(frozen=True, slots=True)

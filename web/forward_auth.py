@@ -7,9 +7,10 @@ no. As busy as the API behind the proxy, this is plain ASGI.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from urllib.parse import parse_qsl
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -17,32 +18,20 @@ from uuid_utils import uuid7
 
 from core.errors import Unauthenticated
 from core.routes import Request as Proxied
-from core.routes import Unreadable, located
-from models import GateSource
-from resolvers.access import Question
-from resolvers.callers import Caller, Request
-from resolvers.gates import CompiledGate, bearer, decide, find
+from core.routes import Unreadable
+from resolvers.callers import Caller, Request, is_current
+from resolvers.gates import CompiledGate, bearer, decide, find, note_use
 from web.credentials import MAX_CREDENTIAL_LENGTH, MAX_USER_AGENT_LENGTH, Presented
 from web.errors import Formatted, masked
+from web.proxied import AGENT, AUTHORIZATION, FORWARDED_FOR, PREFIX, PREFLIGHT, Asked, Header
 from web.proxies import Proxies
 
-PREFIX = b"/authz/"
+__all__ = ["PREFIX", "ForwardAuth"]
+
+YESES_KEPT = 10_000
 CHALLENGE = 'Bearer realm="latchkey"'
 NONE = b"-"
 
-Header = tuple[bytes, bytes]
-
-_AUTHORIZATION = b"authorization"
-_AGENT = b"user-agent"
-_FORWARDED_FOR = b"x-forwarded-for"
-_PREFLIGHT = (b"origin", b"access-control-request-method")
-_SOURCES: Mapping[GateSource, frozenset[bytes]] = {
-    GateSource.FORWARDED: frozenset({b"x-forwarded-method", b"x-forwarded-uri", b"x-forwarded-host"}),
-    GateSource.ORIGINAL: frozenset({b"x-original-method", b"x-original-uri", b"x-original-url", b"x-original-host"}),
-    GateSource.PATH: frozenset({b"host"}),
-    GateSource.FIXED: frozenset(),
-}
-_READ = frozenset({_AUTHORIZATION, _AGENT, _FORWARDED_FOR, *_PREFLIGHT}.union(*_SOURCES.values()))
 _JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
 _MOST_WARNED = 1_000
@@ -52,31 +41,26 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a proxy hears. `caller` is None where nobody is known."""
+    """What a proxy hears, all but the request's id."""
 
     status: int
-    caller: Caller | None = None
-    challenge: str | None = None
-    error: Formatted | None = None
+    headers: tuple[Header, ...]
+    body: bytes = b""
+    passes: Caller | None = None
+    """Who passes, if it is a yes that holds for as long as this caller is current."""
 
-    def headers(self, request_id: str, length: int) -> list[Header]:
-        """Write the headers, for a body of this many bytes."""
-        told = [
-            _NO_STORE,
-            (b"content-length", str(length).encode()),
-            (b"x-latchkey-request-id", request_id.encode()),
-            *_subject(self.caller),
-        ]
-        if self.challenge is not None:
-            told.append((b"www-authenticate", self.challenge.encode()))
-        if length:
-            told.append(_JSON)
-        return told
-
-    @property
-    def body(self) -> bytes:
-        """Write the body: nothing for a yes."""
-        return b"" if self.error is None else orjson.dumps({"errors": [self.error]})
+    @classmethod
+    def of(
+        cls, status: int, caller: Caller | None = None, error: Formatted | None = None, challenge: str | None = None
+    ) -> "Answer":
+        """Write an answer. Without a caller nobody is known; without an error it is a yes."""
+        body = b"" if error is None else orjson.dumps({"errors": [error]})
+        headers = [_NO_STORE, (b"content-length", str(len(body)).encode()), *_subject(caller)]
+        if challenge is not None:
+            headers.append((b"www-authenticate", challenge.encode()))
+        if body:
+            headers.append(_JSON)
+        return cls(status, tuple(headers), body)
 
 
 def _subject(caller: Caller | None) -> tuple[Header, Header, Header]:
@@ -87,114 +71,50 @@ def _subject(caller: Caller | None) -> tuple[Header, Header, Header]:
 
 
 def _forbidden(message: str, caller: Caller | None = None) -> Answer:
-    return Answer(403, caller, None, {"message": message, "extensions": {"code": "FORBIDDEN"}})
+    return Answer.of(403, caller, {"message": message, "extensions": {"code": "FORBIDDEN"}})
 
 
 def _unauthenticated(*, presented: bool) -> Answer:
     challenge = f'{CHALLENGE}, error="invalid_token"' if presented else CHALLENGE
     error = {"message": Unauthenticated().message, "extensions": {"code": "UNAUTHENTICATED"}}
-    return Answer(401, None, challenge, error)
+    return Answer.of(401, None, error, challenge)
 
 
 def _insufficient(caller: Caller, action: str, resource: str) -> Answer:
     extensions = {"code": "FORBIDDEN", "action": action, "resource": resource}
     error = {"message": f"needs `{action}` on `{resource}`", "extensions": extensions}
-    return Answer(403, caller, f'Bearer error="insufficient_scope", scope="{action}"', error)
+    return Answer.of(403, caller, error, f'Bearer error="insufficient_scope", scope="{action}"')
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a proxy sent: the headers that are read, and where it asked."""
+class Yeses:
+    """Answers that let requests pass, each for as long as nothing changes that it depends on.
 
-    headers: Mapping[bytes, bytes]
-    repeated: frozenset[bytes]
-    method: bytes
-    account_key: str
-    key: str
-    path: bytes
-    """What comes after the gate in the URL."""
-    query: bytes
+    Each is found by a digest of all that the proxy sent, so that no credential is kept.
+    """
 
-    @classmethod
-    def of(cls, scope: Scope) -> "Asked":
-        """Read an ASGI scope."""
-        headers, repeated = _read(scope["headers"])
-        place, slash, rest = scope["raw_path"][len(PREFIX) :].partition(b"/")
-        account_key, _, key = place.decode("latin-1").partition(":")
-        method, query = scope["method"].encode(), scope["query_string"]
-        return cls(headers, repeated, method, account_key, key, slash + rest, query)
+    def __init__(self) -> None:
+        self._digest_key = secrets.token_bytes(32)
+        self._kept: OrderedDict[bytes, Answer] = OrderedDict()
 
-    def require_once(self, names: Iterable[bytes]) -> None:
-        """Raise `Unreadable` if one of these headers came twice: whoever reads on might take the other."""
-        for name in self.repeated.intersection(names):
-            raise Unreadable(f"more than one `{name.decode()}` header")
+    def digest(self, asked: Asked, address: str | None) -> bytes:
+        """Digest a question."""
+        return asked.digest(self._digest_key, address)
 
-    def wanted(self, source: GateSource) -> Proxied | Question:
-        """Read the request that is asked about. Raises `Unreadable`."""
-        self.require_once(_SOURCES[source])
-        match source:
-            case GateSource.FORWARDED:
-                return self._told(b"x-forwarded-method", self._header(b"x-forwarded-uri"), b"x-forwarded-host")
-            case GateSource.ORIGINAL:
-                return self._original()
-            case GateSource.PATH:
-                return Proxied.parse(self.method, self.path or b"/", self.headers.get(b"host"))
-            case GateSource.FIXED:
-                return self._fixed()
+    def find(self, digest: bytes) -> Answer | None:
+        """Find the yes to an equal question, if it would still be given."""
+        answer = self._kept.get(digest)
+        if answer is None or answer.passes is None or not is_current(answer.passes):
+            return None
+        self._kept.move_to_end(digest)
+        return answer
 
-    def _header(self, name: bytes) -> bytes:
-        value = self.headers.get(name)
-        if value is None:
-            raise Unreadable(f"the header `{name.decode()}` is missing")
-        return value
-
-    def _told(self, method: bytes, target: bytes, host: bytes) -> Proxied:
-        return Proxied.parse(self._header(method), target, self.headers.get(host))
-
-    def _original(self) -> Proxied:
-        if b"x-original-uri" in self.headers and b"x-original-url" in self.headers:
-            raise Unreadable("both `x-original-uri` and `x-original-url` are given")
-        name = b"x-original-url" if b"x-original-url" in self.headers else b"x-original-uri"
-        target, host = located(self._header(name))
-        told = self._told(b"x-original-method", target, b"x-original-host")
-        if host is None:
-            return told
-        located_there = Proxied.parse(self._header(b"x-original-method"), target, host)
-        if told.host not in {None, located_there.host}:
-            raise Unreadable("the URL and `x-original-host` name different hosts")
-        return located_there
-
-    def _fixed(self) -> Question:
-        if self.path.strip(b"/"):
-            raise Unreadable("the URL goes on after the gate")  # so it might be the client's, and the query too
-        try:
-            pairs = parse_qsl(self.query.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict")
-        except ValueError:
-            pairs = []
-        given = dict(pairs)
-        if len(pairs) != len(given) or given.keys() != {"action", "resource"}:
-            raise Unreadable("the query must be one `action` and one `resource`")
-        return Question(given["action"], given["resource"])
-
-    @property
-    def may_be_preflight(self) -> bool:
-        """Whether it has the headers of a CORS preflight."""
-        return all(name in self.headers for name in _PREFLIGHT)
-
-
-def _read(headers: Iterable[Header]) -> tuple[dict[bytes, bytes], frozenset[bytes]]:
-    found: dict[bytes, bytes] = {}
-    repeated: list[bytes] = []
-    for name, value in headers:
-        if name not in _READ:
-            continue
-        if name not in found:
-            found[name] = value
-        elif name == _FORWARDED_FOR:
-            found[name] += b"," + value
-        else:
-            repeated.append(name)
-    return found, frozenset(repeated)
+    def keep(self, digest: bytes, answer: Answer) -> None:
+        """Keep an answer if it is a yes, in the place of an earlier one."""
+        self._kept.pop(digest, None)
+        if answer.passes is not None:
+            self._kept[digest] = answer
+        if len(self._kept) > YESES_KEPT:
+            self._kept.popitem(last=False)
 
 
 class ForwardAuth:
@@ -203,6 +123,7 @@ class ForwardAuth:
     def __init__(self, asking: Callable[[str, str | None, str | None], Request], proxies: Proxies) -> None:
         self._asking = asking
         self._proxies = proxies
+        self._yeses = Yeses()
         self._warned: set[str | None] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - no body is read
@@ -213,11 +134,10 @@ class ForwardAuth:
         except Unreadable as problem:
             answer = _forbidden(str(problem))
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
-            answer = Answer(503, error=masked(error, request_id))
-        body = answer.body
-        headers = answer.headers(request_id, len(body))
+            answer = Answer.of(503, error=masked(error, request_id))
+        headers = [*answer.headers, (b"x-latchkey-request-id", request_id.encode())]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": answer.body})
 
     async def _answer(self, scope: Scope, request_id: str) -> Answer:
         peer = scope["client"][0] if scope["client"] else None
@@ -225,30 +145,39 @@ class ForwardAuth:
             self._warn(peer)
             return _forbidden("only a trusted proxy may ask")
         asked = Asked.of(scope)
-        asked.require_once((_AUTHORIZATION, *_PREFLIGHT))
-        request = self._request(asked, peer, request_id)
-        gate = await find(request.house, asked.account_key, asked.key)
-        if gate is not None and _passes_unasked(gate, asked):
-            return Answer(200)
-        presented = asked.headers.get(_AUTHORIZATION)
-        if gate is None or presented is None:
-            return _unauthenticated(presented=presented is not None)
-        try:
-            caller = await _caller(gate, presented, request)
-        except Unauthenticated:
-            return _unauthenticated(presented=True)
-        return _judged(gate, caller, asked)
-
-    def _request(self, asked: Asked, peer: str | None, request_id: str) -> Request:
-        address = self._proxies.client_of(peer, asked.headers.get(_FORWARDED_FOR, b"").decode("latin-1"))
-        agent = asked.headers.get(_AGENT, b"").decode("latin-1")[:MAX_USER_AGENT_LENGTH]
-        return self._asking(request_id, address, agent or None)
+        asked.require_once((AUTHORIZATION, *PREFLIGHT))
+        address = self._proxies.client_of(peer, asked.text(FORWARDED_FOR))
+        agent = asked.text(AGENT)[:MAX_USER_AGENT_LENGTH] or None
+        if asked.repeated:
+            return await _decided(asked, self._asking(request_id, address, agent))
+        digest = self._yeses.digest(asked, address)
+        answer = self._yeses.find(digest)
+        if answer is None:
+            answer = await _decided(asked, self._asking(request_id, address, agent))
+            self._yeses.keep(digest, answer)
+        elif answer.passes is not None:
+            note_use(answer.passes, address, agent)
+        return answer
 
     def _warn(self, peer: str | None) -> None:
         """Tell the log of a peer that is not trusted, once."""
         if peer not in self._warned and len(self._warned) < _MOST_WARNED:
             self._warned.add(peer)
             _log.warning("%s asks at /authz/ and is no trusted proxy: see LATCHKEY_TRUSTED_PROXIES", peer)
+
+
+async def _decided(asked: Asked, request: Request) -> Answer:
+    gate = await find(request.house, *asked.place)
+    if gate is not None and _passes_unasked(gate, asked):
+        return Answer.of(200)
+    presented = asked.headers.get(AUTHORIZATION)
+    if gate is None or presented is None:
+        return _unauthenticated(presented=presented is not None)
+    try:
+        caller = await _caller(gate, presented, request)
+    except Unauthenticated:
+        return _unauthenticated(presented=True)
+    return _judged(gate, caller, asked)
 
 
 def _passes_unasked(gate: CompiledGate, asked: Asked) -> bool:
@@ -272,7 +201,9 @@ def _judged(gate: CompiledGate, caller: Caller, asked: Asked) -> Answer:
     except Unreadable as problem:
         return _forbidden(str(problem), caller)
     if passage:
-        return Answer(200, caller)
+        # Had something changed between finding the gate and the caller, the answer would hold for neither state.
+        passes = caller if gate.version == caller.account.version else None
+        return replace(Answer.of(200, caller), passes=passes)
     if passage.lacking is None:
         return _forbidden("no route of the gate matches the request", caller)
     return _insufficient(caller, *passage.lacking)

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ import httpx2
 import pytest
 
 from core.vocabulary import BuiltInRole
-from models import GateSource, Token
+from models import GateSource, Token, now
 from resolvers import gates, tokens
 from resolvers.callers import Request, used
 from resolvers.gates import NewGate
@@ -259,6 +260,63 @@ async def test_a_revocation_holds_for_the_next_request(doors: Doors) -> None:
     assert (await doors.ask("forwarded", ask)).status_code == 401
 
 
+async def test_a_yes_given_before_costs_no_look_at_the_rows(doors: Doors, statements: list[str]) -> None:
+    ask = {**forwarded(), **HOST}
+    first = await doors.ask("forwarded", ask)
+    statements.clear()
+    again = await doors.ask("forwarded", ask)
+    assert statements == []
+    assert (again.status_code, told(again)) == (200, told(first))
+    assert again.headers["x-latchkey-request-id"] != first.headers["x-latchkey-request-id"]
+
+
+async def test_a_yes_given_before_answers_no_other_question(doors: Doors) -> None:
+    other = await doors.organisation.made(
+        doors.organisation.owner, Scope(statements=[{**ONE, "resources": ["proj/app"]}])
+    )
+    fixed = "?action=viewProject&resource=proj/"
+    twice: Headers = [*forwarded().items(), *HOST.items(), ("x-forwarded-uri", "/web/x")]
+    questions: list[tuple[int, str, Headers, str, str]] = [
+        (200, "forwarded", {**forwarded(), **HOST}, "", "GET"),
+        (403, "forwarded", {**forwarded("POST"), **HOST}, "", "GET"),
+        (403, "forwarded", {**forwarded(uri="/app/x"), **HOST}, "", "GET"),
+        (403, "forwarded", {**forwarded(uri=""), **HOST}, "", "GET"),
+        (403, "forwarded", forwarded(), "", "GET"),
+        (403, "forwarded", twice, "", "GET"),
+        (403, "forwarded", {**forwarded(), **HOST, "authorization": other.secret or ""}, "", "GET"),
+        (401, "forwarded", {**forwarded(), **HOST, "authorization": ""}, "", "GET"),
+        (401, "none", {**forwarded(), **HOST}, "", "GET"),
+        (403, "original", {**forwarded(), **HOST}, "", "GET"),
+        (200, "path", {"host": "b.example"}, "/web", "GET"),
+        (403, "path", {"host": "b.example"}, "/web", "POST"),
+        (403, "path", {"host": "b.example"}, "/app", "GET"),
+        (200, "fixed", {}, f"{fixed}web", "GET"),
+        (403, "fixed", {}, f"{fixed}app", "GET"),
+        (403, "fixed", {}, f"/x{fixed}web", "GET"),
+    ]  # fmt: skip
+    for _ in range(2):
+        for status, gate, headers, path, method in questions:
+            answer = await doors.ask(gate, headers, path=path, method=method)
+            assert answer.status_code == status, (gate, headers, path)
+
+
+async def test_a_yes_given_before_ends_with_what_it_depends_on(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask, owner = {**forwarded(), **HOST}, doors.organisation.owner
+    soon = now() + timedelta(hours=1)
+    made = await doors.organisation.made(owner, Scope(statements=[ONE]), expires_at=soon)
+    mortal = {**ask, "authorization": made.secret or ""}
+    assert [(await doors.ask("forwarded", sent)).status_code for sent in (ask, mortal, ask, mortal)] == [200] * 4
+    monkeypatch.setattr("resolvers.callers.now", lambda: soon)
+    assert [(await doors.ask("forwarded", sent)).status_code for sent in (ask, mortal)] == [200, 401]
+    monkeypatch.undo()
+    await gates.define(owner, NewGate("forwarded", "Closed", GateSource.FORWARDED), Said())
+    assert (await doors.ask("forwarded", ask)).status_code == 403
+    await gates.define(owner, NewGate("forwarded", "Open", GateSource.FORWARDED, routes=ROUTES), Said())
+    assert [(await doors.ask("forwarded", ask)).status_code for _ in range(2)] == [200, 200]
+    await gates.remove(owner, "forwarded", Said())
+    assert (await doors.ask("forwarded", ask)).status_code == 401
+
+
 PREFLIGHT = {"origin": "https://app.example", "access-control-request-method": "PUT"}
 
 
@@ -302,12 +360,12 @@ async def test_who_is_no_trusted_proxy_is_refused_and_named_once(
     assert doors.bearer not in caplog.text
 
 
-async def test_a_use_is_noted_with_the_clients_address(doors: Doors) -> None:
-    sent = {**forwarded(), **HOST, "x-forwarded-for": "198.51.100.7", "user-agent": "curl/8"}
-    await doors.ask("forwarded", sent)
-    await doors.organisation.house.uses.flush()
-    row = await Token.get(id=doors.subject[2])
-    assert (row.last_used_address, row.last_used_agent) == ("198.51.100.7", "curl/8")
+async def test_every_use_is_noted_with_the_clients_address(doors: Doors) -> None:
+    for agent in ("curl/8", "curl/9"):
+        await doors.ask("forwarded", {**forwarded(), **HOST, "x-forwarded-for": "198.51.100.7", "user-agent": agent})
+        await doors.organisation.house.uses.flush()
+        row = await Token.get(id=doors.subject[2])
+        assert (row.last_used_address, row.last_used_agent) == ("198.51.100.7", agent)
 
 
 async def test_what_is_unexpected_is_masked_and_a_503(
