@@ -9,7 +9,7 @@ from uuid import UUID
 
 from core import routes
 from core.catalogue import Catalogue
-from core.errors import Conflict, Invalid, Unauthenticated
+from core.errors import Invalid, Unauthenticated
 from core.vocabulary import Action
 from models import Account, Gate, GateSource
 from models.database import Database
@@ -18,6 +18,7 @@ from resolvers.access import Answer, Asked, Question
 from resolvers.admins import require_full_admin
 from resolvers.callers import Caller, Request, catalogue_of, identify
 from resolvers.house import House
+from resolvers.keyed import defining
 from resolvers.reading import readable
 from resolvers.writing import At, Done, Said, change
 
@@ -42,17 +43,11 @@ class NewGate:
 async def define(caller: Caller, wanted: NewGate, said: Said) -> Done[Gate]:
     """Define a gate, or replace the one with this key. To change whom one lets through needs full admin."""
     filled = checked(wanted)
-    row = await readable(caller, Gate).filter(key=wanted.key).first()
-    target: Gate | At[Gate] = Gate(account_id=caller.account.id, key=wanted.key)
-    action = Action.CREATE_GATE
-    if row is not None:
-        target, action = At(Gate, row.id), Action.UPDATE_GATE
-    async with change(caller, action, target, said) as deed:
-        if row is None and await Gate.filter(account_id=caller.account.id, key=wanted.key).exists():
-            raise Conflict(f"`key` is taken: `{wanted.key}`", field="key")
+    actions = (Action.CREATE_GATE, Action.UPDATE_GATE)
+    async with defining(caller, Gate, wanted.key, actions, said) as deed:
         _refuse_unknown(filled, deed.caller.catalogue)
-        if row is not None and any(getattr(deed.row, column) != filled[column] for column in _DECIDING):
-            require_full_admin(deed, action)
+        if deed.before is not None and any(getattr(deed.row, column) != filled[column] for column in _DECIDING):
+            require_full_admin(deed, Action.UPDATE_GATE)
         await deed.row.update_from_dict(filled).save()
     return Done(deed.row, deed.entry)
 

@@ -13,6 +13,7 @@ from models import ResourceKind
 from resolvers import input as typed
 from resolvers.admins import require_full_admin
 from resolvers.callers import Caller
+from resolvers.keyed import defining
 from resolvers.reading import readable
 from resolvers.writing import At, Done, Said, change
 
@@ -29,17 +30,10 @@ _MARKS = (Mark.READ, Mark.WRITE, Mark.MANAGE)
 async def define(caller: Caller, wanted: Kind, said: Said) -> Done[ResourceKind]:
     """Define a kind, or change the one with this key. What lets others gain needs full admin: see `widens`."""
     kind = checked(wanted)
-    row = await readable(caller, ResourceKind).filter(key=kind.key).first()
-    target: ResourceKind | At[ResourceKind] = ResourceKind(account_id=caller.account.id, key=kind.key)
-    action = Action.CREATE_KIND
-    if row is not None:
-        target, action = At(ResourceKind, row.id), Action.UPDATE_KIND
-    async with change(caller, action, target, said) as deed:
-        if row is None and await ResourceKind.filter(account_id=caller.account.id, key=kind.key).exists():
-            raise Conflict(f"`key` is taken: `{kind.key}`", field="key")
+    async with defining(caller, ResourceKind, kind.key, (Action.CREATE_KIND, Action.UPDATE_KIND), said) as deed:
         refuse_misfit(deed.caller.catalogue, kind)
-        if row is not None and widens(deed.row.kind, kind):
-            require_full_admin(deed, action)
+        if deed.before is not None and widens(deed.row.kind, kind):
+            require_full_admin(deed, Action.UPDATE_KIND)
         _fill(deed.row, kind)
         await deed.row.save()
     return Done(deed.row, deed.entry)
