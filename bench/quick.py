@@ -1,8 +1,9 @@
 """The cost of an authenticated, permission-checked ten-field `viewer` query, beside the bare and the stock server.
 
-And that of a yes of forward-auth. Ends with one JSON line of ratios: `viewer_vs_stock`, `viewer_vs_bare` and
-`forward_auth_vs_bare` are requests per second, the `_cpu` ones the server's CPU time for a request (lower is better).
-Rounds alternate, so that a busy machine is busy for all.
+And that of a yes of forward-auth, and of checks asked one by one or a hundred at once. Ends with one JSON line of
+ratios: `viewer_vs_stock`, `viewer_vs_bare` and `forward_auth_vs_bare` are requests per second, `check100_vs_check1`
+decisions per second, the `_cpu` ones the server's CPU time for a request (lower is better). Rounds alternate, so that a
+busy machine is busy for all.
 """
 
 import argparse
@@ -10,8 +11,10 @@ import json
 import statistics
 import tempfile
 import urllib.request
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from bench.load import Measure, Target, latchkey, pressed, served
 
@@ -20,6 +23,8 @@ VIEWER = """{ viewer {
   account { id key name }
   token { name }
 } }"""
+CHECKS = "query ($checks: [AccessCheckInput!]!) { checkAccess(checks: $checks) { allowed } }"
+MANY = 100
 JSON = {"Content-Type": "application/json"}
 
 
@@ -43,6 +48,7 @@ def main() -> None:
         "viewer_vs_stock": speed["viewer"] / speed["stock"],
         "viewer_vs_bare": speed["viewer"] / speed["bare"],
         "forward_auth_vs_bare": speed["forward_auth"] / speed["bare"],
+        "check100_vs_check1": MANY * speed["check100"] / speed["check1"],
         "viewer_vs_stock_cpu": cpu["viewer"] / cpu["stock"],
         "viewer_vs_bare_cpu": cpu["viewer"] / cpu["bare"],
         "forward_auth_vs_bare_cpu": cpu["forward_auth"] / cpu["bare"],
@@ -56,14 +62,25 @@ def _targets(stack: ExitStack) -> dict[str, Target]:
     bare, bare_pid = stack.enter_context(served("bare", 18_765))
     stock, stock_pid = stack.enter_context(served("stock", 18_766))
     viewer = Target(told["graphql"], json.dumps({"query": VIEWER}), pid, {**JSON, "Authorization": secrets["admin"]})
-    _check(viewer)
+    one, many = (Target(told["graphql"], _checks(count), pid, viewer.headers) for count in (1, MANY))
+    _check(viewer, lambda data: data["viewer"]["member"]["email"])
+    _check(many, lambda data: data["checkAccess"]["allowed"] == [True] * MANY)
     hello = json.dumps({"query": "{ hello }"})
     return {
         "bare": Target(bare, hello, bare_pid, JSON),
         "stock": Target(stock, hello, stock_pid, JSON),
         "viewer": viewer,
         "forward_auth": Target(told["gates"]["forwarded"], "", pid, _forwarded(secrets["limited"]), "GET"),
+        "check1": one,
+        "check100": many,
     }
+
+
+def _checks(count: int) -> str:
+    """Ask whether so many flags may be switched, each another."""
+    flags = [f"proj/web:env/production:flag/flag-{number}" for number in range(count)]
+    checks = [{"action": "updateOn", "resource": flag} for flag in flags]
+    return json.dumps({"query": CHECKS, "variables": {"checks": checks}})
 
 
 def _forwarded(secret: str) -> dict[str, str]:
@@ -78,12 +95,12 @@ def _forwarded(secret: str) -> dict[str, str]:
     }
 
 
-def _check(target: Target) -> None:
+def _check(target: Target, whole: Callable[[Any], object]) -> None:
     """See that it is the whole answer which is measured."""
     request = urllib.request.Request(target.url, target.body.encode(), dict(target.headers))  # noqa: S310 - loopback
     with urllib.request.urlopen(request) as answer:  # noqa: S310 - loopback
         said = json.load(answer)
-    if "errors" in said or not said["data"]["viewer"]["member"]["email"]:
+    if "errors" in said or not whole(said["data"]):
         raise RuntimeError(json.dumps(said))
 
 
