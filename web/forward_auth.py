@@ -83,7 +83,7 @@ def _unauthenticated(*, presented: bool) -> Answer:
 def _insufficient(caller: Caller, action: str, resource: str) -> Answer:
     extensions = {"code": "FORBIDDEN", "action": action, "resource": resource}
     error = {"message": f"needs `{action}` on `{resource}`", "extensions": extensions}
-    return Answer.of(403, caller, error, f'Bearer error="insufficient_scope", scope="{action}"')
+    return Answer.of(403, caller, error, f'{CHALLENGE}, error="insufficient_scope", scope="{action}"')
 
 
 class Yeses:
