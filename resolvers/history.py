@@ -100,6 +100,8 @@ class Moment:
         if next_one is not None and next_one.at <= at:
             raise Forgotten("the server's clock went back around that time")
         whole_from, whole_to = await _whole_from(log, cut), await _whole_to(log, cut, head)
+        if next_one is None and cut < head:  # what is missing there may have happened before the moment, or after it
+            whole_from = cut + 1
         return cls(account, at, cut, whole_from, whole_to, head, await _transfers(account))
 
     async def catalogue(self) -> Catalogue:
