@@ -131,7 +131,7 @@ class Decisions:
         return in_turns(len(self.answers.questions), lambda index: Decision.of(self.answers.answer(index)))
 
 
-AT_ONCE = 50
+AT_ONCE = 100
 """How many questions are answered before other requests go on."""
 
 

@@ -8,6 +8,7 @@ that anyone may read who sees the object, also the account of where in the query
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, reduce
+from inspect import iscoroutine
 from operator import attrgetter
 from typing import Any, cast
 
@@ -21,6 +22,8 @@ from graphql import (
     Undefined,
     get_nullable_type,
     is_leaf_type,
+    is_list_type,
+    is_non_null_type,
 )
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
@@ -49,14 +52,27 @@ def shorten(schema: strawberry.Schema) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """Resolves a field that anyone may read who sees the object."""
+    """Resolves a field that anyone may read who sees the object: a leaf, or with `many` a list of leaves."""
 
     read: Callable[[Any], Any]
     type: GraphQLLeafType
+    many: bool = False
 
     def __call__(self, source: object, _info: object) -> Any:  # noqa: ANN401 - any value of the schema
         """Read the value."""
         return self.read(source)
+
+    def answer(self, source: object) -> Any:  # noqa: ANN401 - any value of the schema
+        """Read the value and make it what is answered; None where that takes the long way."""
+        value = self.read(source)
+        if not self.many:
+            answer = self.type.coerce_output_value(value)
+            return None if answer is Undefined else answer
+        if isinstance(value, list) and None not in value:
+            return [self.type.coerce_output_value(each) for each in value]
+        if iscoroutine(value):
+            value.close()  # the long way reads again, and waits
+        return None
 
 
 def _short(declared: StrawberryField, type_: GraphQLOutputType) -> GraphQLFieldResolver:
@@ -64,8 +80,11 @@ def _short(declared: StrawberryField, type_: GraphQLOutputType) -> GraphQLFieldR
     read = cast("Callable[..., Any]", resolver.wrapped_func if resolver else attrgetter(declared.python_name))
     asks_info = resolver is not None and "info" in resolver.signature.parameters
     nullable = get_nullable_type(type_)
-    if is_leaf_type(nullable) and not (asks_info or declared.extensions):
-        return Leaf(read, nullable)
+    if not (asks_info or declared.extensions):
+        if is_leaf_type(nullable):
+            return Leaf(read, nullable)
+        if is_list_type(nullable) and is_non_null_type(nullable.of_type) and is_leaf_type(nullable.of_type.of_type):
+            return Leaf(read, nullable.of_type.of_type, many=True)
     within = read if asks_info else lambda source, _info: read(source)
     around = build_field_extension_resolvers(declared) if declared.extensions else []
     whole: Callable[..., Any] = reduce(lambda within, extension: partial(extension, within), around, within)
@@ -104,9 +123,9 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         field = parent_type.fields.get(field_details_list[0].node.name.value)
         if field is not None and isinstance(field.resolve, Leaf):
             try:
-                value = field.resolve.type.coerce_output_value(field.resolve.read(source))
+                answer = field.resolve.answer(source)
             except Exception:  # noqa: BLE001 - the long way reads again, and says what is wrong
-                value = None
-            if value is not None and value is not Undefined:
-                return value
+                answer = None
+            if answer is not None:
+                return answer
         return super().execute_field(parent_type, source, field_details_list, path, position_context)
