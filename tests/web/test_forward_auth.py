@@ -134,7 +134,8 @@ async def test_what_the_rights_refuse_names_the_action(doors: Doors) -> None:
     ]
     for answer in answers:
         assert (answer.status_code, told(answer)) == (403, doors.subject)
-        assert answer.headers["www-authenticate"] == 'Bearer realm="latchkey", error="insufficient_scope", scope="viewProject"'
+        challenge = 'Bearer realm="latchkey", error="insufficient_scope", scope="viewProject"'
+        assert answer.headers["www-authenticate"] == challenge
         assert answer.json() == {
             "errors": [
                 {
