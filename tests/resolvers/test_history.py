@@ -81,12 +81,14 @@ class Story:
 
     async def remember(self) -> None:
         """Ask about some, as whoever holds their secrets would. The moment is that before the asking."""
-        at = now()
+        at, truth = now(), []
         for subject in self.people.random.sample(self.people.everyone, 3):
             caller = await self.people.caller(subject)
             for question in self.people.random.sample(QUESTIONS, 1):
                 told = allowed(caller, question)
-                self.truth.append(Remembered(at, subject, question, told, caller is not None))
+                truth.append(Remembered(at, subject, question, told, caller is not None))
+        if not await Token.filter(expires_at__gt=at, expires_at__lte=now()).exists():  # none ended while it was asked
+            self.truth += truth
 
     async def change(self) -> None:
         """Change something. What is refused changes nothing."""
