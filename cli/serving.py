@@ -1,5 +1,6 @@
 """An ASGI application behind a listening socket, until a signal ends it."""
 
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -60,4 +61,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what stands now stands to the end: the collector need not walk over it again and again
         self._answers()
