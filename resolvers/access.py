@@ -254,10 +254,8 @@ def _sides(
     token: Token, owners: Mapping[UUID, Member], theirs: Roles, own: Roles, catalogue: Catalogue
 ) -> tuple[Side, ...]:
     owner = owners.get(token.owner_id) if token.owner_id else None
-    sides = [rights.of_scope(token, own.get(token.id, []), catalogue, owner)]
-    if owner is not None:
-        sides.append(rights.of_member(owner, theirs.get(owner.id, []), catalogue))
-    return (*sides, *(rights.of_ceiling(ceiling, catalogue) for ceiling in token.ceilings))
+    held = theirs.get(owner.id, []) if owner else []
+    return rights.of_token(token, own.get(token.id, []), owner, held, catalogue)
 
 
 def effective_of(caller: Caller) -> list[Shown]:

@@ -9,7 +9,7 @@ from models import Account, ActorKind, AuditHead, Member, new_id
 from resolvers import input as typed
 from resolvers.callers import Caller, Request, with_credential
 from resolvers.members import write_link
-from resolvers.writing import At, Done, Said, change
+from resolvers.writing import At, Done, Said, asked_for, change
 
 MAX_VERDICT_LIFETIME_S = 300
 
@@ -54,11 +54,7 @@ async def update(caller: Caller, wanted: AccountChange, said: Said) -> Done[Acco
 
 
 def _actions(wanted: AccountChange) -> list[Action]:
-    asked = (
-        (Action.UPDATE_ACCOUNT_NAME, wanted.name),
-        (Action.UPDATE_VERDICT_LIFETIME, wanted.verdict_lifetime_s),
+    return asked_for(
+        (Action.UPDATE_ACCOUNT_NAME, wanted.name is not None),
+        (Action.UPDATE_VERDICT_LIFETIME, wanted.verdict_lifetime_s is not None),
     )
-    actions = [action for action, value in asked if value is not None]
-    if not actions:
-        raise Invalid("input", "must change something")
-    return actions

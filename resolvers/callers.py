@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -180,32 +179,53 @@ async def identify(credential: str, request: Request) -> Caller:
         known = _remembered.get(digest.hex)
         if known and request.house.database.version_of(known.account.id) == known.account.version:
             _remembered.move_to_end(digest.hex)
-            return replace(_living(known, now()), request=request)
+            return replace(alive(known), request=request)
     return await _recalled(digests, request)
 
 
 def is_current(caller: Caller) -> bool:
     """Say whether `identify` would make this caller again for the same credential, presented from the same address."""
     try:
-        _living(caller, now())
+        return is_unchanged(alive(caller))
     except Unauthenticated:
         return False
+
+
+def is_unchanged(caller: Caller) -> bool:
+    """Say whether nothing has changed in the account since the caller was made."""
     return caller.request.house.database.version_of(caller.account.id) == caller.account.version
 
 
 async def used(credential: str, request: Request) -> Caller:
     """Make a caller as `identify` does, and note that the credential was used."""
     caller = await identify(credential, request)
-    if caller.token is not None:
-        request.house.uses.note(caller.token.id, request.address, request.user_agent)
+    note_use(caller, request.address, request.user_agent)
     return caller
+
+
+async def bearer(credential: str, account_id: UUID, request: Request) -> Caller:
+    """Make the caller whose token was presented to a service, and note that it was used.
+
+    Raises `Unauthenticated` for all but a living token of this account: sessions are their members' own.
+    """
+    caller = await identify(credential, request)
+    if caller.account.id != account_id or caller.is_session:
+        raise Unauthenticated
+    note_use(caller, request.address, request.user_agent)
+    return caller
+
+
+def note_use(caller: Caller, address: str | None, user_agent: str | None) -> None:
+    """Note that the token of an identified caller was used, from an address and by a program."""
+    assert caller.token is not None  # noqa: S101 - `identify` makes no others
+    caller.request.house.uses.note(caller.token.id, address, user_agent)
 
 
 async def _recalled(digests: tuple[Digest, ...], request: Request) -> Caller:
     while True:
         caller = await _by_proof(SecretDigest.filter(digest__in=[digest.hex for digest in digests]), request)
         # A fill that raced with a change may be torn between two states: it is thrown away.
-        if request.house.database.version_of(caller.account.id) == caller.account.version:
+        if is_unchanged(caller):
             break
     assert isinstance(caller.proof, SecretDigest)  # noqa: S101 - what _by_proof makes
     _remembered[caller.proof.digest] = caller
@@ -246,7 +266,7 @@ async def _by_proof(proofs: QuerySet[SecretDigest], request: Request) -> Caller:
     proof = await proofs.select_related("account", "token", "token__owner").order_by("id").first()
     if proof is None:
         raise Unauthenticated
-    return _living(await of_token(proof.token, proof.account, request, proof), now())
+    return alive(await of_token(proof.token, proof.account, request, proof))
 
 
 async def of_token(token: Token, account: Account, request: Request, proof: SecretDigest | None = None) -> Caller:
@@ -254,20 +274,17 @@ async def of_token(token: Token, account: Account, request: Request, proof: Secr
     catalogue = await catalogue_of(account)
     owner_id = await owner_of(account.id)
     member = token.owner
-    owned: tuple[Side, ...] = ()
-    if member is not None:
-        owned = (rights.of_member(member, await roles_of_member(member), catalogue),)
-    if token.kind is TokenKind.SESSION:
-        sides = owned
-    else:
-        scope = rights.of_scope(token, await roles_of_token(token), catalogue, member)
-        sides = (scope, *owned, *(rights.of_ceiling(ceiling, catalogue) for ceiling in token.ceilings))
+    held = await roles_of_member(member) if member else ()
+    own = () if token.kind is TokenKind.SESSION else await roles_of_token(token)
+    sides = rights.of_token(token, own, member, held, catalogue)
     authority = Authority(sides, owner_id, str(member.id) if member else None)
     actor = ActorKind(token.kind.value)
     return Caller(account, authority, catalogue, owner_id, request, actor, member, token, proof)
 
 
-def _living(caller: Caller, at: datetime) -> Caller:
+def alive(caller: Caller) -> Caller:
+    """Give the caller back. Raises `Unauthenticated` if what it was made of is over by now."""
+    at = now()
     assert caller.token is not None  # noqa: S101 - called for tokens and sessions only
     proof_over = isinstance(caller.proof, SecretDigest) and caller.proof.expires_at and caller.proof.expires_at <= at
     asleep = caller.member is not None and caller.member.state is not MemberState.ACTIVE

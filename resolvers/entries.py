@@ -10,12 +10,12 @@ from uuid import UUID
 from tortoise.expressions import Q, Subquery
 from tortoise.queryset import QuerySet
 
-from core.errors import Invalid, Unauthenticated
+from core.errors import Invalid
 from core.specifiers import Resource
 from core.vocabulary import Action
-from models import AuditAccess, AuditEntry, AuditHead, Json, now
+from models import AuditAccess, AuditEntry, AuditHead, Json
 from resolvers import input as typed
-from resolvers.callers import Caller, again
+from resolvers.callers import Caller, again, alive, is_unchanged
 from resolvers.pages import Order, number
 from resolvers.reading import readable
 
@@ -147,10 +147,5 @@ async def _between(caller: Caller, seen: int, end: int) -> list[AuditEntry]:
 
 async def _current(caller: Caller) -> Caller:
     """Make the caller anew if anything has changed since, and see that their time is not over."""
-    proof, token = caller.proof, caller.token
-    over = proof is not None and proof.expires_at is not None and proof.expires_at <= now()
-    if over or (token is not None and token.dead(now())):
-        raise Unauthenticated
-    if caller.request.house.database.version_of(caller.account.id) == caller.account.version:
-        return caller
-    return await again(caller)
+    alive(caller)
+    return caller if is_unchanged(caller) else await again(caller)

@@ -239,11 +239,8 @@ def _of_token(  # noqa: PLR0913, PLR0917 - all that decides about a token
     owner_id: str | None,
     at: datetime,
 ) -> Standing:
-    sides = [rights.of_scope(token, roles, catalogue, owner)]
-    if owner is not None:
-        sides.append(rights.of_member(owner, held, catalogue))
-    sides += [rights.of_ceiling(ceiling, catalogue) for ceiling in token.ceilings]
-    authority = Authority(tuple(sides), owner_id, str(owner.id) if owner else None)
+    sides = rights.of_token(token, roles, owner, held, catalogue)
+    authority = Authority(sides, owner_id, str(owner.id) if owner else None)
     return Standing(authority, catalogue, at, token, owner)
 
 

@@ -68,8 +68,7 @@ async def standings(account_id: UUID, catalogue: Catalogue) -> Standings:
     for token in await tokens:
         key = holders[Holder(Token, token.id)] = _what_decides_a_token(token, own[token.id])
         if key not in sides:
-            scope = rights.of_scope(token, own[token.id], catalogue, None)
-            sides[key] = (scope, *(rights.of_ceiling(ceiling, catalogue) for ceiling in token.ceilings))
+            sides[key] = rights.of_token(token, own[token.id], None, (), catalogue)
     return Standings(catalogue, holders, sides)
 
 

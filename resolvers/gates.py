@@ -9,14 +9,14 @@ from uuid import UUID
 
 from core import routes
 from core.catalogue import Catalogue
-from core.errors import Invalid, Unauthenticated
+from core.errors import Invalid
 from core.vocabulary import Action
 from models import Account, Gate, GateSource
 from models.database import Database
 from resolvers import input as typed
 from resolvers.access import Answer, Asked, Question
 from resolvers.admins import require_full_admin
-from resolvers.callers import Caller, Request, catalogue_of, identify
+from resolvers.callers import Caller, catalogue_of
 from resolvers.house import House
 from resolvers.keyed import defining
 from resolvers.reading import readable
@@ -150,24 +150,6 @@ async def _recalled(house: House, account_key: str, key: str) -> CompiledGate | 
     if len(_remembered) > MEMORY_SIZE:
         _remembered.popitem(last=False)
     return gate
-
-
-async def bearer(gate: CompiledGate, credential: str, request: Request) -> Caller:
-    """Make the caller who presents a credential at a gate, and note that it was used.
-
-    Raises `Unauthenticated` for all but a living token of the gate's own account.
-    """
-    caller = await identify(credential, request)
-    if caller.account.id != gate.account_id or caller.token is None or caller.is_session:
-        raise Unauthenticated
-    note_use(caller, request.address, request.user_agent)
-    return caller
-
-
-def note_use(caller: Caller, address: str | None, user_agent: str | None) -> None:
-    """Note that a caller's token was used, from an address and by a program."""
-    assert caller.token is not None  # noqa: S101 - `bearer` makes no others
-    caller.request.house.uses.note(caller.token.id, address, user_agent)
 
 
 @dataclass(frozen=True, slots=True)

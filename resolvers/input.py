@@ -55,26 +55,36 @@ def password(field: str, text: str) -> str:
 
 def future(field: str, at: datetime) -> datetime:
     """Take a time that is still to come, aware; returns it in UTC."""
-    if at.tzinfo is None:
-        raise Invalid(field, "must name its time zone, as in `2030-01-31T12:00:00Z`")
+    _require_zone(field, at)
     if at <= now():
         raise Invalid(field, "must be in the future")
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise Invalid(field, "must not be after the year 9999") from None
+    return _utc(field, at, "must not be after the year 9999")
 
 
 def past(field: str, at: datetime, *, slack_s: int) -> datetime:
     """Take a time that is not still to come, aware; returns it in UTC. Clocks may differ by `slack_s` seconds."""
-    if at.tzinfo is None:
-        raise Invalid(field, "must name its time zone, as in `2030-01-31T12:00:00Z`")
+    _require_zone(field, at)
     if at > now() + timedelta(seconds=slack_s):
         raise Invalid(field, "must not be in the future")
+    return _utc(field, at)
+
+
+def moment(field: str, at: datetime) -> datetime:
+    """Take any time, aware; returns it in UTC."""
+    _require_zone(field, at)
+    return _utc(field, at)
+
+
+def _require_zone(field: str, at: datetime) -> None:
+    if at.tzinfo is None:
+        raise Invalid(field, "must name its time zone, as in `2030-01-31T12:00:00Z`")
+
+
+def _utc(field: str, at: datetime, problem: str = "must be a time that a calendar has") -> datetime:
     try:
         return at.astimezone(UTC)
     except OverflowError:
-        raise Invalid(field, "must be a time that a calendar has") from None
+        raise Invalid(field, problem) from None
 
 
 def comment(field: str, text: str | None) -> str | None:

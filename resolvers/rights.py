@@ -8,7 +8,7 @@ from core.catalogue import Catalogue
 from core.law import NamedPolicy, Side, SideKind
 from core.policy import CompiledPolicy, parse_policy
 from core.vocabulary import BuiltInRole
-from models import BasePermissions, Member, Role, ScopeKind, Token
+from models import BasePermissions, Member, Role, ScopeKind, Token, TokenKind
 
 Attributes = Mapping[str, Sequence[str]]
 
@@ -52,6 +52,18 @@ def of_scope(token: Token, roles: Iterable[Role], catalogue: Catalogue, owner: M
         case _:
             policies = (of_built_in(token.scope_role or BuiltInRole.NO_ACCESS, catalogue, self_id),)
     return Side(SideKind.SCOPE, policies)
+
+
+def of_token(
+    token: Token, roles: Iterable[Role], owner: Member | None, held: Iterable[Role], catalogue: Catalogue
+) -> tuple[Side, ...]:
+    """Read all sides that must allow what a token does, the scope first. `held` are its owner's custom roles.
+
+    A session has no scope: there its owner alone decides.
+    """
+    scope = () if token.kind is TokenKind.SESSION else (of_scope(token, roles, catalogue, owner),)
+    owned = () if owner is None else (of_member(owner, held, catalogue),)
+    return (*scope, *owned, *(of_ceiling(ceiling, catalogue) for ceiling in token.ceilings))
 
 
 def frozen(side: Side) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from resolvers import rights
 from resolvers.callers import Caller, of_token, roles_of_member
 from resolvers.reading import readable
 from resolvers.rights import INLINE
-from resolvers.writing import At, Deed, Done, Said, change
+from resolvers.writing import At, Deed, Done, Said, asked_for, change
 
 RESERVED = frozenset({*BuiltInRole, INLINE})
 """What reasons call policies that are no custom role's."""
@@ -92,16 +92,12 @@ async def update(caller: Caller, role_id: UUID, wanted: RoleChange, said: Said) 
 
 
 def _actions(wanted: RoleChange) -> list[Action]:
-    asked = (
-        (Action.UPDATE_NAME, wanted.name),
-        (Action.UPDATE_DESCRIPTION, wanted.description),
-        (Action.UPDATE_POLICY, wanted.policy),
-        (Action.UPDATE_BASE_PERMISSIONS, wanted.base_permissions),
+    return asked_for(
+        (Action.UPDATE_NAME, wanted.name is not None),
+        (Action.UPDATE_DESCRIPTION, wanted.description is not None),
+        (Action.UPDATE_POLICY, wanted.policy is not None),
+        (Action.UPDATE_BASE_PERMISSIONS, wanted.base_permissions is not None),
     )
-    actions = [action for action, value in asked if value is not None]
-    if not actions:
-        raise Invalid("input", "must change something")
-    return actions
 
 
 def _checked(caller: Caller, raw: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from resolvers import input as typed
 from resolvers import rights
 from resolvers.callers import Caller, of_token
 from resolvers.scopes import Checked, Scope, checked, refuse_hopeless, scope_side
-from resolvers.writing import At, Deed, Done, Said, change
+from resolvers.writing import At, Deed, Done, Said, asked_for, change
 
 SECRET_KINDS = {TokenKind.PERSONAL: SecretKind.PERSONAL, TokenKind.SERVICE: SecretKind.SERVICE}
 CHUNK = 500
@@ -138,16 +138,12 @@ async def update(caller: Caller, token_id: UUID, wanted: TokenChange, said: Said
 
 
 def _actions(wanted: TokenChange) -> list[Action]:
-    asked = (
+    return asked_for(
         (Action.UPDATE_ACCESS_TOKEN_NAME, wanted.name is not None),
         (Action.UPDATE_ACCESS_TOKEN_DESCRIPTION, wanted.description is not None),
         (Action.UPDATE_ACCESS_TOKEN_POLICY, wanted.scope is not None),
         (Action.UPDATE_ACCESS_TOKEN_EXPIRY, wanted.clear_expiry or wanted.expires_at is not None),
     )
-    actions = [action for action, is_asked in asked if is_asked]
-    if not actions:
-        raise Invalid("input", "must change something")
-    return actions
 
 
 async def _expire(deed: Deed[Token], wanted: TokenChange) -> None:

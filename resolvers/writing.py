@@ -11,7 +11,7 @@ from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
 from core import chain, ids
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, Invalid, NotFound
 from core.law import Verdict
 from core.vocabulary import Action
 from models import Account, AuditAccess, AuditEntry, AuditHead, Json, Member, Row, Token, now
@@ -75,6 +75,14 @@ class Deed(Generic[R]):
         """Delete the row; its entry keeps what it was."""
         self.deleted = True
         await self.row.delete()
+
+
+def asked_for(*changes: tuple[Action, bool]) -> list[Action]:
+    """List the actions of the changes that are asked for. Raises `Invalid` if there are none."""
+    actions = [action for action, is_asked in changes if is_asked]
+    if not actions:
+        raise Invalid("input", "must change something")
+    return actions
 
 
 @asynccontextmanager

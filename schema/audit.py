@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -10,12 +10,12 @@ import strawberry
 from strawberry.scalars import JSON
 
 from core import ids
-from core.errors import Invalid
 from core.law import SideKind
 from core.vocabulary import Action
 from models import ActorKind, Outcome
 from models import AuditEntry as Row
 from resolvers import entries
+from resolvers import input as typed
 from resolvers.access import RoleWords
 from resolvers.callers import Caller
 from resolvers.entries import EntryFilter
@@ -286,18 +286,9 @@ class AuditEntryFilter:
             member_id=None if self.actor is None else nodes.uuid_of("filter.actor", self.actor, "Member"),
             token_id=None if self.token is None else nodes.uuid_of("filter.token", self.token, "Token"),
             target_id=None if self.target is None else nodes.any_uuid("filter.target", self.target),
-            since=_aware("filter.since", self.since),
-            until=_aware("filter.until", self.until),
+            since=None if self.since is None else typed.moment("filter.since", self.since),
+            until=None if self.until is None else typed.moment("filter.until", self.until),
         )
-
-
-def _aware(field: str, at: datetime | None) -> datetime | None:
-    if at is not None and at.tzinfo is None:
-        raise Invalid(field, "must name its time zone, as in `2030-01-31T12:00:00Z`")
-    try:
-        return None if at is None else at.astimezone(UTC)
-    except OverflowError:
-        raise Invalid(field, "must be a time that a calendar has") from None
 
 
 @face.choice(

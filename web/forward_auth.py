@@ -19,8 +19,8 @@ from uuid_utils import uuid7
 from core.errors import Unauthenticated
 from core.routes import Request as Proxied
 from core.routes import Unreadable
-from resolvers.callers import Caller, Request, is_current
-from resolvers.gates import CompiledGate, bearer, decide, find, note_use
+from resolvers.callers import Caller, Request, bearer, is_current, note_use
+from resolvers.gates import CompiledGate, decide, find
 from web.credentials import MAX_CREDENTIAL_LENGTH, MAX_USER_AGENT_LENGTH, Presented
 from web.errors import Formatted, masked
 from web.proxied import AGENT, AUTHORIZATION, FORWARDED_FOR, PREFIX, PREFLIGHT, Asked, Header
@@ -192,7 +192,7 @@ async def _caller(gate: CompiledGate, presented: bytes, request: Request) -> Cal
     secret = Presented.parse(presented.decode("latin-1")).secret
     if len(secret) > MAX_CREDENTIAL_LENGTH:
         raise Unauthenticated
-    return await bearer(gate, secret, request)
+    return await bearer(secret, gate.account_id, request)
 
 
 def _judged(gate: CompiledGate, caller: Caller, asked: Asked) -> Answer:

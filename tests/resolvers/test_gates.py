@@ -11,7 +11,7 @@ from core.vocabulary import BuiltInRole
 from models import Gate, GateSource, TokenKind
 from resolvers import gates, kinds, tokens
 from resolvers.access import Question
-from resolvers.callers import Caller
+from resolvers.callers import Caller, bearer
 from resolvers.gates import CompiledGate, NewGate, Passage
 from resolvers.scopes import Scope
 from resolvers.writing import Said
@@ -255,7 +255,7 @@ async def test_only_living_tokens_of_the_gates_own_account_are_known(organisatio
     service = await organisation.made(owner, kind=TokenKind.SERVICE)
     assert owner.token
     for done in (mine, service):
-        assert (await gates.bearer(there, done.secret or "", request)).token == done.row
+        assert (await bearer(done.secret or "", there.account_id, request)).token == done.row
     await organisation.house.uses.flush()
     await mine.row.refresh_from_db()
     assert mine.row.last_used_address == request.address
@@ -264,10 +264,10 @@ async def test_only_living_tokens_of_the_gates_own_account_are_known(organisatio
     await tokens.revoke(owner, dead.row.id, Said())
     for secret in (dead.secret, organisation.secrets[str(owner.token.id)], "", "x"):
         with pytest.raises(Unauthenticated):
-            await gates.bearer(there, secret or "", request)
+            await bearer(secret or "", there.account_id, request)
     assert (await other.identify(foreign)).token == foreign.row
     with pytest.raises(Unauthenticated):
-        await gates.bearer(there, foreign.secret or "", other.request)
+        await bearer(foreign.secret or "", there.account_id, other.request)
     await other.house.uses.flush()
     await foreign.row.refresh_from_db()
     assert foreign.row.last_used_at is None
