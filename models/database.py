@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from tortoise.context import TortoiseContext
 from models.engines.lanes import carried
 from models.engines.sqlite import SqliteTransaction
 from models.engines.units import BUSY_TIMEOUT_S, address
+from models.versions import FileVersions, Versions, wal_index
 
 CONNECTION = "default"
 """The one connection's name. With one, Tortoise needs not be told."""
@@ -51,20 +52,15 @@ class Database:
 
     url: str
     path: Path
-    _versions: sqlite3.Connection = field(repr=False)
+    versions: Versions = field(repr=False)
 
-    def version_of(self, account_id: UUID) -> int:
-        """Read an account's version as committed now, by any process.
-
-        Every request asks this, so it is one indexed row by a connection of the standard library's, read in the event
-        loop in microseconds: to hand it to a thread and back would cost many times as much. WAL lets no writer hold
-        it up. Raises LookupError if there is no such account.
-        """
-        rows = self._versions.execute("SELECT version FROM account WHERE id = ?", (str(account_id),)).fetchall()
-        if not rows:
-            raise LookupError(f"there is no account `{account_id}`")
-        version: int = rows[0][0]
-        return version
+    async def is_at(self, account_id: UUID, version: int) -> bool:
+        """Say whether this is the account's version now. Waits only where the database must be asked."""
+        known = self.versions.known(account_id)
+        if known is None:
+            with suppress(LookupError):
+                known = await self.versions.read(account_id)
+        return known == version
 
 
 def path_of(url: str) -> Path:
@@ -98,9 +94,11 @@ async def opened(url: str) -> AsyncIterator[Database]:
     """Open the database for every task of this process, and close it. One at a time; raises ValueError on a bad URL."""
     path = path_of(url)
     prepare(path)
-    async with started(tortoise_config(path)):
-        with closing(plain(path)) as versions:
-            yield Database(url, path, versions)
+    with ExitStack() as last:
+        async with started(tortoise_config(path)):
+            with closing(plain(path)) as connection:
+                mapped = last.enter_context(wal_index(path, connection))
+                yield Database(url, path, FileVersions(connection, mapped))
 
 
 @asynccontextmanager

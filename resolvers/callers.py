@@ -177,23 +177,27 @@ async def identify(credential: str, request: Request) -> Caller:
         raise Unauthenticated from None
     for digest in digests:
         known = _remembered.get(digest.hex)
-        if known and request.house.database.version_of(known.account.id) == known.account.version:
-            _remembered.move_to_end(digest.hex)
+        if known and await is_unchanged(known):
+            _remembered[digest.hex] = _remembered.pop(digest.hex, known)
             return replace(alive(known), request=request)
     return await _recalled(digests, request)
 
 
 def is_current(caller: Caller) -> bool:
-    """Say whether `identify` would make this caller again for the same credential, presented from the same address."""
+    """Say whether `identify` would make this caller again for the same credential, presented from the same address.
+
+    It does not wait, so it says no as well where only the database can tell.
+    """
     try:
-        return is_unchanged(alive(caller))
+        alive(caller)
     except Unauthenticated:
         return False
+    return caller.request.house.database.versions.known(caller.account.id) == caller.account.version
 
 
-def is_unchanged(caller: Caller) -> bool:
+async def is_unchanged(caller: Caller) -> bool:
     """Say whether nothing has changed in the account since the caller was made."""
-    return caller.request.house.database.version_of(caller.account.id) == caller.account.version
+    return await caller.request.house.database.is_at(caller.account.id, caller.account.version)
 
 
 async def used(credential: str, request: Request) -> Caller:
@@ -225,7 +229,7 @@ async def _recalled(digests: tuple[Digest, ...], request: Request) -> Caller:
     while True:
         caller = await _by_proof(SecretDigest.filter(digest__in=[digest.hex for digest in digests]), request)
         # A fill that raced with a change may be torn between two states: it is thrown away.
-        if is_unchanged(caller):
+        if await is_unchanged(caller):
             break
     assert isinstance(caller.proof, SecretDigest)  # noqa: S101 - what _by_proof makes
     _remembered[caller.proof.digest] = caller

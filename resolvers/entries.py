@@ -148,4 +148,4 @@ async def _between(caller: Caller, seen: int, end: int) -> list[AuditEntry]:
 async def _current(caller: Caller) -> Caller:
     """Make the caller anew if anything has changed since, and see that their time is not over."""
     alive(caller)
-    return caller if is_unchanged(caller) else await again(caller)
+    return caller if await is_unchanged(caller) else await again(caller)

@@ -176,11 +176,11 @@ def _over(caller: Caller, at: datetime) -> datetime:
 
 async def _undisturbed(caller: Caller, read: Callable[[], Awaitable[T]]) -> T:
     """Read what no change tears: what raced with one is thrown away, as memory is."""
-    version_of, account_id = caller.request.house.database.version_of, caller.account.id
+    versions, account_id = caller.request.house.database.versions, caller.account.id
     for _ in range(ATTEMPTS):
-        version = version_of(account_id)
+        version = await versions.read(account_id)
         found = await read()
-        if version_of(account_id) == version:
+        if await versions.read(account_id) == version:
             return found
     raise Conflict("the account changes faster than it can be read; ask again")
 

@@ -114,12 +114,9 @@ class CompiledGate:
     def _questions(self, request: routes.Request) -> list[Question]:
         return [Question(check.action, check.resource) for check in routes.checks(self._routes, request)]
 
-    def is_current(self, database: Database) -> bool:
+    async def is_current(self, database: Database) -> bool:
         """Say whether nothing has changed in the account since."""
-        try:
-            return database.version_of(self.account_id) == self.version
-        except LookupError:  # of another database that this process had open
-            return False
+        return await database.is_at(self.account_id, self.version)
 
 
 _remembered: OrderedDict[tuple[str, str], CompiledGate] = OrderedDict()
@@ -128,8 +125,8 @@ _remembered: OrderedDict[tuple[str, str], CompiledGate] = OrderedDict()
 async def find(house: House, account_key: str, key: str) -> CompiledGate | None:
     """Find a gate by its account's key and its own. What there is not never enters the memory."""
     known = _remembered.get((account_key, key))
-    if known is not None and known.is_current(house.database):
-        _remembered.move_to_end((account_key, key))
+    if known is not None and await known.is_current(house.database):
+        _remembered[account_key, key] = _remembered.pop((account_key, key), known)
         return known
     if not (typed.KEY.fullmatch(account_key) and typed.KEY.fullmatch(key)):
         return None
@@ -144,7 +141,7 @@ async def _recalled(house: House, account_key: str, key: str) -> CompiledGate | 
         if account is None or row is None:
             return None
         gate = CompiledGate(row, account, await catalogue_of(account))
-        if gate.is_current(house.database):  # what raced with a change may be torn between two states
+        if await gate.is_current(house.database):  # what raced with a change may be torn between two states
             break
     _remembered[account_key, key] = gate
     if len(_remembered) > MEMORY_SIZE:

@@ -119,13 +119,17 @@ async def opened(caller: Caller, said: Said, head: AuditHead | None = None) -> A
 
     A replay is refused. Those who follow the log are told after the commit, of the outermost where several are nested.
     """
-    async with in_transaction():
-        head = head or await AuditHead.select_for_update().get(account_id=caller.account.id)
-        fresh = await again(caller)
-        await _refuse_replay(fresh, said)
-        yield fresh, head
+    house, account_id = caller.request.house, caller.account.id
+    try:
+        async with in_transaction():
+            head = head or await AuditHead.select_for_update().get(account_id=account_id)
+            fresh = await again(caller)
+            await _refuse_replay(fresh, said)
+            yield fresh, head
+    finally:
+        house.database.versions.changed(account_id)
     if not is_inside_transaction():
-        caller.request.house.bell.ring(caller.account.id)
+        house.bell.ring(account_id)
 
 
 async def _refuse_replay(caller: Caller, said: Said) -> None:

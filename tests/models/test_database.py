@@ -107,20 +107,21 @@ async def test_requests_of_a_real_server_reach_the_database(url: str) -> None:
 async def test_a_version_is_what_is_committed_now_whoever_committed_it(url: str) -> None:
     async with opened(url) as database:
         account = await Account.create(key="acme", name="Acme")
-        assert database.version_of(account.id) == 1
+        assert await database.versions.read(account.id) == 1
         async with in_transaction():
             await Account.filter(id=account.id).update(version=2)
-            assert database.version_of(account.id) == 1
-        assert database.version_of(account.id) == 2
+            assert await database.versions.read(account.id) == 1
+        assert await database.versions.read(account.id) == 2
         with closing(sqlite3.connect(database.path)) as another_process:
             another_process.execute("UPDATE account SET version = 3")
             another_process.commit()
-            assert database.version_of(account.id) == 3
+            assert await database.versions.read(account.id) == 3
             busy = another_process.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             assert busy == 0, "looking at versions holds no old state in place"
         absent = uuid4()
         with pytest.raises(LookupError, match=f"there is no account `{absent}`"):
-            database.version_of(absent)
+            await database.versions.read(absent)
+        assert database.versions.known(absent) is None
 
 
 async def test_one_database_is_open_at_a_time_and_one_after_the_other(url: str, tmp_path: Path) -> None:

@@ -371,7 +371,7 @@ async def test_memory_never_keeps_what_a_dry_run_undid(
     member = await organisation.session(await organisation.member(custom=[held]))
     secret = organisation.secrets[str(member.token.id)]  # type: ignore[union-attr]
     seen: list[Caller] = []
-    version = organisation.house.database.version_of(organisation.account.id)
+    version = await organisation.house.database.versions.read(organisation.account.id)
     update = roles.update
 
     async def asked_meanwhile(*arguments: Any) -> Any:
@@ -385,7 +385,7 @@ async def test_memory_never_keeps_what_a_dry_run_undid(
     await applied(organisation.owner, wider, dry_run=True)
     assert [caller.account.version for caller in seen] == [version]
     assert not seen[0].rights.decide("updateTags", Resource.parse("proj/web")).allowed
-    assert organisation.house.database.version_of(organisation.account.id) == version
+    assert await organisation.house.database.versions.read(organisation.account.id) == version
     monkeypatch.undo()
     await roles.update(organisation.owner, held.id, RoleChange(name="Operations"), Said())
     fresh = await identify(secret, organisation.request)

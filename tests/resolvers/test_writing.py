@@ -20,6 +20,7 @@ from core.ids import global_id
 from core.vocabulary import Action, BuiltInRole
 from models import Account, AuditEntry, AuditHead, Member, MemberState, Role, Row, Token
 from models.engines.sqlite import READERS, SqliteClient
+from models.versions import FileVersions
 from resolvers import members, passwords, roles, sessions, tokens
 from resolvers.callers import Caller
 from resolvers.members import Grant
@@ -98,8 +99,9 @@ INSTANT = re.compile(r"\d{4}-\d\d-\d\d[ T][\d:.]+(\+00:00)?")
 
 async def listening(organisation: Organisation) -> Statements:
     """Listen to every connection there is from now on: the writer's, each reader's and that for versions."""
-    client, versions = get_connection("default"), organisation.house.database._versions  # noqa: SLF001 - all are meant
+    client, versions = get_connection("default"), organisation.house.database.versions
     assert isinstance(client, SqliteClient)
+    assert isinstance(versions, FileVersions)
     ran: Statements = []
     together = asyncio.Barrier(READERS)  # a reader waits for the others here, so that none is asked twice
 
@@ -110,7 +112,7 @@ async def listening(organisation: Organisation) -> Statements:
         await listen("reader", connection)
         await together.wait()
 
-    versions.set_trace_callback(lambda statement: ran.append(("versions", statement)))
+    versions._connection.set_trace_callback(lambda statement: ran.append(("versions", statement)))  # noqa: SLF001 - all are meant
     await client.writer.run(partial(listen, "writer"))
     await asyncio.gather(*(client.readers.run(listen_to_one) for _ in range(READERS)))
     return ran

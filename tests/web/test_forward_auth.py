@@ -375,7 +375,7 @@ async def test_what_is_unexpected_is_masked_and_a_503(
     def broken(*_: object) -> int:
         raise OSError(f"the disk has {doors.bearer} on fire")
 
-    monkeypatch.setattr(type(doors.organisation.house.database), "version_of", broken)
+    monkeypatch.setattr(type(doors.organisation.house.database.versions), "known", broken)
     answer = await doors.ask("forwarded", {**forwarded(), **HOST})
     assert (answer.status_code, told(answer)) == (503, NOBODY)
     request_id = answer.headers["x-latchkey-request-id"]
