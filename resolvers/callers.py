@@ -1,9 +1,11 @@
 """Who is asking: one function makes a caller from a credential, another makes it anew inside a transaction."""
 
+import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Protocol
 from uuid import UUID
 
@@ -130,6 +132,20 @@ class Caller:
             bool(self.sides) and all(_could(side, action.value) for side in self.sides)
         )
 
+    def asking(self, request: Request) -> "Caller":
+        """Give the same caller with another request. As `replace` does, which takes four times as long."""
+        return Caller(
+            self.account,
+            self.rights,
+            self.catalogue,
+            self.owner_id,
+            request,
+            self.actor,
+            self.member,
+            self.token,
+            self.proof,
+        )
+
     @property
     def is_session(self) -> bool:
         """Whether a person is here, not a script."""
@@ -162,25 +178,41 @@ def _could(side: Side, action: str) -> bool:
     )
 
 
-_remembered: OrderedDict[str, Caller] = OrderedDict()
+_remembered: OrderedDict[bytes, Caller] = OrderedDict()
+"""Callers by the mark of the secret that was presented."""
+_MARK_KEY = secrets.token_bytes(32)
+
+
+def _mark(credential: str) -> bytes:
+    """Digest a presented secret for this process's memory, under a key that nothing else knows."""
+    return blake2b(credential.encode("utf-8", "surrogatepass"), key=_MARK_KEY, digest_size=32).digest()
 
 
 async def identify(credential: str, request: Request) -> Caller:
     """Make a caller from a presented secret. Raises `Unauthenticated` for all that does not work now.
 
-    A caller in memory is used only while its account's version, read from the database at every use, is the one it was
-    built from. Unknown secrets never enter the memory.
+    A caller in memory is used only while its account's version, looked at at every use, is the one it was built from.
+    Unknown secrets never enter the memory.
     """
-    try:
-        digests = request.house.keys.candidates(Secret.parse(credential))
-    except Malformed:
-        raise Unauthenticated from None
-    for digest in digests:
-        known = _remembered.get(digest.hex)
-        if known and await is_unchanged(known):
-            _remembered[digest.hex] = _remembered.pop(digest.hex, known)
-            return replace(alive(known), request=request)
-    return await _recalled(digests, request)
+    mark = _mark(credential)
+    known = _remembered.get(mark)
+    if known is not None and known.request.house is request.house and await is_unchanged(known):
+        _remembered[mark] = _remembered.pop(mark, known)
+        return alive(known).asking(request)
+    return await _recalled(credential, request)
+
+
+def recognised(credential: str, house: House) -> Caller | None:
+    """Find the caller whom `identify` would make, without waiting; None where it would have to ask the database.
+
+    Its request is an earlier one. Raises `Unauthenticated` if what the caller was made of is over by now.
+    """
+    mark = _mark(credential)
+    known = _remembered.get(mark)
+    if known is None or known.request.house is not house or not _is_unchanged(known):
+        return None
+    _remembered.move_to_end(mark)
+    return alive(known)
 
 
 def is_current(caller: Caller) -> bool:
@@ -192,6 +224,10 @@ def is_current(caller: Caller) -> bool:
         alive(caller)
     except Unauthenticated:
         return False
+    return _is_unchanged(caller)
+
+
+def _is_unchanged(caller: Caller) -> bool:
     return caller.request.house.database.versions.known(caller.account.id) == caller.account.version
 
 
@@ -225,14 +261,18 @@ def note_use(caller: Caller, address: str | None, user_agent: str | None) -> Non
     caller.request.house.uses.note(caller.token.id, address, user_agent)
 
 
-async def _recalled(digests: tuple[Digest, ...], request: Request) -> Caller:
+async def _recalled(credential: str, request: Request) -> Caller:
+    try:
+        digests = request.house.keys.candidates(Secret.parse(credential))
+    except Malformed:
+        raise Unauthenticated from None
     while True:
         caller = await _by_proof(SecretDigest.filter(digest__in=[digest.hex for digest in digests]), request)
         # A fill that raced with a change may be torn between two states: it is thrown away.
         if await is_unchanged(caller):
             break
     assert isinstance(caller.proof, SecretDigest)  # noqa: S101 - what _by_proof makes
-    _remembered[caller.proof.digest] = caller
+    _remembered[_mark(credential)] = caller
     if len(_remembered) > MEMORY_SIZE:
         _remembered.popitem(last=False)
     await _renewed(caller.proof, digests[0])
