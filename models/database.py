@@ -16,7 +16,7 @@ from tortoise.connection import get_connections
 from tortoise.context import TortoiseContext
 
 from models.engines.lanes import carried
-from models.engines.sqlite import SqliteTransaction
+from models.engines.transactions import Transaction
 from models.engines.units import BUSY_TIMEOUT_S, address
 from models.versions import FileVersions, Versions, wal_index
 
@@ -120,7 +120,7 @@ async def started(config: dict[str, Any]) -> AsyncIterator[TortoiseContext]:
 
 def is_inside_transaction() -> bool:
     """Say whether what is written here goes into a transaction that is open, and may still be undone."""
-    return isinstance(get_connections().get(CONNECTION), SqliteTransaction)
+    return isinstance(get_connections().get(CONNECTION), Transaction)
 
 
 def outside_transaction() -> Context:
@@ -136,5 +136,5 @@ def outside_transaction() -> Context:
 def _leave_transaction() -> None:
     connections = get_connections()
     client = connections.get(CONNECTION)
-    if isinstance(client, SqliteTransaction):
+    if isinstance(client, Transaction):
         connections.set(CONNECTION, client.parent)

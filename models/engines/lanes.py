@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from aiosqlite import Connection
 from tortoise.exceptions import IntegrityError, OperationalError
 
+from models.engines.transactions import Unit
+
 T = TypeVar("T")
-Unit = Callable[[Connection], Awaitable[T]]
-"""Work on one connection: a few statements that belong together."""
 
 _keepers: set[asyncio.Task[None]] = set()
 """All keepers at work. An event loop holds its tasks weakly, and a keeper that is forgotten could not close."""

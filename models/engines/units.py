@@ -12,10 +12,9 @@ import aiosqlite
 from aiosqlite import Connection
 from tortoise.exceptions import TransactionManagementError
 
-from models.engines.lanes import Unit
+from models.engines.transactions import Row, Unit
 
 T = TypeVar("T")
-Row = dict[str, Any]
 
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for another process."""
@@ -49,13 +48,13 @@ async def connect(
 
 async def read(query: str, values: Sequence[Any], connection: Connection) -> tuple[int, Sequence[Row]]:
     """Run a statement that only reads: how many rows there are, and the rows."""
-    rows = _named(await connection.execute_fetchall(query, values))
+    rows = _named(await connection.execute_fetchall(_without_nul(query), values))
     return len(rows), rows
 
 
 async def change(query: str, values: Sequence[Any], connection: Connection) -> tuple[int, Sequence[Row]]:
     """Run a statement: how many rows it changed, or returned if it changes none, and the rows."""
-    cursor = await connection.execute(query, values)
+    cursor = await connection.execute(_without_nul(query), values)
     rows = _named(await cursor.fetchall()) if cursor.description else []
     return (cursor.rowcount if cursor.rowcount >= 0 else len(rows)), rows
 
@@ -135,6 +134,10 @@ async def rolled_back_to(name: str, connection: Connection) -> None:
     if connection.in_transaction:
         await connection.execute(f"ROLLBACK TO {name}")
         await connection.execute(f"RELEASE {name}")
+
+
+def _without_nul(query: str) -> str:
+    return query.replace("\x00", "'||CHAR(0)||'")
 
 
 def _named(found: Iterable[sqlite3.Row]) -> list[Row]:
