@@ -16,6 +16,7 @@ import uvloop
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from starlette.applications import Starlette
+from tortoise.exceptions import OperationalError
 
 from cli import accounts as account_commands
 from cli import configuration as configuration_commands
@@ -26,8 +27,9 @@ from cli.keys import KeysError, server_keys
 from core.errors import Refusal
 from core.secret import ServerKeys
 from models import Account, new_id
-from models.database import opened, path_of
-from models.migrator import BrokenMigrationError, DatabaseTooNewError, migrate
+from models.database import opened
+from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_kept, migrate
+from models.urls import parse
 from resolvers import sessions
 from resolvers.callers import Request, used
 from resolvers.house import House
@@ -51,10 +53,15 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path("data"), description="folder of all that is kept")
     database_url: str | None = Field(
-        None, description="`sqlite:///absolute/path.sqlite3` (latchkey.sqlite3 in the data folder)"
+        None,
+        repr=False,
+        description="`sqlite:///absolute/path.sqlite3`, or `postgresql://user:password@host:port/name` (latchkey.sqlite3"
+        " in the data folder)",
     )
     keys_file: Path | None = Field(
-        None, description="the server's keys, made with mode 0600 if missing (latchkey.keys.json beside the database)"
+        None,
+        description="the server's keys, made with mode 0600 if missing (latchkey.keys.json beside the database's file, or"
+        " in the data folder)",
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on, 0 for any free one")
@@ -79,7 +86,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_database(cls, url: str | None) -> str | None:
         if url is not None:
-            path_of(url)
+            parse(url)
         return url
 
     @field_validator("public_url")
@@ -109,7 +116,13 @@ class Settings(BaseSettings):
     @property
     def keys(self) -> Path:
         """The file of the server's keys."""
-        return self.keys_file or path_of(self.database).with_name("latchkey.keys.json")
+        return self.keys_file or self.folder / "latchkey.keys.json"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of what is not in the database: that of the database's file, if it is one."""
+        place = parse(self.database)
+        return place.parent if isinstance(place, Path) else self.data_dir
 
     @property
     def limits(self) -> Limits:
@@ -166,14 +179,14 @@ async def housed(settings: Settings, url: str, keys: ServerKeys, public_url: str
 
 async def serve(settings: Settings) -> int:
     """Serve the database that the settings name, making its first account if it is empty."""
-    keys = server_keys(settings.keys, database_exists=path_of(settings.database).exists())
+    keys = server_keys(settings.keys, database_exists=await is_kept(settings.database))
     socket, address = serving.listening(settings.host, settings.port)
     public_url = settings.public_url or address
     async with housed(settings, settings.database, keys, public_url) as house:
         request = Request(house, str(new_id()), None, "latchkey")
         link = await account_commands.create_first(request, settings.account, settings.owner_email)
         if link is not None:
-            await _delivered(link, path_of(settings.database).parent)
+            await _delivered(link, settings.folder)
         app = assembled(settings, house)
         await serving.serve(app, socket, settings.max_body_bytes, lambda: _log.info("ready: %s", address))
     return 0
@@ -231,7 +244,7 @@ def _say(text: str) -> None:
 
 async def command(settings: Settings, arguments: Namespace) -> int:
     """Run a command other than serving, on the database that the settings name."""
-    keys = server_keys(settings.keys, database_exists=path_of(settings.database).exists())
+    keys = server_keys(settings.keys, database_exists=await is_kept(settings.database))
     public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
     async with housed(settings, settings.database, keys, public_url) as house:
         request = Request(house, str(new_id()), None, f"latchkey {arguments.command}")
@@ -272,7 +285,7 @@ def main(typed: Sequence[str] | None = None) -> int:
         return _failed("\n".join(_problem(problem, given) for problem in error.errors()))
     except Refusal as refusal:
         return _failed(refusal.message)
-    except (KeysError, DatabaseTooNewError, BrokenMigrationError, OSError) as error:
+    except (KeysError, DatabaseTooNewError, BrokenMigrationError, OperationalError, OSError) as error:
         return _failed(str(error))
 
 

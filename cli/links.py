@@ -15,6 +15,7 @@ def deliver(link: str, terminals: Sequence[TextIO], folder: Path) -> Path | None
             stream.write(f"\nOpen this link, once, to set the owner's password:\n\n    {link}\n\n")
             stream.flush()
             return None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / FILE_NAME
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
