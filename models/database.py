@@ -9,16 +9,17 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
+from tortoise.backends.base.executor import EXECUTOR_CACHE
 from tortoise.connection import get_connections
 from tortoise.context import TortoiseContext
 
 from models.engines.lanes import carried
 from models.engines.transactions import Transaction
 from models.engines.units import BUSY_TIMEOUT_S, address
-from models.versions import FileVersions, Versions, wal_index
+from models.urls import Server, parse
+from models.versions import AskedVersions, FileVersions, Versions, wal_index
 
 CONNECTION = "default"
 """The one connection's name. With one, Tortoise needs not be told."""
@@ -30,10 +31,13 @@ APPS: Mapping[str, Mapping[str, object]] = {
 
 
 def tortoise_config(
-    path: Path, apps: Mapping[str, Mapping[str, object]] = APPS, **credentials: object
+    place: Path | Server, apps: Mapping[str, Mapping[str, object]] = APPS, **credentials: object
 ) -> dict[str, Any]:
     """Say it all in Tortoise's words. `credentials` are arguments of the engine's client."""
-    engine = {"engine": "models.engines.sqlite", "credentials": {"file_path": str(path), **credentials}}
+    if isinstance(place, Path):
+        engine = {"engine": "models.engines.sqlite", "credentials": {"file_path": str(place), **credentials}}
+    else:
+        engine = {"engine": "models.engines.asyncpg", "credentials": {"server": place, **credentials}}
     return {
         "connections": {CONNECTION: engine},
         "apps": {label: dict(app) for label, app in apps.items()},
@@ -50,9 +54,8 @@ TORTOISE = tortoise_config(Path("/dev/null"))
 class Database:
     """An open database."""
 
-    url: str
-    path: Path
     versions: Versions = field(repr=False)
+    path: Path = Path()
 
     async def is_at(self, account_id: UUID, version: int) -> bool:
         """Say whether this is the account's version now. Waits only where the database must be asked."""
@@ -61,16 +64,6 @@ class Database:
             with suppress(LookupError):
                 known = await self.versions.read(account_id)
         return known == version
-
-
-def path_of(url: str) -> Path:
-    """Take the file out of a database URL. Raises ValueError unless it is `sqlite:///absolute/path.sqlite3`."""
-    parts = urlsplit(url)
-    path = Path(unquote(parts.path.replace("//", "/", 1)))
-    named = path.is_absolute() and path.name and path.name != ":memory:"
-    if parts.scheme != "sqlite" or parts.netloc or parts.query or parts.fragment or not named:
-        raise ValueError(f"the database URL `{url}` is not of the form `sqlite:///absolute/path.sqlite3`")
-    return path
 
 
 def prepare(path: Path) -> None:
@@ -91,14 +84,21 @@ def plain(path: Path) -> sqlite3.Connection:
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
-    """Open the database for every task of this process, and close it. One at a time; raises ValueError on a bad URL."""
-    path = path_of(url)
-    prepare(path)
+    """Open the database for every task of this process, and close it. One at a time.
+
+    Raises ValueError on a bad URL, and ConnectionError if the server cannot be reached.
+    """
+    place = parse(url)
+    if isinstance(place, Path):
+        prepare(place)
     with ExitStack() as last:
-        async with started(tortoise_config(path)):
-            with closing(plain(path)) as connection:
-                mapped = last.enter_context(wal_index(path, connection))
-                yield Database(url, path, FileVersions(connection, mapped))
+        async with started(tortoise_config(place)) as context:
+            if isinstance(place, Path):
+                connection = last.enter_context(closing(plain(place)))
+                versions: Versions = FileVersions(connection, last.enter_context(wal_index(place, connection)))
+            else:
+                versions = AskedVersions(context.connections.get(CONNECTION))
+            yield Database(versions, place if isinstance(place, Path) else Path())
 
 
 @asynccontextmanager
@@ -108,6 +108,7 @@ async def started(config: dict[str, Any]) -> AsyncIterator[TortoiseContext]:
     Tortoise keeps its state in a context variable, which tasks made by a server do not inherit from its lifespan; so
     this sets the fallback that all tasks see.
     """
+    EXECUTOR_CACHE.clear()  # statements in another database's words, if one was open before
     context = TortoiseContext()
     with context:
         await context.init(config=config, _enable_global_fallback=True)

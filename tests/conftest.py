@@ -1,17 +1,36 @@
-"""A migrated database for every test, copied from one that was migrated once."""
+"""A migrated database for every test, on SQLite and on PostgreSQL, copied from one that was migrated once."""
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.database import Database, opened
-from models.engines.sqlite import SqliteClient
+from models.engines.transactions import Client
 from models.migrator import migrate
+from models.urls import path_of
+from tests.databases import Elsewhere, Postgres, serving
 from tests.organisation import Organisation, founded
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what uses a database on both, unless the test asks for `sqlite` or `postgresql` alone."""
+    if "database_url" in metafunc.fixturenames:
+        named = [kind for kind in ("sqlite", "postgresql") if kind in metafunc.fixturenames]
+        metafunc.parametrize("database_url", named or ("sqlite", "postgresql"), indirect=True)
+
+
+@pytest.fixture
+def sqlite() -> None:
+    """Run this test on SQLite alone: it is about the file, or not about the database."""
+
+
+@pytest.fixture
+def postgresql() -> None:
+    """Run this test on PostgreSQL alone."""
 
 
 @pytest.fixture(scope="session")
@@ -22,18 +41,43 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def database_path(migrated: Path, tmp_path: Path) -> Path:
-    """A fresh database file of this test's own."""
-    path = tmp_path / "latchkey.sqlite3"
-    shutil.copy(migrated, path)
-    return path
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The PostgreSQL server of the run."""
+    with serving() as postgres:
+        yield postgres
 
 
 @pytest.fixture
-async def database(database_path: Path) -> AsyncIterator[Database]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh, migrated database of this test's own."""
+    if request.param == "sqlite":
+        path = tmp_path / "latchkey.sqlite3"
+        shutil.copy(request.getfixturevalue("migrated"), path)
+        yield f"sqlite://{path}"
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.make()
+        yield url
+        postgres.drop(url)
+
+
+@pytest.fixture
+def database_path(database_url: str, sqlite: None) -> Path:  # noqa: ARG001 - only SQLite's is a file
+    """The file of the test's database."""
+    return path_of(database_url)
+
+
+@pytest.fixture
+def elsewhere(database_url: str) -> Elsewhere:
+    """The test's database as another process sees it."""
+    return Elsewhere(database_url)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
     """The test's database, open."""
-    async with opened(f"sqlite://{database_path}") as database:
+    async with opened(database_url) as database:
         yield database
 
 
@@ -49,11 +93,11 @@ async def organisation(database: Database) -> Organisation:
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Gather the statements that read from the database; clear it to begin counting."""
     seen: list[str] = []
-    run = SqliteClient.execute_query
+    run = Client.execute_query
 
-    async def noted(client: SqliteClient, query: str, values: list[Any] | None = None) -> Any:
+    async def noted(client: Client, query: str, values: list[Any] | None = None) -> Any:
         seen.append(query)
         return await run(client, query, values)
 
-    monkeypatch.setattr(SqliteClient, "execute_query", noted)
+    monkeypatch.setattr(Client, "execute_query", noted)
     return seen

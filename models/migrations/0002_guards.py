@@ -16,7 +16,20 @@ KEPT = {
         " BEGIN SELECT RAISE(ABORT, 'audit entries are kept as they are'); END"
         for table in ("audit_entry", "audit_access")
         for deed in ("update", "delete")
-    ]
+    ],
+    "postgres": [
+        """
+            CREATE FUNCTION audit_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                RAISE 'audit entries are kept as they are' USING ERRCODE = 'integrity_constraint_violation';
+            END $$
+        """,
+        *(
+            f"CREATE TRIGGER {table}_no_{deed} BEFORE {deed.upper()} ON {table}"
+            f" FOR EACH {'STATEMENT' if deed == 'truncate' else 'ROW'} EXECUTE FUNCTION audit_kept()"
+            for table in ("audit_entry", "audit_access")
+            for deed in ("update", "delete", "truncate")
+        ),
+    ],
 }
 
 

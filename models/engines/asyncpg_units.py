@@ -1,0 +1,110 @@
+"""What is done on an asyncpg connection: statements, and the ends of a transaction, with errors that tell no values."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import asyncpg
+from asyncpg import Connection
+from tortoise.exceptions import IntegrityError, OperationalError, TransactionManagementError
+
+from models.engines.transactions import Row, Unit
+
+T = TypeVar("T")
+
+_COUNTED = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b(?!.*\bRETURNING\b)", re.IGNORECASE | re.DOTALL)
+"""A statement that returns no rows, but says how many it changed."""
+
+
+class LostError(OperationalError):
+    """The connection is gone, and with it whatever was not committed."""
+
+
+async def read(query: str, values: Sequence[Any], connection: Connection) -> tuple[int, Sequence[Row]]:
+    """Run a statement that only reads: how many rows there are, and the rows."""
+    rows = [dict(row) for row in await connection.fetch(query, *values)]
+    return len(rows), rows
+
+
+async def change(query: str, values: Sequence[Any], connection: Connection) -> tuple[int, Sequence[Row]]:
+    """Run a statement: how many rows it changed, or returned if it changes none, and the rows."""
+    if not _COUNTED.match(query):
+        return await read(query, values, connection)
+    return int((await connection.execute(query, *values)).rpartition(" ")[2]), []
+
+
+async def insert(query: str, values: Sequence[Any], connection: Connection) -> Row | None:
+    """Insert a row and give back what the database made of it, where the statement asks."""
+    return await connection.fetchrow(query, *values)  # type: ignore[no-any-return] # asyncpg has no types
+
+
+async def insert_many(query: str, values: Sequence[Sequence[Any]], connection: Connection) -> None:
+    """Run a statement for each list of values, all or none: in the transaction that is open, or one of its own."""
+    if connection.is_in_transaction():
+        await connection.executemany(query, values)
+        return
+    await begun(connection)
+    await connection.executemany(query, values)
+    await committed(connection)
+
+
+async def script(query: str, connection: Connection) -> None:
+    """Run statements one after the other, in the transaction that is open or in one of their own."""
+    await connection.execute(query)
+
+
+async def inside(unit: Unit[T], connection: Connection) -> T:
+    """Run a unit inside the transaction, if it is still open."""
+    if not (connection.is_closed() or connection.is_in_transaction()):
+        raise TransactionManagementError("the database has already rolled the transaction back")
+    return await unit(connection)
+
+
+async def begun(connection: Connection) -> None:
+    """Begin a transaction, whatever the server's default is: the rows that a change locks do the rest."""
+    await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+
+
+async def committed(connection: Connection) -> None:
+    """Commit. To commit after a statement has failed is to roll back, which PostgreSQL mentions in passing only."""
+    if await inside(lambda connection: connection.execute("COMMIT"), connection) != "COMMIT":
+        raise TransactionManagementError("a statement failed, so nothing of its transaction was written")
+
+
+async def rolled_back(connection: Connection) -> None:
+    """Roll back, if there is anything to. Of a lost connection the server rolls back by itself."""
+    if not connection.is_closed() and connection.is_in_transaction():
+        await connection.execute("ROLLBACK")
+
+
+async def rolled_back_to(name: str, connection: Connection) -> None:
+    """Undo what was done since a savepoint, and forget it."""
+    if not connection.is_closed() and connection.is_in_transaction():
+        await connection.execute(f"ROLLBACK TO {name}; RELEASE {name}")
+
+
+def told(error: Exception, connection: Connection) -> Exception:
+    """Say an error of asyncpg as Tortoise says it. What it tells of values is left out: they may be digests."""
+    match error:
+        case asyncpg.IntegrityConstraintViolationError():
+            said: Exception = IntegrityError(error.args[0])
+        case _ if connection.is_closed() or isinstance(error, _LOSING):
+            said = lost(error)
+        case asyncpg.DataError() | ValueError():
+            said = OperationalError(f"a value does not fit its column ({type(error).__name__})")
+        case asyncpg.PostgresError() | asyncpg.InterfaceError():
+            said = OperationalError(error.args[0])
+        case _:
+            return error
+    said.__suppress_context__ = True  # the error of asyncpg, which would be shown with its details
+    return said
+
+
+_LOSING = (OSError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+
+
+def lost(error: Exception) -> LostError:
+    """Say why there is no connection."""
+    said = LostError((str(error) if isinstance(error, OSError) else str(error.args[0])) or type(error).__name__)
+    said.__suppress_context__ = True
+    return said
