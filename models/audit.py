@@ -1,7 +1,7 @@
 """The audit log: one sealed chain of entries per account."""
 
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from tortoise import fields
@@ -9,6 +9,7 @@ from tortoise.indexes import Index
 from tortoise.models import Model
 
 from core.specifiers import Resource
+from models import columns
 from models.accounts import Account
 from models.row import Json, new_id, plain
 
@@ -121,6 +122,10 @@ class AuditEntry(Model):
             Index(fields=("account_id", "behalf_token_id", "sequence")),
             Index(fields=("account_id", "at", "sequence")),
         )
+
+    if not TYPE_CHECKING:
+        _init_from_db = classmethod(columns.kept)
+        __getattr__ = columns.read
 
     @property
     def subjects(self) -> tuple[Resource, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 import uuid_utils.compat
@@ -11,6 +11,7 @@ from tortoise import fields
 from tortoise.models import Model
 
 from core.specifiers import Resource
+from models import columns
 
 Json = dict[str, Any] | list[Any] | str | int | bool | None
 
@@ -42,6 +43,10 @@ class Row(Model):
         """Rows are made by their subclasses."""
 
         abstract = True
+
+    if not TYPE_CHECKING:
+        _init_from_db = classmethod(columns.kept)
+        __getattr__ = columns.read
 
     @property
     def resource(self) -> Resource:
