@@ -97,6 +97,7 @@ class Token(Owned):
 
         table = "token"
         indexes = (
+            Index(fields=("account_id", "id")),
             Index(fields=("account_id", "kind", "id")),
             Index(fields=("account_id", "owner_id", "id")),
             Index(fields=("account_id", "creator_id", "id")),
