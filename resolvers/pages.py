@@ -13,13 +13,14 @@ from functools import cache
 from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
-from tortoise.connection import get_connections
+from pypika_tortoise.terms import Parameterizer
 from tortoise.expressions import Case, F, Q, Value, When
 from tortoise.functions import Count
 from tortoise.models import Model
-from tortoise.queryset import QuerySet, ValuesQuery
+from tortoise.queryset import QuerySet
 
 from core.errors import Invalid
+from resolvers.statements import Statement, found, uuid, written
 
 DEFAULT_SIZE = 25
 MAX_SIZE = 100
@@ -175,73 +176,69 @@ class Page(Generic[M]):
         return cls(rows, window.order, more and window.forward, more and not window.forward)
 
 
-async def page(rows: QuerySet[M], window: Window) -> Page[M]:
-    """Read one page of a list, in one query."""
+def asked(rows: QuerySet[M], window: Window) -> QuerySet[M]:
+    """Ask for the rows of a page, and one more."""
     ordered = window.within(rows).order_by(*window.order.columns(forward=window.forward))
-    return Page.cut(await ordered.limit(window.size + 1), window)
+    return ordered.limit(window.size + 1)
+
+
+async def page(rows: QuerySet[M], window: Window) -> Page[M]:
+    """Read one page of a list, in one statement."""
+    return Page.cut(await Statement.of(asked(rows, window)).run(), window)
 
 
 async def pages(rows: QuerySet[M], parent: str, parents: Sequence[UUID], window: Window) -> Mapping[UUID, Page[M]]:
-    """Read one page for each of several parents, in two queries however many there are.
+    """Read one page for each of several parents, in one statement however many there are.
 
     `parent` is the column, or the path to it, that holds a row's parent.
     """
     if len(parents) == 1:
         return {parents[0]: await page(rows.filter(**{parent: parents[0]}), window)}
-    ranked = await _ranked(rows.filter(**{f"{parent}__in": list(parents)}), parent, window)
-    wanted = {row_id for ids in ranked.values() for row_id in ids}
-    known = {row.pk: row for row in await rows.filter(id__in=list(wanted)).distinct()} if wanted else {}
-    return {
-        owner: Page.cut([known[row_id] for row_id in ranked.get(owner, []) if row_id in known], window)
-        for owner in parents
-    }
+    of_each = {owner: list[M]() for owner in parents}
+    ranked, numbered = _ranked(rows.filter(**{f"{parent}__in": list(parents)}), parent, window)
+    listed = Statement.of(rows, numbered)
+    # Tortoise has no window functions. The texts are its own, what is put between them is fixed.
+    sql = (
+        f"SELECT listed.*, ranked.parent_ FROM ({ranked}) AS ranked JOIN ({listed.sql}) AS listed"  # noqa: S608 - see above
+        " ON listed.id = ranked.id ORDER BY ranked.parent_, ranked.rank_"
+    )
+    given = await found(sql, numbered.values)
+    for row, one in zip(listed.rows(given), given, strict=True):
+        of_each[uuid(one["parent_"])].append(row)
+    return {owner: Page.cut(rows, window) for owner, rows in of_each.items()}
 
 
 async def counts(rows: QuerySet[M], parent: str, parents: Sequence[UUID]) -> Mapping[UUID, int]:
     """Count the rows of each of several parents, in one query."""
     of_each = rows.filter(**{f"{parent}__in": list(parents)}).annotate(parent_=F(parent), count_=Count("id"))
     found = await of_each.group_by("parent_").values_list("parent_", "count_")
-    counted = {_uuid(owner): int(cast("int", count)) for owner, count in found}
+    counted = {uuid(owner): int(cast("int", count)) for owner, count in found}
     return {owner: counted.get(owner, 0) for owner in parents}
 
 
-async def _ranked(rows: QuerySet[M], parent: str, window: Window) -> dict[UUID, list[UUID]]:
-    """Find the ids of each parent's page, and one more, in the order they are cut in."""
-    order = window.order
+def _ranked(rows: QuerySet[M], parent: str, window: Window) -> tuple[str, Parameterizer]:
+    """Ask for the ids of each parent's page, and one more, numbered in the order they are cut in."""
+    order, numbered = window.order, Parameterizer()
     listed = window.within(rows).annotate(parent_=F(parent), value_=F(order.column))
     names = ["id", "parent_", "value_", *(["nulls_"] if order.nullable else [])]
-    inner, values = _sql(listed.values(*names))
+    inner, _ = written(listed.values(*names), numbered)
     by = ", ".join(_sorted(column, order) for column in order.columns(forward=window.forward))
-    # Tortoise has no window functions. What is put into the text are column names and a number of our own.
+    # What is put into the text are column names and a number of our own.
     outer = (
-        "SELECT id, parent_ FROM ("  # noqa: S608 - see above
+        "SELECT id, parent_, rank_ FROM ("  # noqa: S608 - see above
         f"SELECT id, parent_, ROW_NUMBER() OVER (PARTITION BY parent_ ORDER BY {by}) AS rank_ FROM ({inner}) AS listed"
-        f") AS ranked WHERE rank_ <= {window.size + 1} ORDER BY parent_, rank_"
+        f") AS numbered WHERE rank_ <= {window.size + 1}"
     )
-    found: dict[UUID, list[UUID]] = {}
-    for row in await get_connections().get("default").execute_query_dict(outer, values):
-        found.setdefault(_uuid(row["parent_"]), []).append(_uuid(row["id"]))
-    return found
+    return outer, numbered
 
 
 def _is(column: str, value: Any) -> Q:  # noqa: ANN401 - whatever the column holds
     return Q(**{column: value})
 
 
-def _sql(query: ValuesQuery[Any]) -> tuple[str, list[Any]]:
-    query._choose_db_if_not_chosen()  # noqa: SLF001 - Tortoise's `sql()` does this, and drops the values
-    query._make_query()  # noqa: SLF001 - see above
-    sql, values = query.query.get_parameterized_sql()
-    return sql, values
-
-
 def _sorted(column: str, order: Order) -> str:
     name = column.removeprefix("-")
     return f"{'value_' if name == order.column else name} {'DESC' if column.startswith('-') else 'ASC'}"
-
-
-def _uuid(value: object) -> UUID:
-    return value if isinstance(value, UUID) else UUID(str(value))
 
 
 def _size(field: str, asked: int | None) -> int:

@@ -22,7 +22,7 @@ from resolvers.entries import EntryFilter
 from resolvers.pages import Order, Window
 from resolvers.reading import readable
 from schema import face, nodes
-from schema.connections import After, Before, Connection, First, Last, OrderDirection, listed
+from schema.connections import After, Before, Connection, First, Last, OrderDirection, Rows, listed
 from schema.context import Context, Info
 from schema.nodes import Node
 from schema.policies import Statement, named
@@ -147,14 +147,16 @@ class AuditEntry(Node):
     """One line of the audit log: who did what, with what, when, and why they might. It can never be changed."""
 
     row: strawberry.Private[Row]
-    sequence: int = face.shown("Its number in the account's log, from 1, without gaps.")
-    at: datetime = face.shown("When it happened; of what an integration reported, when that was recorded.")
-    reported_at: datetime | None = face.shown("When an integration says that it happened; null for Latchkey's own.")
-    request_id: str = face.shown("The id of the request that did it.")
-    outcome: Outcome = face.shown("How it ended.")
-    comment: str | None = face.shown("Why, as whoever did it said.")
-    previous: str = face.shown("The seal of the entry before it.")
-    seal: str = face.shown("Its own seal, over all of it and the seal before.")
+    sequence: int = face.column("sequence", "Its number in the account's log, from 1, without gaps.")
+    at: datetime = face.column("at", "When it happened; of what an integration reported, when that was recorded.")
+    reported_at: datetime | None = face.column(
+        "reported_at", "When an integration says that it happened; null for Latchkey's own."
+    )
+    request_id: str = face.column("request_id", "The id of the request that did it.")
+    outcome: Outcome = face.column("outcome", "How it ended.")
+    comment: str | None = face.column("comment", "Why, as whoever did it said.")
+    previous: str = face.column("previous", "The seal of the entry before it.")
+    seal: str = face.column("seal", "Its own seal, over all of it and the seal before.")
 
     @property
     def judged(self) -> Row:
@@ -233,18 +235,7 @@ class AuditEntry(Node):
     @classmethod
     def of(cls, row: Row) -> "AuditEntry":
         """Show an entry."""
-        return cls(
-            id=nodes.id_of("AuditEntry", row),
-            row=row,
-            sequence=row.sequence,
-            at=row.at,
-            reported_at=row.reported_at,
-            request_id=row.request_id,
-            outcome=row.outcome,
-            comment=row.comment,
-            previous=row.previous,
-            seal=row.seal,
-        )
+        return cls(id=nodes.id_of("AuditEntry", row), row=row)
 
     @classmethod
     def seen(cls, context: Context, row: Row | None) -> "AuditEntry | None":
@@ -342,8 +333,10 @@ class AuditQueries:
         before: Before = None,
     ) -> Connection[AuditEntry] | None:
         """List the entries of the audit log that you may see: all, or those of your own deeds and tokens."""
-        rows = await entries.entries(info.context.caller, filter.wanted() if filter else EntryFilter())
-        return await listed(rows, window(order_by, first, after, last, before), AuditEntry.of)
+        wanted = filter.wanted() if filter else EntryFilter()
+        rows = Rows("auditEntries", lambda caller: entries.entries(caller, wanted), lasting=filter is None)
+        part = window(order_by, first, after, last, before)
+        return await listed(info.context.caller, rows, part, AuditEntry.of)
 
     @face.field(Action.VIEW_AUDIT_LOG)
     async def audit_entry(

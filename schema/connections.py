@@ -10,9 +10,10 @@ import strawberry
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
-from resolvers import pages
+from resolvers import pages, statements
 from resolvers.callers import Caller
 from resolvers.pages import Page, Window
+from resolvers.statements import Statement
 from schema import face
 from schema.context import Info
 
@@ -61,38 +62,67 @@ class Edge(Generic[T]):
 class Connection(Generic[T]):
     """One page of a list."""
 
-    edges: list[Edge[T]] = face.shown("The rows of the page, each with its cursor.")
-    nodes: list[T] = face.shown("The rows of the page alone.")
-    page_info: PageInfo = face.shown("Where the page lies in the list.")
+    page: strawberry.Private[Page[Any]]
+    show: strawberry.Private[Callable[[Any], T]]
     counted: strawberry.Private[Callable[[], Awaitable[int | None]]]
+    reached: strawberry.Private[Model | None] = None
+    """The last row looked at, where the page ends before it is full: from there it goes on."""
+
+    @face.field()
+    def edges(self) -> list[Edge[T]]:
+        """The rows of the page, each with its cursor."""
+        cursor = self.page.order.cursor
+        return [Edge(node=self.show(row), cursor=cursor(row)) for row in self.page.rows]
+
+    @face.field()
+    def nodes(self) -> list[T]:
+        """The rows of the page alone."""
+        return [self.show(row) for row in self.page.rows]
+
+    @face.field()
+    def page_info(self) -> PageInfo:
+        """Where the page lies in the list."""
+        page = self.page
+        begin, end = (page.rows[0], page.rows[-1]) if page.rows else (None, None)
+        if self.reached is not None:
+            begin, end = (begin, self.reached) if page.has_next else (self.reached, end)
+        return PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=None if begin is None else page.order.cursor(begin),
+            end_cursor=None if end is None else page.order.cursor(end),
+        )
 
     @face.field()
     async def total_count(self) -> int | None:
         """How many rows the whole list has. Counted only when asked for."""
         return await self.counted()
 
-    @classmethod
-    def of(
-        cls, page: Page[Any], show: Callable[[Any], T], counted: Callable[[], Awaitable[int | None]]
-    ) -> "Connection[T]":
-        """Show a page."""
-        edges = [Edge(node=show(row), cursor=page.order.cursor(row)) for row in page.rows]
-        place = PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
-        )
-        return cls(edges=edges, nodes=[edge.node for edge in edges], page_info=place, counted=counted)
+
+@dataclass(frozen=True, slots=True)
+class Rows(Generic[M]):
+    """A list of what a caller may see."""
+
+    name: str
+    rows: Callable[[Caller], Awaitable[QuerySet[M]]]
+    lasting: bool = False
+    """Whether they depend on nothing but the caller's account and rights: on no filter, and not on the time."""
 
 
-async def listed(rows: QuerySet[Any], window: Window, show: Callable[[Any], T]) -> Connection[T]:
-    """Read a page of a list that stands by itself."""
+async def listed(caller: Caller, listing: Rows[M], window: Window, show: Callable[[M], T]) -> Connection[T]:
+    """Read a page of a list that stands by itself. A lasting query is written out but once."""
+
+    async def write() -> QuerySet[M]:
+        return pages.asked(await listing.rows(caller), window)
 
     async def counted() -> int:
-        return await rows.count()
+        return await (await listing.rows(caller)).count()
 
-    return Connection.of(await pages.page(rows, window), show, counted)
+    if listing.lasting:
+        statement = await statements.remembered(caller, (listing.name, window), write)
+    else:
+        statement = Statement.of(await write())
+    return Connection(page=Page.cut(await statement.run(), window), show=show, counted=counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +151,4 @@ async def beneath(info: Info, parent: UUID, nested: Nested[M], window: Window, s
         return await info.context.batched(("count", what), parent, count)
 
     page: Page[M] | None = await info.context.batched(what, parent, load)
-    return Connection.of(page or Page([], window.order), show, counted)
+    return Connection(page=page or Page([], window.order), show=show, counted=counted)

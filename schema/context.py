@@ -21,6 +21,7 @@ class Context:
     request: Request
     anyone: Caller | None
     _loaders: dict[Hashable, DataLoader[Any, Any]] = field(default_factory=dict)
+    _made: dict[int, tuple[object, Any]] = field(default_factory=dict)
 
     @property
     def caller(self) -> Caller:
@@ -28,6 +29,14 @@ class Context:
         if self.anyone is None:
             raise Unauthenticated
         return self.anyone
+
+    def once(self, what: object, make: Callable[[], V]) -> V:
+        """Make something of an object that others share, once for all of them."""
+        known = self._made.get(id(what))
+        if known is None:
+            known = self._made[id(what)] = what, make()  # kept with it, so that no other takes its place
+        made: V = known[1]
+        return made
 
     async def batched(
         self, what: Hashable, key: K, load: Callable[[Caller, Sequence[K]], Awaitable[Mapping[K, V]]]

@@ -205,14 +205,7 @@ class WhoMay:
 
 def _shown(page: Page[holders.M], show: Callable[[holders.M], T]) -> Connection[T]:
     """Show a page. One that ends before it is full goes on from the last row that was looked at."""
-    connection = Connection.of(page, show, _uncounted)
-    if page.reached is not None:
-        reached = page.order.cursor(page.reached)
-        if page.has_next:
-            connection.page_info.end_cursor = reached
-        else:
-            connection.page_info.start_cursor = reached
-    return connection
+    return Connection(page=page, show=show, counted=_uncounted, reached=page.reached)
 
 
 async def _uncounted() -> None:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from enum import Enum
+from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform
 
 import strawberry
@@ -26,6 +27,34 @@ def shown(description: str, needs: Action | None = None, size: int | None = None
     guard = _permission(needs)
     return strawberry.field(
         description=_told(description, guard), permission_classes=[guard], directives=[guard.directive, *sized]
+    )
+
+
+def column(
+    name: str, description: str, needs: Action | None = None, told: Callable[[Any], object] | None = None
+) -> Any:  # noqa: ANN401 - as `dataclasses.field`
+    """Declare a field of a type that is a column of its `row`, read only where it is asked for.
+
+    `needs` guards it, `told` makes the column's value what is shown.
+    """
+    read = attrgetter(f"row.{name}")
+
+    def as_it_is(self: object):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the type stands where the field does
+        return read(self)
+
+    def as_told(self: object):  # type: ignore[no-untyped-def]  # noqa: ANN202 - as above
+        return told(read(self))  # type: ignore[misc] # used only with it
+
+    resolver = as_told if told else as_it_is
+
+    if needs is None:
+        return strawberry.field(resolver=resolver, description=description)
+    guard = _permission(needs)
+    return strawberry.field(
+        resolver=resolver,
+        description=_told(description, guard),
+        permission_classes=[guard],
+        directives=[guard.directive],
     )
 
 

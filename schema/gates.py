@@ -21,7 +21,7 @@ from resolvers.reading import readable
 from resolvers.writing import Done
 from schema import face, nodes
 from schema.audit import AuditEntry
-from schema.connections import After, Before, Connection, First, Last, OrderDirection, listed
+from schema.connections import After, Before, Connection, First, Last, OrderDirection, Rows, listed
 from schema.context import Context, Info
 from schema.nodes import Node
 from schema.said import said
@@ -153,8 +153,9 @@ class GateQueries:
     ) -> Connection[Gate] | None:
         """List the gates that you may see."""
         window = Window.of(order_by.wanted() if order_by else lists.by_key(), first, after, last, before)
-        rows = await lists.gates(info.context.caller, filter.wanted() if filter else GateFilter())
-        return await listed(rows, window, Gate.of)
+        wanted = filter.wanted() if filter else GateFilter()
+        rows = Rows("gates", lambda caller: lists.gates(caller, wanted), lasting=filter is None)
+        return await listed(info.context.caller, rows, window, Gate.of)
 
     @face.field(Action.VIEW_GATE)
     async def gate(

@@ -21,7 +21,7 @@ from resolvers.writing import Done
 from schema import face, nodes
 from schema.accounts import Account
 from schema.audit import AuditEntry
-from schema.connections import After, Before, Connection, First, Last, Nested, OrderDirection, beneath, listed
+from schema.connections import After, Before, Connection, First, Last, Nested, OrderDirection, Rows, beneath, listed
 from schema.context import Context, Info
 from schema.nodes import Node
 from schema.permissions import Public
@@ -49,13 +49,13 @@ class Member(Node):
     """A person in the account."""
 
     row: strawberry.Private[Row]
-    name: str = face.shown("The member's name; empty until they give one.")
-    state: MemberState = face.shown("Where the member stands.")
-    base_role: BuiltInRole = face.shown("The built-in role. It sleeps while there are custom roles.")
-    created_at: datetime = face.shown("When the member was invited.")
-    updated_at: datetime = face.shown("When the member was last changed.")
-    version: int = face.shown("Counts the member's changes; give it as `expectedVersion`.")
-    email: str | None = face.shown("The e-mail address.", needs=Action.VIEW_MEMBER_EMAIL)
+    name: str = face.column("name", "The member's name; empty until they give one.")
+    state: MemberState = face.column("state", "Where the member stands.")
+    base_role: BuiltInRole = face.column("base_role", "The built-in role. It sleeps while there are custom roles.")
+    created_at: datetime = face.column("created_at", "When the member was invited.")
+    updated_at: datetime = face.column("updated_at", "When the member was last changed.")
+    version: int = face.column("version", "Counts the member's changes; give it as `expectedVersion`.")
+    email: str | None = face.column("email", "The e-mail address.", needs=Action.VIEW_MEMBER_EMAIL)
 
     @property
     def judged(self) -> Row:
@@ -144,17 +144,7 @@ class Member(Node):
     @classmethod
     def of(cls, row: Row) -> "Member":
         """Show a member."""
-        return cls(
-            id=nodes.id_of("Member", row),
-            row=row,
-            name=row.name,
-            state=row.state,
-            base_role=row.base_role,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            version=row.version,
-            email=row.email,
-        )
+        return cls(id=nodes.id_of("Member", row), row=row)
 
 
 async def _find(caller: Caller, keys: Sequence[str]) -> dict[str, Node]:
@@ -228,8 +218,9 @@ class MemberQueries:
     ) -> Connection[Member] | None:
         """List the members that you may see."""
         window = Window.of(order_by.wanted() if order_by else lists.by_name(), first, after, last, before)
-        rows = await lists.members(info.context.caller, filter.wanted() if filter else MemberFilter())
-        return await listed(rows, window, Member.of)
+        wanted = filter.wanted() if filter else MemberFilter()
+        rows = Rows("members", lambda caller: lists.members(caller, wanted), lasting=filter is None)
+        return await listed(info.context.caller, rows, window, Member.of)
 
     @face.field(Action.VIEW_MEMBER)
     async def member(

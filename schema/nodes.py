@@ -11,6 +11,7 @@ import strawberry
 
 from core import ids
 from core.errors import Invalid, NotFound
+from core.vocabulary import Action
 from models import AuditEntry, Row
 from resolvers.callers import Caller
 from schema import face
@@ -57,6 +58,16 @@ async def beside(info: Info, name: str, row_id: UUID | None) -> Any:  # noqa: AN
     if row_id is None:
         return None
     return await info.context.batched(("node", name), str(row_id), _kinds[name].find)
+
+
+def fetched(info: Info, name: str, action: Action, row: Row | None) -> Any:  # noqa: ANN401 - an object of the named type
+    """Show a row that was fetched beside others, several times perhaps; None if there is none or it is hidden.
+
+    `action` is the one by which such rows are listed: `resolvers.reading` would decide alike.
+    """
+    if row is None:
+        return None
+    return info.context.once(row, lambda: show(name, row) if info.context.caller.sees(action, row) else None)
 
 
 async def by_uuid(

@@ -20,7 +20,7 @@ from resolvers.roles import NewRole, RoleChange
 from resolvers.writing import Done
 from schema import face, nodes
 from schema.audit import AuditEntry
-from schema.connections import After, Before, Connection, First, Last, Nested, OrderDirection, beneath, listed
+from schema.connections import After, Before, Connection, First, Last, Nested, OrderDirection, Rows, beneath, listed
 from schema.context import Context, Info
 from schema.nodes import Node
 from schema.policies import Statement, StatementInput
@@ -38,14 +38,14 @@ class Role(Node):
     """A custom role: a named policy that members and tokens hold. A change reaches all who hold it at once."""
 
     row: strawberry.Private[Row]
-    key: str = face.shown("The key by which policies and inputs name it. It never changes.")
-    name: str = face.shown("What people call it.")
-    description: str = face.shown("What it is for.")
-    base_permissions: BasePermissions = face.shown("What it builds on.")
-    resource: str = face.shown("The role in the words of policies: `role/<key>`.")
-    created_at: datetime = face.shown("When it was made.")
-    updated_at: datetime = face.shown("When it was last changed.")
-    version: int = face.shown("Counts its changes; give it as `expectedVersion`.")
+    key: str = face.column("key", "The key by which policies and inputs name it. It never changes.")
+    name: str = face.column("name", "What people call it.")
+    description: str = face.column("description", "What it is for.")
+    base_permissions: BasePermissions = face.column("base_permissions", "What it builds on.")
+    resource: str = face.column("resource", "The role in the words of policies: `role/<key>`.", told=str)
+    created_at: datetime = face.column("created_at", "When it was made.")
+    updated_at: datetime = face.column("updated_at", "When it was last changed.")
+    version: int = face.column("version", "Counts its changes; give it as `expectedVersion`.")
 
     @property
     def judged(self) -> Row:
@@ -93,18 +93,7 @@ class Role(Node):
     @classmethod
     def of(cls, row: Row) -> "Role":
         """Show a role."""
-        return cls(
-            id=nodes.id_of("Role", row),
-            row=row,
-            key=row.key,
-            name=row.name,
-            description=row.description,
-            base_permissions=row.base_permissions,
-            resource=str(row.resource),
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            version=row.version,
-        )
+        return cls(id=nodes.id_of("Role", row), row=row)
 
 
 async def _find(caller: Caller, keys: Sequence[str]) -> dict[str, Node]:
@@ -176,8 +165,9 @@ class RoleQueries:
     ) -> Connection[Role] | None:
         """List the custom roles that you may see."""
         window = Window.of(order_by.wanted() if order_by else lists.by_key(), first, after, last, before)
-        rows = await lists.roles(info.context.caller, filter.wanted() if filter else RoleFilter())
-        return await listed(rows, window, Role.of)
+        wanted = filter.wanted() if filter else RoleFilter()
+        rows = Rows("roles", lambda caller: lists.roles(caller, wanted), lasting=filter is None)
+        return await listed(info.context.caller, rows, window, Role.of)
 
     @face.field(Action.VIEW_ROLE)
     async def role(

@@ -26,7 +26,7 @@ from resolvers.tokens import NewToken, TokenChange
 from resolvers.writing import Done
 from schema import audit, face, nodes
 from schema.audit import AuditEntry
-from schema.connections import After, Before, Connection, First, Last, Nested, OrderDirection, beneath, listed
+from schema.connections import After, Before, Connection, First, Last, Nested, OrderDirection, Rows, beneath, listed
 from schema.context import Context, Info
 from schema.nodes import Node
 from schema.permissions import needs
@@ -132,20 +132,22 @@ class Token(Node):
     """A credential for automated work. Its secret was shown once, when it was made, and is nowhere."""
 
     row: strawberry.Private[Row]
-    kind: TokenKind = face.shown("Whose it is.")
-    name: str = face.shown("What people call it.")
-    description: str = face.shown("What it is for.")
-    ending: str = face.shown("The last characters of its secret, to recognise it by.")
-    created_at: datetime = face.shown("When it was made.")
-    updated_at: datetime = face.shown("When it was last changed.")
-    expires_at: datetime | None = face.shown("When it ends; null if never.")
-    reset_at: datetime | None = face.shown("When it last got a new secret.")
-    revoked_at: datetime | None = face.shown("When it was revoked.")
-    last_used_at: datetime | None = face.shown("When it was last used; null if never.")
-    version: int = face.shown("Counts its changes; give it as `expectedVersion`.")
-    last_used_address: str | None = face.shown("From where it was last used.", needs=Action.VIEW_ACCESS_TOKEN_USE)
-    last_used_agent: str | None = face.shown(
-        "The program that last used it, in its own words.", needs=Action.VIEW_ACCESS_TOKEN_USE
+    kind: TokenKind = face.column("kind", "Whose it is.", told=TokenKind)
+    name: str = face.column("name", "What people call it.")
+    description: str = face.column("description", "What it is for.")
+    ending: str = face.column("ending", "The last characters of its secret, to recognise it by.")
+    created_at: datetime = face.column("created_at", "When it was made.")
+    updated_at: datetime = face.column("updated_at", "When it was last changed.")
+    expires_at: datetime | None = face.column("expires_at", "When it ends; null if never.")
+    reset_at: datetime | None = face.column("reset_at", "When it last got a new secret.")
+    revoked_at: datetime | None = face.column("revoked_at", "When it was revoked.")
+    last_used_at: datetime | None = face.column("last_used_at", "When it was last used; null if never.")
+    version: int = face.column("version", "Counts its changes; give it as `expectedVersion`.")
+    last_used_address: str | None = face.column(
+        "last_used_address", "From where it was last used.", needs=Action.VIEW_ACCESS_TOKEN_USE
+    )
+    last_used_agent: str | None = face.column(
+        "last_used_agent", "The program that last used it, in its own words.", needs=Action.VIEW_ACCESS_TOKEN_USE
     )
 
     @property
@@ -191,9 +193,9 @@ class Token(Node):
         return effective
 
     @face.field()
-    async def owner(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")] | None:
+    def owner(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")] | None:
         """The member whose it is, if it is one's and you see them."""
-        found: Member | None = await nodes.beside(info, "Member", self.row.owner_id)
+        found: Member | None = nodes.fetched(info, "Member", Action.VIEW_MEMBER, self.row.owner)
         return found
 
     @face.field()
@@ -243,23 +245,7 @@ class Token(Node):
     @classmethod
     def of(cls, row: Row) -> "Token":
         """Show a token whose owner is fetched."""
-        return cls(
-            id=nodes.id_of("Token", row),
-            row=row,
-            kind=TokenKind(row.kind.value),
-            name=row.name,
-            description=row.description,
-            ending=row.ending,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            expires_at=row.expires_at,
-            reset_at=row.reset_at,
-            revoked_at=row.revoked_at,
-            last_used_at=row.last_used_at,
-            version=row.version,
-            last_used_address=row.last_used_address,
-            last_used_agent=row.last_used_agent,
-        )
+        return cls(id=nodes.id_of("Token", row), row=row)
 
 
 async def _find(caller: Caller, keys: Sequence[str]) -> dict[str, Node]:
@@ -348,8 +334,9 @@ class TokenQueries:
         """List the tokens that you may see: your own, and others' as far as you may."""
         order = order_by.wanted() if order_by else lists.by_id(descending=True)
         window = Window.of(order, first, after, last, before)
-        rows = await lists.tokens(info.context.caller, filter.wanted() if filter else TokenFilter())
-        return await listed(rows, window, Token.of)
+        wanted = filter.wanted() if filter else TokenFilter()
+        rows = Rows("tokens", lambda caller: lists.tokens(caller, wanted), lasting=filter is None)
+        return await listed(info.context.caller, rows, window, Token.of)
 
     @face.field(Action.VIEW_ACCESS_TOKEN)
     async def token(

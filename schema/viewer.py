@@ -3,7 +3,9 @@
 from typing import Annotated
 
 import strawberry
+from tortoise.queryset import QuerySet
 
+from models import Token as Row
 from models import TokenKind
 from resolvers import access, lists
 from resolvers.access import Question
@@ -12,7 +14,7 @@ from resolvers.pages import Window
 from schema import face
 from schema.access import Decision
 from schema.accounts import Account
-from schema.connections import After, Before, Connection, First, Last, listed
+from schema.connections import After, Before, Connection, First, Last, Rows, listed
 from schema.context import Info
 from schema.members import Member
 from schema.permissions import SignedIn
@@ -60,10 +62,12 @@ class Viewer:
         """Where you are signed in. Empty for what no member owns."""
         order = order_by.wanted() if order_by else lists.by_id(descending=True)
         window = Window.of(order, first, after, last, before)
-        own = (await lists.sessions(self.caller, filter.state if filter else None)).filter(
-            owner_id=self.caller.member.id if self.caller.member else None
-        )
-        return await listed(own, window, Session.of)
+        own, state = self.caller.member, filter.state if filter else None
+
+        async def rows(caller: Caller) -> QuerySet[Row]:
+            return (await lists.sessions(caller, state)).filter(owner_id=own.id if own else None)
+
+        return await listed(self.caller, Rows("Viewer.sessions", rows), window, Session.of)
 
     @classmethod
     def of(cls, caller: Caller) -> "Viewer":

@@ -1,0 +1,124 @@
+"""Lists as statements: a query written out once for what a caller may do, and rows made of what it gives.
+
+To write a query out takes Tortoise as long as the database needs to answer it, and to make rows of it twice that.
+"""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID
+
+from pypika_tortoise.terms import Parameterizer
+from tortoise.connection import get_connections
+from tortoise.models import Model
+from tortoise.queryset import QuerySet, ValuesQuery
+
+from resolvers.callers import Caller, Rights
+
+M = TypeVar("M", bound=Model)
+Found = Sequence[Mapping[str, Any]]
+
+MEMORY_SIZE = 1_000
+"""How many statements a process keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made(Generic[M]):
+    """A kind of row that a statement gives: its model, how many columns, and beside which attribute of the first."""
+
+    model: type[M]
+    width: int
+    beside: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement(Generic[M]):
+    """A query for rows, and for those that stand beside them (`select_related`, one step)."""
+
+    sql: str
+    values: Sequence[Any]
+    made: Sequence[Made[Any]]
+
+    @classmethod
+    def of(cls, rows: QuerySet[M], after: Parameterizer | None = None) -> "Statement[M]":
+        """Write a query out; its placeholders come `after` those of a text that it is put into."""
+        sql, values = written(rows, after)
+        selected = cast("list[tuple[type[M], int, Any, Any, tuple[str | None, ...]]]", rows._select_related_idx)  # noqa: SLF001 - known when it is written
+        return cls(sql, values, [Made(model, width, path[-1]) for model, width, _, _, path in selected])
+
+    async def run(self) -> list[M]:
+        """Read the rows. What stands beside several of them is one object."""
+        return self.rows(await found(self.sql, self.values))
+
+    def rows(self, found: Found) -> list[M]:
+        """Make rows of what was found; columns behind those asked for do not matter."""
+        if not found:
+            return []
+        names = list(found[0].keys())
+        (first, *others), places = self.made, self._places()
+        parts = [
+            (other, start, end, [name.partition(".")[2] for name in names[start:end]])
+            for other, (start, end) in zip(others, pairwise(places), strict=True)
+        ]
+        ids = [start + columns.index("id") for _, start, _, columns in parts]
+        own = names[: places[0]]
+        known: dict[tuple[int, Any], Model] = {}
+        rows = []
+        for each in found:
+            values = list(each.values())
+            row = first.model._init_from_db(**dict(zip(own, values, strict=False)))  # noqa: SLF001 - as Tortoise does
+            for (other, start, end, columns), id_ in zip(parts, ids, strict=True):
+                beside = known.get((start, values[id_]))
+                if beside is None and values[id_] is not None:
+                    beside = other.model._init_from_db(**dict(zip(columns, values[start:end], strict=True)))  # noqa: SLF001 - see above
+                    known[start, values[id_]] = beside
+                row.__dict__[f"_{other.beside}"] = beside
+            rows.append(row)
+        return rows
+
+    def _places(self) -> list[int]:
+        places = [0]
+        for made in self.made:
+            places.append(places[-1] + made.width)
+        return places[1:]
+
+
+def written(query: QuerySet[Any] | ValuesQuery[Any], after: Parameterizer | None = None) -> tuple[str, list[Any]]:
+    """Write a query out: its text, and the values of its placeholders."""
+    query._choose_db_if_not_chosen()  # noqa: SLF001 - Tortoise's `sql()` does this, and drops the values
+    query._make_query()  # noqa: SLF001 - see above
+    context = query.query.QUERY_CLS.SQL_CONTEXT.copy(parameterizer=after or Parameterizer())
+    return query.query.get_parameterized_sql(context)
+
+
+async def found(sql: str, values: Sequence[Any]) -> Found:
+    """Run a statement that reads, and give what it found."""
+    _, rows = await get_connections().get("default").execute_query(sql, list(values))
+    return cast("Found", rows)
+
+
+_remembered: OrderedDict[Hashable, tuple[Rights, Statement[Any]]] = OrderedDict()
+
+
+async def remembered(caller: Caller, what: Hashable, write: Callable[[], Awaitable[QuerySet[M]]]) -> Statement[M]:
+    """Write a query out, or find it written already for what this caller may do.
+
+    `what` must tell all that it depends on besides the caller's account and rights, and it may not depend on the time.
+    """
+    key = (id(caller.rights), caller.account.id, what)
+    known = _remembered.get(key)
+    if known is not None and known[0] is caller.rights:  # rights that are gone may have left their place to others
+        _remembered.move_to_end(key)
+        return known[1]
+    statement = Statement.of(await write())
+    _remembered[key] = (caller.rights, statement)
+    if len(_remembered) > MEMORY_SIZE:
+        _remembered.popitem(last=False)
+    return statement
+
+
+def uuid(value: object) -> UUID:
+    """Read an id, which SQLite keeps as text."""
+    return value if isinstance(value, UUID) else UUID(str(value))
