@@ -171,7 +171,7 @@ def contender(name: str, folder: Path) -> Iterator[Target]:
 
 
 def answered(target: Target) -> bytes:
-    """Ask once. Raises RuntimeError unless the answer is a 200."""
+    """Ask once. Raises RuntimeError unless the answer is a 200 or 201."""
     parts = urlsplit(target.url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE_S)
     headers = dict(target.headers)
@@ -183,7 +183,7 @@ def answered(target: Target) -> bytes:
         body = response.read()
     finally:
         connection.close()
-    if response.status != http.HTTPStatus.OK:
+    if response.status not in {http.HTTPStatus.OK, http.HTTPStatus.CREATED}:
         raise RuntimeError(f"{target.url} answers {response.status}: {body[:500].decode(errors='replace')}")
     return body
 
