@@ -4,25 +4,32 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 from tortoise.connection import get_connections
 from tortoise.context import TortoiseContext
 
+from models.engines.asyncpg import connect
 from models.engines.lanes import carried
 from models.engines.transactions import Transaction
 from models.engines.units import BUSY_TIMEOUT_S, address
+from models.listening import HeardVersions
 from models.urls import Server, parse
-from models.versions import AskedVersions, FileVersions, Versions, wal_index
+from models.versions import FileVersions, Versions, wal_index
 
 CONNECTION = "default"
 """The one connection's name. With one, Tortoise needs not be told."""
+
+LISTENER = "latchkey listener"
+"""What the server's list of connections calls the one that listens."""
 
 APPS: Mapping[str, Mapping[str, object]] = {
     "models": {"models": ["models"], "default_connection": CONNECTION, "migrations": "models.migrations"}
@@ -89,16 +96,34 @@ async def opened(url: str) -> AsyncIterator[Database]:
     Raises ValueError on a bad URL, and ConnectionError if the server cannot be reached.
     """
     place = parse(url)
-    if isinstance(place, Path):
-        prepare(place)
+    opening = _file(place) if isinstance(place, Path) else _served(place)
+    async with opening as database:
+        yield database
+
+
+@asynccontextmanager
+async def _file(path: Path) -> AsyncIterator[Database]:
+    prepare(path)
     with ExitStack() as last:
-        async with started(tortoise_config(place)) as context:
-            if isinstance(place, Path):
-                connection = last.enter_context(closing(plain(place)))
-                versions: Versions = FileVersions(connection, last.enter_context(wal_index(place, connection)))
-            else:
-                versions = AskedVersions(context.connections.get(CONNECTION))
-            yield Database(versions, place if isinstance(place, Path) else Path())
+        async with started(tortoise_config(path)):
+            connection = plain(path)
+            mapped = last.enter_context(wal_index(path, connection))
+            last.callback(connection.close)  # comes before the index is left
+            yield Database(FileVersions(connection, mapped), path)
+
+
+@asynccontextmanager
+async def _served(server: Server) -> AsyncIterator[Database]:
+    async with started(tortoise_config(server)) as context:
+        versions = HeardVersions(partial(_version, context.connections.get(CONNECTION)))
+        async with versions.listening(partial(connect, server, LISTENER)):
+            yield Database(versions)
+
+
+async def _version(client: BaseDBAsyncClient, account_id: UUID) -> int | None:
+    """Read the version of an account that is committed, whatever transaction the task is in."""
+    rows = await client.execute_query_dict("SELECT version FROM account WHERE id = $1", [account_id])
+    return int(rows[0]["version"]) if rows else None
 
 
 @asynccontextmanager

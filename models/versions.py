@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
-from tortoise.backends.base.client import BaseDBAsyncClient
-
 WAL_HEADER_BYTES = 96
 """Two copies of the header that every commit rewrites: https://sqlite.org/walformat.html#the_wal_index_header."""
 
@@ -75,27 +73,6 @@ class FileVersions:
 
     def changed(self, account_id: UUID) -> None:
         """Do nothing: the file tells by itself."""
-
-
-class AskedVersions:
-    """The versions in a PostgreSQL database, asked for at every use. `client` is outside any transaction."""
-
-    def __init__(self, client: BaseDBAsyncClient) -> None:
-        self._client = client
-
-    def known(self, account_id: UUID) -> int | None:  # noqa: ARG002 - nothing is remembered
-        """Give None: only the database can tell."""
-        return None
-
-    async def read(self, account_id: UUID) -> int:
-        """Ask for the version that is committed. Raises LookupError if there is no such account."""
-        rows = await self._client.execute_query_dict("SELECT version FROM account WHERE id = $1", [account_id])
-        if not rows:
-            raise LookupError(f"there is no account `{account_id}`")
-        return int(rows[0]["version"])
-
-    def changed(self, account_id: UUID) -> None:
-        """Do nothing: nothing is remembered."""
 
 
 @contextmanager

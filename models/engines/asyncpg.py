@@ -66,10 +66,16 @@ class Connection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no typ
         return ""
 
 
-async def connect(server: Server) -> asyncpg.Connection:
-    """Open a connection that belongs to no pool. Raises DBConnectionError, which is a ConnectionError."""
+async def connect(server: Server, name: str | None = None) -> asyncpg.Connection:
+    """Open a connection that belongs to no pool. Raises DBConnectionError, which is a ConnectionError.
+
+    `name` is what the server's list of connections shows.
+    """
+    arguments = dict(server.arguments)
+    if name is not None:
+        arguments["server_settings"] = {**arguments["server_settings"], "application_name": name}
     try:
-        connection = await asyncpg.connect(timeout=CONNECT_TIMEOUT_S, **server.arguments)
+        connection = await asyncpg.connect(timeout=CONNECT_TIMEOUT_S, **arguments)
     except Exception as error:  # noqa: BLE001 - asyncpg has many
         raise unreachable(error) from None
     await _kept_alive(connection)
