@@ -7,11 +7,12 @@ import sqlite3
 import tempfile
 import threading
 import warnings
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 import asyncpg
 
@@ -26,37 +27,67 @@ GIVEN = "LATCHKEY_TEST_POSTGRES"
 _HASTY = ("fsync = off", "full_page_writes = off", "synchronous_commit = off")
 
 
+Run = Callable[[str], list[tuple[Any, ...]]]
+"""Runs one statement and gives back its rows."""
+
+
 class Elsewhere:
     """A database as another process sees it, in plain SQL."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.place = parse(url)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is SQLite's."""
+        return isinstance(self.place, Path)
 
     def __call__(self, statement: str) -> list[tuple[Any, ...]]:
-        """Run a statement that commits at once, and give back its rows; UUIDs and texts read alike on both."""
-        place = parse(self.url)
-        if isinstance(place, Path):
-            with closing(sqlite3.connect(place, isolation_level=None)) as connection:
-                return connection.execute(statement).fetchall()
-        return asynchronous(_on_server(place, statement))
+        """Run a statement that commits at once."""
+        with self.transaction() as run:
+            return run(statement)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Run]:
+        """Open a transaction that commits at the end."""
+        with self._sqlite(self.place) if isinstance(self.place, Path) else self._postgres(self.place) as run:
+            yield run
+
+    @contextmanager
+    def _sqlite(self, path: Path) -> Iterator[Run]:
+        with closing(sqlite3.connect(path)) as connection:
+            yield lambda statement: connection.execute(statement).fetchall()
+            connection.commit()
+
+    @contextmanager
+    def _postgres(self, server: Server) -> Iterator[Run]:
+        connection = asynchronous(asyncpg.connect(**server.arguments))
+        try:
+            asynchronous(connection.execute("BEGIN"))
+            yield lambda statement: [tuple(map(_plain, row)) for row in asynchronous(connection.fetch(statement))]
+            asynchronous(connection.execute("COMMIT"))
+        finally:
+            asynchronous(connection.close())
 
     def everything(self) -> list[str]:
         """List all that is stored, row by row, as text."""
-        place = parse(self.url)
-        if isinstance(place, Path):
-            with closing(sqlite3.connect(place)) as connection:
+        if isinstance(self.place, Path):
+            with closing(sqlite3.connect(self.place)) as connection:
                 return list(connection.iterdump())
-        tables = self("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename")
-        each = (f"SELECT '{table}' AS name, row::text AS told FROM {table} AS row" for (table,) in tables)  # noqa: S608 - its own names
-        return [f"{name} {told}" for name, told in self(" UNION ALL ".join(each) + " ORDER BY name, told")]
+        with self.transaction() as run:
+            tables = run("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
+            each = (f"SELECT '{table}' AS name, r::text AS told FROM {table} AS r" for (table,) in tables)  # noqa: S608 - its own names
+            return [f"{name} {told}" for name, told in run(" UNION ALL ".join(each) + " ORDER BY name, told")]
+
+    def kept(self) -> dict[str, bytes]:
+        """Give all that is kept, by where it is, with what of it was overwritten."""
+        if isinstance(self.place, Path):
+            return {str(path): path.read_bytes() for path in self.place.parent.iterdir() if path.is_file()}
+        return {"database": "\n".join(self.everything()).encode()}
 
 
-async def _on_server(server: Server, statement: str) -> list[tuple[Any, ...]]:
-    connection = await asyncpg.connect(**server.arguments)
-    try:
-        return [tuple(row) for row in await connection.fetch(statement)]
-    finally:
-        await connection.close()
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, UUID) else value
 
 
 class Postgres:
@@ -82,8 +113,15 @@ class Postgres:
 
     def run(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement on the server as a whole."""
+        return asynchronous(self._run(statement))
+
+    async def _run(self, statement: str) -> list[tuple[Any, ...]]:
         assert isinstance(self._server, Server)
-        return asynchronous(_on_server(self._server, statement))
+        connection = await asyncpg.connect(**self._server.arguments)
+        try:
+            return [tuple(row) for row in await connection.fetch(statement)]
+        finally:
+            await connection.close()
 
 
 def _name(url: str) -> str:

@@ -26,8 +26,9 @@ from resolvers.gates import NewGate
 from resolvers.roles import RoleChange
 from resolvers.scopes import Scope
 from resolvers.writing import Said
+from tests.databases import Elsewhere
 from tests.organisation import FLAG, PROJ, Organisation, founded
-from tests.resolvers.conftest import Refused, stored
+from tests.resolvers.conftest import Refused
 
 Document = dict[str, Any]
 ROUTE = {"methods": ["GET"], "host": None, "pattern": "/p/{p}", "action": "viewProject", "resource": "proj/{p}"}
@@ -113,19 +114,19 @@ async def test_a_document_is_applied_with_one_entry_for_each_row(organisation: O
     assert (await Gate.get(key="jobs")).source is GateSource.PATH
 
 
-async def test_what_was_exported_is_the_same_everywhere(organisation: Organisation) -> None:
+async def test_what_was_exported_is_the_same_everywhere(organisation: Organisation, elsewhere: Elsewhere) -> None:
     await applied(organisation.owner, FULL)
     owner = await callers.again(organisation.owner)
     exported = await configuration.export(owner)
     assert json.loads(json.dumps(exported)) == exported
     assert {each["key"] for each in exported["resourceKinds"]} == {"proj", "env", "flag", "job", "step"}
-    before = stored(organisation.house.database.path)
+    before = elsewhere.everything()
 
     for again in (exported, {name: items[::-1] if name != "latchkey" else 1 for name, items in exported.items()}):
         done = await applied(owner, again)
         assert {difference.step for difference in done.differences} == {Step.SAME}
         assert (done.entries, done.gainers) == ((), Gainers())
-    assert stored(organisation.house.database.path) == before
+    assert elsewhere.everything() == before
 
 
 async def test_one_accounts_export_makes_another_the_same(organisation: Organisation) -> None:
@@ -289,10 +290,9 @@ async def test_kinds_may_change_places(organisation: Organisation) -> None:
 
 
 async def test_a_failure_in_the_last_line_leaves_nothing(
-    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+    organisation: Organisation, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = organisation.house.database.path
-    before = stored(path)
+    before = elsewhere.everything()
     define = gates.define
 
     async def breaking(*arguments: Any) -> Any:
@@ -304,7 +304,7 @@ async def test_a_failure_in_the_last_line_leaves_nothing(
     with organisation.house.bell.listening(organisation.account.id, "tests") as rung:
         with pytest.raises(RuntimeError):
             await applied(organisation.owner, FULL)
-        assert stored(path) == before
+        assert elsewhere.everything() == before
         assert not rung.is_set()
 
 
@@ -353,10 +353,10 @@ async def test_an_apply_that_is_cancelled_is_whole_or_absent(organisation: Organ
     await length(organisation)
 
 
-async def test_a_dry_run_tells_the_same_and_changes_nothing(organisation: Organisation) -> None:
-    before = stored(organisation.house.database.path)
+async def test_a_dry_run_tells_the_same_and_changes_nothing(organisation: Organisation, elsewhere: Elsewhere) -> None:
+    before = elsewhere.everything()
     dry = await applied(organisation.owner, FULL, dry_run=True)
-    assert stored(organisation.house.database.path) == before
+    assert elsewhere.everything() == before
     done = await applied(organisation.owner, FULL)
     assert dry.differences == done.differences
     assert names(dry.gainers) == names(done.gainers) == {"Owner": {"runJob", "runStep"}}

@@ -1,11 +1,9 @@
 """What the log tells of an earlier moment is the truth of that moment, or nothing."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -35,6 +33,7 @@ from resolvers.roles import NewRole, RoleChange
 from resolvers.scopes import Scope
 from resolvers.tokens import TokenChange
 from resolvers.writing import Said
+from tests.databases import Elsewhere, Run
 from tests.organisation import ENV, FLAG, PASSWORD, PROJ, Organisation
 from tests.population import ATTRIBUTES, BASES, GATE, QUESTIONS, STATEMENTS, Population, allowed
 
@@ -232,24 +231,22 @@ async def test_what_the_log_tells_is_what_was_true_and_it_tells_everything(organ
 
 
 @contextmanager
-def tampered(path: Path) -> Iterator[sqlite3.Connection]:
-    """Take the guards of the log away, as whoever holds the file can."""
-    with closing(sqlite3.connect(path)) as connection:
+def tampered(elsewhere: Elsewhere) -> Iterator[Run]:
+    """Take the guards of the log away, as whoever holds the database can."""
+    with elsewhere.transaction() as run:
         for table in ("audit_entry", "audit_access"):
-            connection.execute(f"DROP TRIGGER IF EXISTS {table}_no_delete")
-        yield connection
-        connection.commit()
+            run(f"DROP TRIGGER IF EXISTS {table}_no_delete{'' if elsewhere.is_file else f' ON {table}'}")
+        yield run
 
 
-def forget(path: Path, sequences: list[int]) -> None:
-    with tampered(path) as connection:
-        for sequence in sequences:
-            for table in ("audit_access", "audit_entry"):
-                connection.execute(f"DELETE FROM {table} WHERE sequence = ?", (sequence,))  # noqa: S608 - tables of ours
+def forget(elsewhere: Elsewhere, sequences: list[int]) -> None:
+    with tampered(elsewhere) as run:
+        for table in ("audit_access", "audit_entry"):
+            run(f"DELETE FROM {table} WHERE sequence IN ({', '.join(map(str, sequences))})")  # noqa: S608 - tables of ours
 
 
 async def test_where_entries_are_missing_it_tells_nothing_rather_than_something_wrong(
-    organisation: Organisation, database_path: Path
+    organisation: Organisation, elsewhere: Elsewhere
 ) -> None:
     lived = await story(organisation, 23, 25)
     random = Random(1)  # noqa: S311 - a search, not a secret
@@ -262,22 +259,22 @@ async def test_where_entries_are_missing_it_tells_nothing_rather_than_something_
         [*range(1, last.sequence * 4 // 5)],
         [last.sequence],
     ):
-        forget(database_path, gone)
+        forget(elsewhere, gone)
         told.append(len(lived.truth) - await hold(organisation, lived.truth))
     assert told == sorted(told, reverse=True)
     assert told[0] > told[3]
-    forget(database_path, [*range(1, last.sequence + 1)])
+    forget(elsewhere, [*range(1, last.sequence + 1)])
     assert await hold(organisation, lived.truth) == len(lived.truth)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(30))
-async def test_many_stories_are_told_as_they_were(organisation: Organisation, database_path: Path, seed: int) -> None:
+async def test_many_stories_are_told_as_they_were(organisation: Organisation, elsewhere: Elsewhere, seed: int) -> None:
     lived = await story(organisation, seed, 60)
     assert await hold(organisation, lived.truth) == 0
     random, log = Random(seed), await AuditEntry.all().order_by("sequence").values_list("sequence", flat=True)  # noqa: S311 - a search, not a secret
     for _ in range(6):
-        forget(database_path, random.sample([int(str(sequence)) for sequence in log], random.randint(1, 4)))
+        forget(elsewhere, random.sample([int(str(sequence)) for sequence in log], random.randint(1, 4)))
         await hold(organisation, lived.truth)
 
 
@@ -347,7 +344,7 @@ async def test_what_was_changed_past_the_log_is_not_told(organisation: Organisat
 
 
 async def test_a_role_whose_accesses_were_taken_out_of_the_log_is_not_told(
-    organisation: Organisation, database_path: Path
+    organisation: Organisation, elsewhere: Elsewhere
 ) -> None:
     role = await organisation.role("ci", GATE)
     member = await organisation.member(custom=[role])
@@ -356,8 +353,8 @@ async def test_a_role_whose_accesses_were_taken_out_of_the_log_is_not_told(
     await roles.update(organisation.owner, role.id, RoleChange(policy=[GATE]), Said())
     whom = Subject(member_id=member.id)
     assert (await explaining.explain(organisation.owner, whom, QUESTIONS[0], at)).outcome is not AccessAnswer.UNKNOWN
-    with tampered(database_path) as connection:
-        connection.execute(
+    with tampered(elsewhere) as run:
+        run(
             "DELETE FROM audit_access WHERE id = (SELECT id FROM audit_access WHERE resource = 'role/ci' "
             "ORDER BY sequence LIMIT 1 OFFSET 1)"
         )
@@ -408,7 +405,7 @@ async def told(organisation: Organisation, whom: Subject, moments: list[datetime
 
 
 async def test_a_row_is_told_from_either_side_up_to_the_next_gap(
-    organisation: Organisation, database_path: Path
+    organisation: Organisation, elsewhere: Elsewhere
 ) -> None:
     member = await organisation.member(BuiltInRole.WRITER)
     whom = Subject(member_id=member.id)
@@ -416,15 +413,15 @@ async def test_a_row_is_told_from_either_side_up_to_the_next_gap(
     moments, numbers = await at_each(organisation, member, grants)
     whole = ["ALLOWED", "REFUSED", "ALLOWED", "REFUSED"]
     assert await told(organisation, whom, moments) == whole
-    forget(database_path, [numbers[1]])  # what it did is told by the entry after it, but not from which moment on
+    forget(elsewhere, [numbers[1]])  # what it did is told by the entry after it, but not from which moment on
     assert await told(organisation, whom, moments) == ["ALLOWED", "UNKNOWN", "ALLOWED", "REFUSED"]
-    forget(database_path, [numbers[0]])
+    forget(elsewhere, [numbers[0]])
     assert await told(organisation, whom, moments) == ["UNKNOWN", "UNKNOWN", "ALLOWED", "REFUSED"]
-    forget(database_path, [numbers[2]])
+    forget(elsewhere, [numbers[2]])
     assert await told(organisation, whom, moments) == ["UNKNOWN", "UNKNOWN", "UNKNOWN", "REFUSED"]
 
 
-async def test_what_came_and_went_in_a_gap_is_not_told(organisation: Organisation, database_path: Path) -> None:
+async def test_what_came_and_went_in_a_gap_is_not_told(organisation: Organisation, elsewhere: Elsewhere) -> None:
     job = Kind("job", (KindAction("runJob", Mark.WRITE),), name="Job")
     assert organisation.owner.member
     whom, question = Subject(member_id=organisation.owner.member.id), Question("runJob", "job/j")
@@ -434,7 +431,7 @@ async def test_what_came_and_went_in_a_gap_is_not_told(organisation: Organisatio
     assert (await explaining.explain(organisation.owner, whom, question, at)).outcome is AccessAnswer.ALLOWED
     assert made.entry
     assert gone.entry
-    forget(database_path, [made.entry.sequence, gone.entry.sequence])
+    forget(elsewhere, [made.entry.sequence, gone.entry.sequence])
     assert (await explaining.explain(organisation.owner, whom, question, at)).outcome is AccessAnswer.UNKNOWN
 
 

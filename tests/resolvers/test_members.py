@@ -1,8 +1,6 @@
 """Members from their invitation to their removal, and the account from one owner to the next."""
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -19,8 +17,9 @@ from resolvers.callers import Caller
 from resolvers.members import Grant
 from resolvers.scopes import Scope
 from resolvers.writing import Done, Said
+from tests.databases import Elsewhere
 from tests.organisation import PASSWORD, Organisation, founded
-from tests.resolvers.conftest import Refused, SetClock, stored
+from tests.resolvers.conftest import Refused, SetClock
 
 EMAIL = "Ada@Example.com"
 GATE = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*"]}
@@ -369,15 +368,14 @@ async def test_ownership_passes_from_one_to_one(database: Database) -> None:
         await members.transfer_ownership(caller, heir.id, PASSWORD, Said())
 
 
-async def test_there_is_one_owner_at_every_moment(database: Database) -> None:
+async def test_there_is_one_owner_at_every_moment(database: Database, elsewhere: Elsewhere) -> None:
     acme, owner, caller = await acme_of(database)
     heir = await acme.member()
     passing = asyncio.create_task(members.transfer_ownership(caller, heir.id, PASSWORD, Said()))
-    query, seen = "SELECT id FROM member WHERE base_role = 'owner' AND account_id = ?", set()
-    with closing(sqlite3.connect(database.path)) as elsewhere:
-        while not passing.done():
-            seen.add(tuple(elsewhere.execute(query, [str(acme.account.id)]).fetchall()))
-            await asyncio.sleep(0)
+    query, seen = f"SELECT id FROM member WHERE base_role = 'owner' AND account_id = '{acme.account.id}'", set()  # noqa: S608
+    while not passing.done():
+        seen.add(tuple(elsewhere(query)))
+        await asyncio.sleep(0)
     assert seen <= {((str(owner.id),),), ((str(heir.id),),)}
     assert seen
     assert (await passing).entry
@@ -386,7 +384,7 @@ async def test_there_is_one_owner_at_every_moment(database: Database) -> None:
     assert await owners(acme.account) == [heir.name]
 
 
-async def test_ownership_does_not_pass_just_so(database: Database) -> None:
+async def test_ownership_does_not_pass_just_so(database: Database, elsewhere: Elsewhere) -> None:
     acme, owner, caller = await acme_of(database)
     ops = await acme.role("ops")
     admin = await acme.session(await acme.member(BuiltInRole.ADMIN))
@@ -400,7 +398,7 @@ async def test_ownership_does_not_pass_just_so(database: Database) -> None:
         acme.account.id,
         (await founded(database, "other")).owner.member.id,  # type: ignore[union-attr]
     }
-    before = stored(acme.house.database.path)
+    before = elsewhere.everything()
     for member_id in unfit:
         with pytest.raises(Invalid) as refusal:
             await members.transfer_ownership(caller, member_id, PASSWORD, Said())
@@ -408,7 +406,7 @@ async def test_ownership_does_not_pass_just_so(database: Database) -> None:
     with pytest.raises(Invalid) as refusal:
         await members.transfer_ownership(caller, heir.id, "wrong password", Said())
     assert dict(refusal.value.extensions) == {"code": "BAD_USER_INPUT", "field": "password"}
-    assert stored(acme.house.database.path) == before
+    assert elsewhere.everything() == before
     token = await acme.token(caller)
     service = await acme.token(caller, kind=TokenKind.SERVICE)
     for unable in (admin, token, service):

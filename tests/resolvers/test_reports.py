@@ -22,8 +22,9 @@ from resolvers.pace import Pace
 from resolvers.reports import Deed, OnBehalfOf
 from resolvers.scopes import Scope
 from resolvers.writing import Said
+from tests.databases import Elsewhere
 from tests.organisation import Organisation, founded
-from tests.resolvers.conftest import Refused, SetClock, stored
+from tests.resolvers.conftest import Refused, SetClock
 
 FLAG = "proj/web:env/dev:flag/f"
 DEED = Deed("updateOn", FLAG)
@@ -313,10 +314,10 @@ async def test_a_replay_is_a_conflict_that_names_the_first_result(organisation: 
 
 
 async def test_a_failure_at_the_last_line_leaves_nothing(
-    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+    organisation: Organisation, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caller, path = await integration(organisation), organisation.house.database.path
-    before = stored(path)
+    caller = await integration(organisation)
+    before = elsewhere.everything()
     done: list[AuditEntry] = []
 
     async def breaking(*arguments: Any) -> AuditEntry:
@@ -328,7 +329,7 @@ async def test_a_failure_at_the_last_line_leaves_nothing(
     monkeypatch.setattr(reports, "append", breaking)
     with pytest.raises(RuntimeError):
         await reports.record(caller, [DEED] * 3, Said())
-    assert stored(path) == before
+    assert elsewhere.everything() == before
 
 
 async def test_forty_at_once_lose_nothing_and_fork_no_chain(organisation: Organisation) -> None:

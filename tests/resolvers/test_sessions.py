@@ -1,10 +1,8 @@
 """Signing in and out, passwords, and how soon the end of a session is felt."""
 
 import asyncio
-import sqlite3
 import unicodedata
 from collections import Counter
-from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -23,6 +21,7 @@ from resolvers.callers import Caller
 from resolvers.members import Grant
 from resolvers.scopes import Scope
 from resolvers.writing import Done, Said
+from tests.databases import Elsewhere
 from tests.organisation import PASSWORD, Organisation, founded
 from tests.resolvers.conftest import Refused, SetClock
 
@@ -374,34 +373,36 @@ async def test_a_session_ends_at_its_very_instant(organisation: Organisation, se
 @pytest.mark.parametrize(
     "written",
     [
-        "UPDATE token SET revoked_at = created_at WHERE id = :token",
-        "UPDATE member SET state = 'SUSPENDED' WHERE id = :member",
-        "DELETE FROM secret WHERE token_id = :token",
+        "UPDATE token SET revoked_at = created_at WHERE id = '{token}'",
+        "UPDATE member SET state = 'SUSPENDED' WHERE id = '{member}'",
+        "DELETE FROM secret WHERE token_id = '{token}'",
     ],
 )
-async def test_memory_never_answers_after_another_process_wrote(organisation: Organisation, written: str) -> None:
+async def test_memory_never_answers_after_another_process_wrote(
+    organisation: Organisation, elsewhere: Elsewhere, written: str
+) -> None:
     member = await joined(organisation)
     done = await sessions.sign_in(organisation.request, EMAIL, PASSWORD)
     assert (await organisation.identify(done)).member
-    with closing(sqlite3.connect(organisation.house.database.path)) as elsewhere:
-        elsewhere.execute(written, {"token": str(done.row.id), "member": str(member.id)})
-        elsewhere.execute("UPDATE account SET version = version + 1")
+    with elsewhere.transaction() as run:
+        run(written.format(token=done.row.id, member=member.id))
+        run("UPDATE account SET version = version + 1")
         assert (await organisation.identify(done)).member, "it is not committed yet"
-        elsewhere.commit()
     with pytest.raises(Unauthenticated):
         await organisation.identify(done)
 
 
-async def test_a_demotion_elsewhere_is_felt_by_the_next_request(organisation: Organisation) -> None:
+async def test_a_demotion_elsewhere_is_felt_by_the_next_request(
+    organisation: Organisation, elsewhere: Elsewhere
+) -> None:
     admin = await organisation.as_role(BuiltInRole.ADMIN)
     assert admin.member
     assert admin.token
     made = organisation.secrets[str(admin.token.id)]
     assert (await organisation.identify(made)).sides[0].policies[0].name == "admin"
-    with closing(sqlite3.connect(organisation.house.database.path)) as elsewhere:
-        elsewhere.execute("UPDATE member SET base_role = 'reader' WHERE id = ?", [str(admin.member.id)])
-        elsewhere.execute("UPDATE account SET version = version + 1")
-        elsewhere.commit()
+    with elsewhere.transaction() as run:
+        run(f"UPDATE member SET base_role = 'reader' WHERE id = '{admin.member.id}'")  # noqa: S608 - an id of ours
+        run("UPDATE account SET version = version + 1")
     assert (await organisation.identify(made)).sides[0].policies[0].name == "reader"
 
 
