@@ -18,9 +18,10 @@ from tests.organisation import Organisation, founded
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what uses a database on both, unless the test asks for `sqlite` or `postgresql` alone."""
-    if "database_url" in metafunc.fixturenames:
-        named = [kind for kind in ("sqlite", "postgresql") if kind in metafunc.fixturenames]
-        metafunc.parametrize("database_url", named or ("sqlite", "postgresql"), indirect=True)
+    for name in ("database_url", "engine_url"):
+        if name in metafunc.fixturenames:
+            named = [kind for kind in ("sqlite", "postgresql") if kind in metafunc.fixturenames]
+            metafunc.parametrize(name, named or ("sqlite", "postgresql"), indirect=True)
 
 
 @pytest.fixture

@@ -34,8 +34,8 @@ Run = Callable[[str], list[tuple[Any, ...]]]
 class Elsewhere:
     """A database as another process sees it, in plain SQL."""
 
-    def __init__(self, url: str) -> None:
-        self.place = parse(url)
+    def __init__(self, where: str | Server) -> None:
+        self.place = parse(where) if isinstance(where, str) else where
 
     @property
     def is_file(self) -> bool:

@@ -205,14 +205,12 @@ class PostgresClient(_Postgres, Client):
 
     async def _left(self, held: Held) -> None:
         try:
-            if not held.connection.is_closed():
-                await held.connection.execute("", timeout=CLOSE_TIMEOUT_S)  # waits for the cancelled statement's end
-                await units.rolled_back(held.connection)
+            await held.connection.execute("", timeout=CLOSE_TIMEOUT_S)  # waits for the cancelled statement's end
+            await units.rolled_back(held.connection)
         except Exception:  # noqa: BLE001 - a connection that does not answer is worth nothing
-            held.connection.terminate()
-        finally:
-            with suppress(Exception):
-                await self._pool.release(held.connection)
+            with suppress(asyncpg.InterfaceError):  # the pool already has it back
+                held.connection.terminate()
+        await self._pool.release(held.connection)
 
     async def _take_turn(self) -> Owner:
         owner = asyncio.current_task()
@@ -246,7 +244,7 @@ class PostgresClient(_Postgres, Client):
         except BaseException:
             self._leave(held)
             raise
-        if held.connection.is_in_transaction():
+        if not units.is_lost(held.connection) and held.connection.is_in_transaction():
             self._leave(held)
         else:
             await self._pool.release(held.connection)

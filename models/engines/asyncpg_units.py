@@ -55,7 +55,7 @@ async def script(query: str, connection: Connection) -> None:
 
 async def inside(unit: Unit[T], connection: Connection) -> T:
     """Run a unit inside the transaction, if it is still open."""
-    if not (connection.is_closed() or connection.is_in_transaction()):
+    if not is_lost(connection) and not connection.is_in_transaction():
         raise TransactionManagementError("the database has already rolled the transaction back")
     return await unit(connection)
 
@@ -73,14 +73,22 @@ async def committed(connection: Connection) -> None:
 
 async def rolled_back(connection: Connection) -> None:
     """Roll back, if there is anything to. Of a lost connection the server rolls back by itself."""
-    if not connection.is_closed() and connection.is_in_transaction():
+    if not is_lost(connection) and connection.is_in_transaction():
         await connection.execute("ROLLBACK")
 
 
 async def rolled_back_to(name: str, connection: Connection) -> None:
     """Undo what was done since a savepoint, and forget it."""
-    if not connection.is_closed() and connection.is_in_transaction():
+    if not is_lost(connection) and connection.is_in_transaction():
         await connection.execute(f"ROLLBACK TO {name}; RELEASE {name}")
+
+
+def is_lost(connection: Connection) -> bool:
+    """Say whether a connection is closed. The pool takes back by itself what the server has closed."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True
 
 
 def told(error: Exception, connection: Connection) -> Exception:
@@ -88,7 +96,7 @@ def told(error: Exception, connection: Connection) -> Exception:
     match error:
         case asyncpg.IntegrityConstraintViolationError():
             said: Exception = IntegrityError(error.args[0])
-        case _ if connection.is_closed() or isinstance(error, _LOSING):
+        case _ if is_lost(connection) or isinstance(error, _LOSING):
             said = lost(error)
         case asyncpg.DataError() | ValueError():
             said = OperationalError(f"a value does not fit its column ({type(error).__name__})")

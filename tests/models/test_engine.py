@@ -1,4 +1,4 @@
-"""The SQLite engine: whatever is cancelled, nothing is wedged, lost or half done."""
+"""The engines: whatever is cancelled, nothing is wedged, lost or half done. Of SQLite's also what is its own."""
 
 import asyncio
 import logging
@@ -25,11 +25,14 @@ from tortoise.transactions import in_transaction
 
 from models.database import plain, prepare, started, tortoise_config
 from models.engines.sqlite import SqliteClient
+from models.engines.transactions import Client
 from models.engines.units import connect
+from models.urls import parse
+from tests.databases import Elsewhere, Postgres
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.usefixtures("client")
+pytestmark = pytest.mark.usefixtures("opened")
 
 
 class Parcel(Model):
@@ -53,27 +56,51 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def engine_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database of this test's own."""
+    if request.param == "sqlite":
+        yield f"sqlite://{request.getfixturevalue('path')}"
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.make("template0")
+        yield url
+        postgres.drop(url)
+
+
+@pytest.fixture
 def before() -> set[threading.Thread]:
     """The threads there were before the database was opened: other tests' modules have pools of their own."""
     return set(threading.enumerate())
 
 
 @pytest.fixture
-async def client(path: Path, before: set[threading.Thread]) -> AsyncIterator[SqliteClient]:  # noqa: ARG001 - it comes first
+async def opened(engine_url: str, before: set[threading.Thread]) -> AsyncIterator[Client]:  # noqa: ARG001 - it comes first
     apps = {"parcels": {"models": [__name__], "default_connection": "default"}}
-    async with started(tortoise_config(path, apps)) as context:
+    async with started(tortoise_config(parse(engine_url), apps)) as context:
         await context.generate_schemas(safe=False)
         client = context.connections.get("default")
-        assert isinstance(client, SqliteClient)
+        assert isinstance(client, Client)
         yield client
 
 
 @pytest.fixture
-def outside(path: Path) -> Iterator[sqlite3.Connection]:
+def client(opened: Client, sqlite: None) -> SqliteClient:  # noqa: ARG001 - the test is about SQLite's
+    assert isinstance(opened, SqliteClient)
+    return opened
+
+
+@pytest.fixture
+def outside(path: Path, opened: Client, sqlite: None) -> Iterator[sqlite3.Connection]:  # noqa: ARG001
     """Another process, as far as SQLite can tell; it waits for nobody."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def apart(engine_url: str) -> Elsewhere:
+    """Another process on either database."""
+    return Elsewhere(engine_url)
 
 
 async def turns(count: int) -> None:
@@ -86,7 +113,7 @@ async def column(name: str) -> list[object]:
     return [row[name] for row in await Parcel.all().order_by("id").values(name)]
 
 
-async def everything_works(outside: sqlite3.Connection) -> None:
+async def everything_works(apart: Elsewhere) -> None:
     async with asyncio.timeout(30):
         async with in_transaction():
             before = await Parcel.all().count()  # here, behind any cancelled write that was still in line
@@ -95,9 +122,8 @@ async def everything_works(outside: sqlite3.Connection) -> None:
         await Parcel.bulk_create([Parcel(batch=-1)])
         await Parcel.create(batch=-1)
         assert await Parcel.all().count() == before + 5
-    outside.execute("BEGIN IMMEDIATE")  # no transaction of ours holds the write lock
-    assert outside.execute("SELECT count(*) FROM parcel").fetchone() == (before + 5,)  # and nothing is held back in one
-    outside.execute("ROLLBACK")
+    apart("UPDATE parcel SET weight_g = weight_g")  # no transaction of ours holds a lock
+    assert apart("SELECT count(*) FROM parcel") == [(before + 5,)]  # and nothing is held back in one
 
 
 def threads_beside(expected: set[threading.Thread]) -> list[threading.Thread]:
@@ -125,6 +151,7 @@ class Gate:
 
 async def test_a_task_cancelled_while_it_awaits_begin_holds_up_nobody(
     outside: sqlite3.Connection,
+    apart: Elsewhere,
 ) -> None:
     outside.execute("BEGIN IMMEDIATE")
 
@@ -140,11 +167,11 @@ async def test_a_task_cancelled_while_it_awaits_begin_holds_up_nobody(
     assert [type(error) for error in cancelled] == [asyncio.CancelledError] * 2
     assert await Parcel.all().count() == 0
     outside.execute("ROLLBACK")
-    await everything_works(outside)
+    await everything_works(apart)
 
 
 async def test_a_begin_that_still_succeeds_after_its_task_was_cancelled_is_undone(
-    client: SqliteClient, outside: sqlite3.Connection
+    client: SqliteClient, apart: Elsewhere
 ) -> None:
     sent = threading.Event()
     may_go_on = threading.Event()
@@ -163,7 +190,7 @@ async def test_a_begin_that_still_succeeds_after_its_task_was_cancelled_is_undon
     may_go_on.set()
     await client.writer.run(lambda connection: connection.set_trace_callback(lambda _: None))
     assert await client.writer.run(in_transaction_now) is False
-    await everything_works(outside)
+    await everything_works(apart)
 
 
 async def in_transaction_now(connection: Connection) -> bool:
@@ -203,7 +230,7 @@ async def read(batch: int) -> None:
 
 
 async def test_five_hundred_random_cancellations_wedge_nothing_and_lose_nothing(
-    outside: sqlite3.Connection,
+    apart: Elsewhere,
 ) -> None:
     chance = random.Random(20260401)  # noqa: S311 - repeatable chance is the point
     deeds = (transfer, transfer_and_swallow, bulk, one_statement, read)
@@ -235,7 +262,7 @@ async def test_five_hundred_random_cancellations_wedge_nothing_and_lose_nothing(
     owed = {batch for batch, outcome in outcomes.items() if outcome == "acknowledged" and deeds[batch % 5] is not read}
     assert owed <= set(written), "no acknowledged write is lost"
     assert {batch for batch, outcome in outcomes.items() if outcome == "refused"}.isdisjoint(written)
-    await everything_works(outside)
+    await everything_works(apart)
 
 
 async def test_a_commit_that_was_sent_is_carried_to_its_end(client: SqliteClient) -> None:
@@ -277,7 +304,7 @@ async def test_a_cancelled_statement_loses_its_transaction_even_if_the_body_carr
 
 
 async def test_bulk_writes_cancelled_outside_a_transaction_leave_none_open(
-    outside: sqlite3.Connection,
+    apart: Elsewhere,
 ) -> None:
     for turn in range(30):
         task = asyncio.create_task(bulk(batch=turn))
@@ -285,7 +312,7 @@ async def test_bulk_writes_cancelled_outside_a_transaction_leave_none_open(
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-    await everything_works(outside)
+    await everything_works(apart)
     counts = await Parcel.filter(batch__gte=0).group_by("batch").annotate(n=Count("id")).values_list("n", flat=True)
     assert set(counts) <= {4}
 
@@ -355,7 +382,7 @@ async def test_a_task_started_inside_a_transaction_reads_what_is_committed_and_m
 
 
 async def test_a_statement_that_fails_after_its_task_was_cancelled_harms_nobody(
-    client: SqliteClient, outside: sqlite3.Connection
+    client: SqliteClient, apart: Elsewhere
 ) -> None:
     sent, may_go_on = threading.Event(), threading.Event()
 
@@ -371,7 +398,7 @@ async def test_a_statement_that_fails_after_its_task_was_cancelled_harms_nobody(
     with pytest.raises(asyncio.CancelledError):
         await task
     may_go_on.set()
-    await everything_works(outside)
+    await everything_works(apart)
 
 
 async def test_prefetching_inside_a_transaction_sees_its_own_rows() -> None:
@@ -404,6 +431,7 @@ async def test_an_inner_transaction_can_fail_alone() -> None:
     assert await column("batch") == [1, 3]
 
 
+@pytest.mark.usefixtures("sqlite")
 async def test_nothing_is_written_after_the_database_itself_rolled_back() -> None:
     async def write() -> None:
         async with in_transaction() as transaction:
@@ -438,13 +466,11 @@ async def test_a_script_stays_inside_its_transaction_and_keeps_triggers_whole(cl
     assert await column("name") == ["heavy; too heavy"]
 
 
-async def test_a_raw_begin_outside_a_transaction_is_not_left_open(
-    client: SqliteClient, outside: sqlite3.Connection
-) -> None:
+async def test_a_raw_begin_outside_a_transaction_is_not_left_open(client: SqliteClient, apart: Elsewhere) -> None:
     await client.execute_query("BEGIN IMMEDIATE")
     await client.execute_script("BEGIN; INSERT INTO parcel (batch, weight_g) VALUES (1, 0)")
     assert await Parcel.all().count() == 0
-    await everything_works(outside)
+    await everything_works(apart)
 
 
 async def test_a_change_counts_the_rows_it_named_not_those_that_followed() -> None:
