@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from aiosqlite import Connection
 from tortoise.connection import get_connection
@@ -19,6 +20,7 @@ from core.errors import Conflict, Forbidden, NotFound, Refusal
 from core.ids import global_id
 from core.vocabulary import Action, BuiltInRole
 from models import Account, AuditEntry, AuditHead, Member, MemberState, Role, Row, Token
+from models.engines.asyncpg import Connection as PostgresConnection
 from models.engines.sqlite import READERS, SqliteClient
 from models.versions import FileVersions
 from resolvers import members, passwords, roles, sessions, tokens
@@ -92,17 +94,36 @@ async def test_what_changes_nothing_writes_nothing(organisation: Organisation) -
 
 
 Statements = list[tuple[str, str]]
-"""What ran, as SQLite itself tells it: which connections it ran on, and the statement with its values."""
+"""What ran, as the driver itself tells it: which connections it ran on, and the statement with its values."""
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\d[ T][\d:.]+(\+00:00)?")
 
 
-async def listening(organisation: Organisation) -> Statements:
-    """Listen to every connection there is from now on: the writer's, each reader's and that for versions."""
+async def listening(organisation: Organisation, monkeypatch: pytest.MonkeyPatch) -> Statements:
+    """Listen to every connection there is from now on."""
+    ran: Statements = []
+    if isinstance(get_connection("default"), SqliteClient):
+        await listening_to_file(organisation, ran)
+    else:
+        for name in ("execute", "executemany", "fetch", "fetchrow"):
+            monkeypatch.setattr(PostgresConnection, name, noting(ran, getattr(asyncpg.Connection, name)))
+    return ran
+
+
+def noting(ran: Statements, run: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def noted(connection: PostgresConnection, query: str, *values: Any, **options: Any) -> Any:
+        if not query.startswith("SELECT version"):  # asked when a memory is too old, which is a matter of time alone
+            ran.append(("pool", " ".join(map(str, (query, *values)))))
+        return await run(connection, query, *values, **options)
+
+    return noted
+
+
+async def listening_to_file(organisation: Organisation, ran: Statements) -> None:
+    """Listen to the writer's connection, each reader's and that for versions."""
     client, versions = get_connection("default"), organisation.house.database.versions
     assert isinstance(client, SqliteClient)
     assert isinstance(versions, FileVersions)
-    ran: Statements = []
     together = asyncio.Barrier(READERS)  # a reader waits for the others here, so that none is asked twice
 
     async def listen(name: str, connection: Connection) -> None:
@@ -115,16 +136,16 @@ async def listening(organisation: Organisation) -> Statements:
     versions._connection.set_trace_callback(lambda statement: ran.append(("versions", statement)))  # noqa: SLF001 - all are meant
     await client.writer.run(partial(listen, "writer"))
     await asyncio.gather(*(client.readers.run(listen_to_one) for _ in range(READERS)))
-    return ran
 
 
 async def refusal_of(
     organisation: Organisation, deed: Deed, caller: Caller, row_id: UUID
 ) -> tuple[type[Refusal], str, dict[str, object], Statements]:
     """Give all that a refused deed told and did, but for the id it was given and the time it was."""
-    ran = await listening(organisation)
-    with pytest.raises(Refusal) as refused:
-        await deed(caller, row_id, Said(expected_version=9))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        ran = await listening(organisation, monkeypatch)
+        with pytest.raises(Refusal) as refused:
+            await deed(caller, row_id, Said(expected_version=9))
     done = [(name, INSTANT.sub("<now>", statement.replace(str(row_id), "<id>"))) for name, statement in ran]
     assert any("<id>" in statement for _, statement in done), "it was looked for"
     return refused.type, str(refused.value), dict(refused.value.extensions), done
