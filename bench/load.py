@@ -197,7 +197,7 @@ def checked(target: Target, *parts: str) -> Target:
     return target
 
 
-def pressed(target: Target, seconds: float, *, connections: int = CONNECTIONS, pause_ms: int = 0) -> Measure:
+def pressed(target: Target, seconds: int, *, connections: int = CONNECTIONS, pause_ms: int = 0) -> Measure:
     """Press a target for some seconds, with each connection pausing so long on average between two requests.
 
     Raises RuntimeError if any answer is an error.
@@ -205,11 +205,11 @@ def pressed(target: Target, seconds: float, *, connections: int = CONNECTIONS, p
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "wrk.lua")
         script.write_text(_script(target, Path(folder, "values"), pause_ms))
-        before = _cpu_s(target.pids)
+        before = cpu_s(target.pids)
         wrk = ["taskset", "--cpu-list", str(LOAD_CORE), "wrk", "--threads", "1", "--timeout", "10s"]
         asked = ["--connections", str(connections), "--duration", f"{seconds}s", "--script", str(script), target.url]
         said = subprocess.run([*wrk, *asked], check=True, capture_output=True, text=True).stdout  # noqa: S603 - as above
-        spent = _cpu_s(target.pids) - before
+        spent = cpu_s(target.pids) - before
     told = json.loads(said.splitlines()[-1])
     if told["failed"] or not told["count"]:
         raise RuntimeError(f"{target.url}: {said}")
@@ -218,7 +218,7 @@ def pressed(target: Target, seconds: float, *, connections: int = CONNECTIONS, p
 
 
 def alternating(
-    targets: Mapping[str, Target], rounds: int, seconds: float, *, connections: int = CONNECTIONS, pause_ms: int = 0
+    targets: Mapping[str, Target], rounds: int, seconds: int, *, connections: int = CONNECTIONS, pause_ms: int = 0
 ) -> dict[str, Measure]:
     """Press targets in turns, so that a busy machine is busy for all; gives each one's medians."""
     taken: dict[str, list[Measure]] = {name: [] for name in targets}
@@ -243,13 +243,13 @@ def _lua(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _cpu_s(pids: Sequence[int]) -> float:
+def cpu_s(pids: Sequence[int]) -> float:
     """Add up the CPU time of processes and all their children, those that are gone included."""
     total = 0.0
     for pid in pids:
         ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         total += sum(int(tick) for tick in ticks[11:15]) / os.sysconf("SC_CLK_TCK")
-        total += _cpu_s([int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()])
+        total += cpu_s([int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()])
     return total
 
 

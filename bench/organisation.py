@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.load import ROOT, Target, answered, answers_at, free_port, served
+from bench.postgres import Postgres
 
 EXAMPLE = ROOT / "examples" / "launchdarkly.json"
 GATE = "api"
+KEYS = "keys.json"
 PASSWORD = secrets.token_urlsafe(12)
 JSON = {"Content-Type": "application/json"}
 
@@ -92,30 +94,22 @@ class Organisation:
 
 
 @contextmanager
-def latchkey(
-    folder: Path,
-    database_url: str | None = None,
-    *,
-    program: Sequence[str] = ("server.py",),
-    database_pids: Sequence[int] = (),
-) -> Iterator[Server]:
-    """Serve Latchkey from a folder; more than one may at a time."""
+def latchkey(folder: Path, database: Postgres | None = None) -> Iterator[Server]:
+    """Serve Latchkey from a folder, on SQLite or on a PostgreSQL database; more than one may at a time."""
     port = free_port()
-    with served(
-        [sys.executable, *program, "--port", str(port)],
-        folder / f"{port}.log",
-        answers_at(port),
-        settings(folder, database_url),
-    ) as pid:
-        yield Server(f"http://127.0.0.1:{port}", pid, folder, (pid, *database_pids))
+    command = [sys.executable, "server.py", "--port", str(port)]
+    with served(command, folder / f"{port}.log", answers_at(port), settings(folder, database)) as pid:
+        yield Server(f"http://127.0.0.1:{port}", pid, folder, (pid, *(database.pids if database else ())))
 
 
-def settings(folder: Path, database_url: str | None = None) -> dict[str, str]:
+def settings(folder: Path, database: Postgres | None = None) -> dict[str, str]:
     """Give Latchkey's settings as variables of the environment."""
-    told = {"LATCHKEY_DATA_DIR": str(folder), "LATCHKEY_TRUSTED_PROXIES": "127.0.0.1"}
-    if database_url:
-        told |= {"LATCHKEY_DATABASE_URL": database_url, "LATCHKEY_KEYS_FILE": str(folder / "keys.json")}
-    return told
+    return {
+        "LATCHKEY_DATA_DIR": str(folder),
+        "LATCHKEY_KEYS_FILE": str(folder / KEYS),
+        "LATCHKEY_DATABASE_URL": database.url if database else "",
+        "LATCHKEY_TRUSTED_PROXIES": "127.0.0.1",
+    }
 
 
 def founded(server: Server, link: str | None = None, account: str = "main") -> Organisation:

@@ -32,9 +32,9 @@ def serving(folder: Path) -> Iterator[dict[str, Target]]:
         targets = {}
         for server, options in SERVERS.items():
             port = free_port()
-            command = [programs / server, *(option.format(port=port) for option in options), APPLICATIONS[server]]
+            words = [option.format(port=port) for option in (*options, APPLICATIONS[server])]
             log = folder / f"knox-{server}.log"
-            pid = stack.enter_context(served(command, log, answers_at(port), told))
+            pid = stack.enter_context(served([str(programs / server), *words], log, answers_at(port), told))
             asked = Target(f"http://127.0.0.1:{port}/user", (pid,), headers, method="GET")
             targets[f"knox_{server}"] = checked(asked, '"username":"wanda"')
         yield targets
