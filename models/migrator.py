@@ -20,7 +20,7 @@ from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
 from models.database import APPS, CONNECTION, plain, prepare, tortoise_config
-from models.engines.asyncpg import connect
+from models.engines.asyncpg import Connection, Held, connect
 from models.engines.sqlite_editor import KeepingSchemaEditor
 from models.urls import Server, parse
 
@@ -150,12 +150,16 @@ async def _applied(place: Path | Server) -> Applied:
     """List the migrations that the database has, without Tortoise: most starts end here."""
     if isinstance(place, Path):
         return await asyncio.to_thread(_applied_to_file, place)
-    connection = await connect(place)
+    held = Held(await connect(place))
     try:
-        exists = await connection.fetchval("SELECT to_regclass('tortoise_migrations') IS NOT NULL")
-        return {tuple(row) for row in await connection.fetch(_APPLIED)} if exists else set()
+        return await held.run(_applied_to_server)
     finally:
-        await connection.close()
+        held.connection.terminate()
+
+
+async def _applied_to_server(connection: Connection) -> Applied:
+    exists = await connection.fetchval("SELECT to_regclass('tortoise_migrations') IS NOT NULL")
+    return {(row["app"], row["name"]) for row in await connection.fetch(_APPLIED)} if exists else set()
 
 
 def _applied_to_file(path: Path) -> Applied:

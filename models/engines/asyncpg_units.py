@@ -108,7 +108,13 @@ def told(error: Exception, connection: Connection) -> Exception:
     return said
 
 
-_LOSING = (OSError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+_LOSING = (
+    OSError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InternalClientError,  # the server's last words came at a moment when asyncpg did not expect any
+    asyncpg.PostgresConnectionError,
+)
 
 
 def lost(error: Exception) -> LostError:

@@ -5,7 +5,7 @@ import importlib
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from tortoise.exceptions import OperationalError
 from tortoise.migrations.autodetector import MigrationAutodetector
 
 from models.database import TORTOISE
-from models.migrator import BrokenMigrationError, DatabaseTooNewError, migrate
+from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_kept, migrate
+from tests.databases import Elsewhere, Postgres
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,6 +102,8 @@ FAIL = """
     operations = [ops.RunSQL(["CREATE TABLE half (id INTEGER)", "INSERT INTO absent VALUES (1)"])]
 """
 
+ON_SERVER = INITIAL.partition("        ops.RunSQL([")[0] + "    ]"
+
 Apps = dict[str, dict[str, object]]
 Write = Callable[..., Apps]
 
@@ -183,6 +186,104 @@ def test_processes_that_start_at_once_migrate_once(path: Path) -> None:
     assert [process.returncode for process in processes] == [0, 0, 0], told
     files = sorted(file.stem for file in (ROOT / "models/migrations").glob("0*.py"))
     assert sorted(name for out, _ in told for name in out.split()) == files
+
+
+@pytest.fixture
+def server_url(postgres: Postgres) -> Iterator[str]:
+    """An empty database on the server."""
+    url = postgres.make("template0")
+    yield url
+    postgres.drop(url)
+
+
+def tables(server_url: str) -> set[str]:
+    found = Elsewhere(server_url)("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    return {str(name) for (name,) in found}
+
+
+async def test_a_new_database_on_a_server_gets_every_migration_once(server_url: str) -> None:
+    files = sorted(file.stem for file in (ROOT / "models/migrations").glob("0*.py"))
+    assert not await is_kept(server_url)
+    assert await migrate(server_url) == files
+    assert await migrate(server_url) == []
+    assert await is_kept(server_url)
+
+
+def test_processes_that_start_at_once_on_a_server_migrate_once(server_url: str) -> None:
+    script = "import asyncio, sys; from models.migrator import migrate; print(*asyncio.run(migrate(sys.argv[1])))"
+    command = [sys.executable, "-W", "error", "-c", script, server_url]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)
+    ]
+    told = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], told
+    files = sorted(file.stem for file in (ROOT / "models/migrations").glob("0*.py"))
+    assert sorted(name for out, _ in told for name in out.split()) == files
+
+
+async def test_a_migration_that_dies_or_is_cancelled_on_a_server_leaves_nothing(server_url: str) -> None:
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    elsewhere, failed = Elsewhere(server_url), 0
+    for turn in range(8):
+        task = asyncio.create_task(migrate(server_url))
+        await asyncio.sleep(0.03 + turn / 50)
+        if turn % 2:
+            task.cancel()
+        else:
+            elsewhere(f"SELECT pg_terminate_backend(pid, 5000) {others}")
+        [outcome] = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(outcome, asyncio.CancelledError | OperationalError | ConnectionError | list), outcome
+        if isinstance(outcome, list):  # it was too quick
+            elsewhere("DROP SCHEMA public CASCADE")
+            elsewhere("CREATE SCHEMA public")
+            continue
+        while elsewhere(f"SELECT 1 {others}"):  # noqa: ASYNC110 - it is the server's doing
+            await asyncio.sleep(0.01)
+        failed += 1
+        assert tables(server_url) == set()
+    assert failed > 2
+    await migrate(server_url)
+    assert "audit_entry" in tables(server_url)
+
+
+async def test_a_migration_that_fails_on_a_server_changes_nothing(server_url: str, library: Write) -> None:
+    await migrate(server_url, library(initial=ON_SERVER))
+    elsewhere = Elsewhere(server_url)
+    before = elsewhere.everything()
+    with pytest.raises(OperationalError, match="absent"):
+        await migrate(server_url, library(initial=ON_SERVER, second=REBUILD, third=FAIL))
+    assert elsewhere.everything() == before
+    assert await migrate(server_url, library(initial=ON_SERVER, second=REBUILD)) == ["0002_second"]
+    with pytest.raises(DatabaseTooNewError, match="a later version, which knows `0002_second`"):
+        await migrate(server_url, library(initial=ON_SERVER))
+
+
+async def test_texts_on_a_server_compare_by_code_point_whatever_a_migration_did(
+    server_url: str, library: Write
+) -> None:
+    await migrate(server_url, library(initial=ON_SERVER))
+    elsewhere = Elsewhere(server_url)
+    elsewhere(
+        "INSERT INTO shelf (name, colour, code)"
+        " VALUES ('a', 'x', '1'), ('B', 'x', '2'), ('_', 'x', '3'), ('é', 'x', '4')"
+    )
+    for apps in (library(initial=ON_SERVER), library(initial=ON_SERVER, second=REBUILD)):
+        await migrate(server_url, apps)
+        assert elsewhere("SELECT name FROM shelf ORDER BY name") == [("B",), ("_",), ("a",), ("é",)]
+    [(length,)] = elsewhere(
+        "SELECT character_maximum_length FROM information_schema.columns"
+        " WHERE column_name = 'name' AND table_name = 'shelf'"
+    )
+    assert length == 64
+
+
+async def test_every_text_of_ours_compares_by_code_point_and_json_stays_as_it_was_written(postgres: Postgres) -> None:
+    columns = Elsewhere(postgres.template)(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
+        " AND table_name <> 'tortoise_migrations' AND (data_type LIKE 'json%'"
+        " OR data_type IN ('text', 'character varying') AND collation_name IS DISTINCT FROM 'C')"
+    )
+    assert columns == []
 
 
 async def test_the_models_and_the_migrations_agree() -> None:
