@@ -1,7 +1,7 @@
 """GraphQL documents: parsed, measured, validated and costed once, and kept by their text."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,12 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from core.errors import TooComplex
+from schema.plans import Plan
+from schema.variables import Variables
 from web.costs import Costs
 from web.errors import RequestError
 from web.limits import Limits
-from web.shapes import CycleError, Shape, selections_fit
+from web.shapes import CycleError, Shape, selections
 
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 """What a document must obey: the specification, and what Strawberry adds to it."""
@@ -30,21 +32,43 @@ MAX_TOLD_COST = 1 << 31
 """Fragments multiply costs to numbers that no JSON holds; beyond this one, all are told alike."""
 TOKEN_BYTES = 300
 """What one token weighs once it is a part of a syntax tree; measured."""
+SELECTION_BYTES = 800
+"""What one field weighs in a plan; measured."""
 KEPT_DOCUMENTS = 1000
 KEPT_BYTES = 64 << 20
+DROPPED_DOCUMENTS = 10_000
+"""How many texts are known to have been asked once, after they were dropped."""
+
+
+class Operation:
+    """An operation of a document, with what can be worked out about it before it is run."""
+
+    __slots__ = ("_cost", "_costs", "_name", "plan", "type", "variables")
+
+    def __init__(self, schema: GraphQLSchema, tree: DocumentNode, node: OperationDefinitionNode, costs: Costs) -> None:
+        self.type = node.operation
+        self.plan = Plan(schema, tree, node)
+        self.variables = Variables(schema, node.variable_definitions or ())
+        self._name = node.name.value if node.name else None
+        self._costs = costs
+        self._cost = None if node.variable_definitions else costs.evaluate(self._name, {})
+
+    def afford(self, variables: Mapping[str, Any], limit: int) -> None:
+        """Raise `RequestError` if it may cost more than the limit with these coerced variables."""
+        cost = self._costs.evaluate(self._name, variables) if self._cost is None else self._cost
+        if cost > limit:
+            raise RequestError.because(TooComplex(min(cost, MAX_TOLD_COST), limit))
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """A valid document within its limits."""
 
-    tree: DocumentNode
     introspects: bool
     size_bytes: int
-    _operations: Mapping[str | None, OperationDefinitionNode]
-    _costs: Costs
+    _operations: Mapping[str | None, Operation]
 
-    def operation(self, name: str | None) -> OperationDefinitionNode:
+    def operation(self, name: str | None) -> Operation:
         """Choose the operation to run. Raises `RequestError` when the name does not tell which."""
         if name is None and len(self._operations) == 1:
             return next(iter(self._operations.values()))
@@ -53,64 +77,104 @@ class Document:
         problem = f"unknown operation `{name}`" if name is not None else "the document has several: name one"
         raise RequestError.of(problem, "OPERATION_RESOLUTION_FAILURE")
 
-    def afford(self, operation: OperationDefinitionNode, variables: Mapping[str, Any], limit: int) -> None:
-        """Raise `RequestError` if the operation may cost more than the limit with these coerced variables."""
-        cost = self._costs.evaluate(operation.name.value if operation.name else None, variables)
-        if cost > limit:
-            raise RequestError.because(TooComplex(min(cost, MAX_TOLD_COST), limit))
+
+class Kept:
+    """Documents by their text, so many and so large in all. Those used longest ago make room."""
+
+    def __init__(self, count: int, size_bytes: int) -> None:
+        self._max_count = count
+        self._max_bytes = size_bytes
+        self._documents: OrderedDict[str, Document] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, text: str) -> Document | None:
+        """Find a document, which is now the one used last."""
+        found = self._documents.get(text)
+        if found is not None:
+            self._documents.move_to_end(text)
+        return found
+
+    def pop(self, text: str) -> Document | None:
+        """Take a document out."""
+        found = self._documents.pop(text, None)
+        if found is not None:
+            self._bytes -= found.size_bytes
+        return found
+
+    def keep(self, text: str, document: Document) -> list[str]:
+        """Put a document in; gives the texts of those that had to go: itself, if it is too large alone."""
+        if document.size_bytes > self._max_bytes:
+            return [text]
+        self._documents[text] = document
+        self._bytes += document.size_bytes
+        dropped = []
+        while len(self._documents) > self._max_count or self._bytes > self._max_bytes:
+            oldest = next(iter(self._documents))
+            self.pop(oldest)
+            dropped.append(oldest)
+        return dropped
+
+    def __len__(self) -> int:
+        return len(self._documents)
 
 
 class Documents:
-    """The documents of one schema. Those used longest ago make room, by count and by bytes."""
+    """The documents of one schema, by their text. Those used longest ago make room, by count and by bytes.
+
+    What was asked once is kept apart from what was asked again, so that a flood of texts that never come again drops
+    only its own.
+    """
 
     def __init__(
         self, schema: GraphQLSchema, limits: Limits, *, count: int = KEPT_DOCUMENTS, size_bytes: int = KEPT_BYTES
     ) -> None:
         self._schema = schema
         self._limits = limits
-        self._max_count = count
-        self._max_bytes = size_bytes
-        self._kept: OrderedDict[str, Document] = OrderedDict()
-        self._kept_bytes = 0
+        self._once = Kept(count // 4, size_bytes // 4)
+        self._again = Kept(count - count // 4, size_bytes - size_bytes // 4)
+        self._dropped: OrderedDict[int, None] = OrderedDict()
+        """Hashes of texts that were asked once and dropped: the next time is asking again."""
 
     def read(self, text: str, *, hints: bool) -> Document:
         """Make a document of its text, or find it made. `hints` lets errors suggest names of the schema."""
-        document = self._kept.get(text)
+        document = self._again.get(text)
         if document is None:
-            document = self._made(text, hints=hints)
-            self._keep(text, document)
-        else:
-            self._kept.move_to_end(text)
+            document = self._once.pop(text)
+            if document is not None or hash(text) in self._dropped:
+                document = document or self._made(text, hints=hints)
+                self._again.keep(text, document)
+            else:
+                document = self._made(text, hints=hints)
+                self._drop(self._once.keep(text, document))
         return document
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._once) + len(self._again)
 
-    def _keep(self, text: str, document: Document) -> None:
-        self._kept[text] = document
-        self._kept_bytes += document.size_bytes
-        while self._kept and (len(self._kept) > self._max_count or self._kept_bytes > self._max_bytes):
-            _, dropped = self._kept.popitem(last=False)
-            self._kept_bytes -= dropped.size_bytes
+    def _drop(self, texts: Sequence[str]) -> None:
+        self._dropped.update((hash(text), None) for text in texts)
+        while len(self._dropped) > DROPPED_DOCUMENTS:
+            self._dropped.popitem(last=False)
 
     def _made(self, text: str, *, hints: bool) -> Document:
         try:
             tree = self._parsed(text)
             shape = Shape.of(tree)
-            self._fit(shape, tree)
+            count = self._fit(shape, tree)
             self._obey(tree, hints=hints)
             costs = Costs.of(self._schema, tree)
+            operations = {
+                node.name.value if node.name else None: Operation(self._schema, tree, node, costs)
+                for node in tree.definitions
+                if isinstance(node, OperationDefinitionNode)
+            }
         except CycleError as error:
             raise RequestError.of(str(error), "GRAPHQL_VALIDATION_FAILED") from None
         except RecursionError:
             raise _over("nests deeper than can be read", self._limits.depth) from None
-        operations = {
-            node.name.value if node.name else None: node
-            for node in tree.definitions
-            if isinstance(node, OperationDefinitionNode)
-        }
-        size_bytes = 4 * len(text) + TOKEN_BYTES * (tree.token_count or 0)
-        return Document(tree, shape.introspects, size_bytes, operations, costs)
+        shapes = max((operation.plan.shapes for operation in operations.values()), default=1)
+        size_bytes = 4 * len(text) + TOKEN_BYTES * (tree.token_count or 0) + SELECTION_BYTES * count * shapes
+        return Document(shape.introspects, size_bytes, operations)
 
     def _parsed(self, text: str) -> DocumentNode:
         if len(text) > self._limits.text_length:
@@ -123,7 +187,7 @@ class Documents:
                 raise _over(f"has more than {limit} tokens", limit) from None
             raise RequestError.labelled([error], "GRAPHQL_PARSE_FAILED") from None
 
-    def _fit(self, shape: Shape, tree: DocumentNode) -> None:
+    def _fit(self, shape: Shape, tree: DocumentNode) -> int:
         for number, limit, problem in (
             (shape.fragments, self._limits.fragments, "defines {} fragments"),
             (shape.depth, self._limits.depth, "is {} fields deep"),
@@ -132,8 +196,10 @@ class Documents:
         ):
             if number > limit:
                 raise _over(problem.format(number), limit)
-        if not selections_fit(tree, self._limits.selections):
+        count = selections(tree, self._limits.selections)
+        if count > self._limits.selections:
             raise _over("asks for too many fields once its fragments are put in", self._limits.selections)
+        return count
 
     def _obey(self, tree: DocumentNode, *, hints: bool) -> None:
         errors = validate(self._schema, tree, RULES, MAX_VALIDATION_ERRORS, hide_suggestions=not hints)

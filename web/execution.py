@@ -6,28 +6,24 @@ Strawberry schema are not run.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationType
-from graphql.execution import Executor, create_source_event_stream, map_source_to_response_event
-from strawberry.execution import optimized_is_awaitable
+from graphql.execution import create_source_event_stream, map_source_to_response_event
 
 from core.errors import Refusal, Unauthenticated
 from schema.context import Context
+from schema.plans import Run, is_awaitable
 from web.documents import Documents
 from web.errors import Formatted, RequestError, formatted, masked, refused
 from web.limits import Limits
 
 Response = dict[str, Any]
 """`data`, and `errors` if there are any."""
-
-MAX_COERCION_ERRORS = 10
-
-_is_awaitable = cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +60,7 @@ class Operation:
 
     type: OperationType
     context: Context
-    _executor: Executor[Context]
+    run: Run
 
 
 class Engine:
@@ -72,7 +68,6 @@ class Engine:
 
     def __init__(self, schema: strawberry.Schema, limits: Limits, *, open_introspection: bool) -> None:
         self._schema = schema._schema  # noqa: SLF001 - Strawberry offers no public way to the graphql-core schema
-        self._executor_class = schema.execution_context_class
         self._limits = limits
         self._open_introspection = open_introspection
         self._documents = Documents(self._schema, limits)
@@ -89,20 +84,11 @@ class Engine:
         if document.introspects and not (hints or self._open_introspection):
             raise RequestError.because(Unauthenticated(), status=401)
         operation = document.operation(parameters.operation_name)
-        executor = self._executor_class.build(
-            self._schema,
-            document.tree,
-            context_value=context,
-            raw_variable_values=cast("dict[str, Any] | None", parameters.variables),
-            operation_name=operation.name.value if operation.name else None,
-            max_coercion_errors=MAX_COERCION_ERRORS,
-            is_awaitable=_is_awaitable,
-            hide_suggestions=not hints,
-        )
-        if isinstance(executor, list):
-            raise RequestError.labelled(executor, "BAD_USER_INPUT")
-        document.afford(operation, executor.variable_values.coerced, self._limits.cost)
-        return Operation(operation.operation, context, executor)
+        variables = operation.variables.read(parameters.variables or {}, hints=hints)
+        if isinstance(variables, list):
+            raise RequestError.labelled(variables, "BAD_USER_INPUT")
+        operation.afford(variables.coerced, self._limits.cost)
+        return Operation(operation.type, context, Run(operation.plan, context, variables, hide_suggestions=not hints))
 
     async def run(self, operation: Operation) -> Response:
         """Run a query or a mutation to its end. A mutation goes on when whoever waits for it is cancelled."""
@@ -116,9 +102,9 @@ class Engine:
 
         Raises `RequestError` if there is no source, or when the source fails.
         """
-        executor, request_id = operation._executor, operation.context.request.id  # noqa: SLF001
+        executor, request_id = operation.run.executor(), operation.context.request.id
         source = create_source_event_stream(executor)
-        stream = cast("AsyncIterable[Any] | ExecutionResult", await source if _is_awaitable(source) else source)
+        stream = cast("AsyncIterable[Any] | ExecutionResult", await source if is_awaitable(source) else source)
         if isinstance(stream, ExecutionResult):
             raise RequestError(formatted(stream.errors or [], request_id))
         async with aclosing(map_source_to_response_event(executor, stream)) as results:
@@ -141,10 +127,7 @@ class Engine:
 
 
 async def _completed(operation: Operation) -> Response:
-    result = operation._executor.execute_operation()  # noqa: SLF001
-    if _is_awaitable(result):
-        result = await result
-    return _response(cast("ExecutionResult", result), operation.context.request.id)
+    return _response(await operation.run.answer(), operation.context.request.id)
 
 
 def _response(result: ExecutionResult, request_id: str) -> Response:

@@ -52,10 +52,10 @@ class Shape:
         )
 
 
-def selections_fit(document: DocumentNode, limit: int) -> bool:
-    """Whether the fields are no more than the limit once fragments are put in; see `Limits.selections`.
+def selections(document: DocumentNode, limit: int) -> int:
+    """Count the fields once fragments are put in; see `Limits.selections`.
 
-    Merges fields as execution does, and stops at the limit. The document has no cycles. Fragments that no operation
+    Merges fields as execution does, and stops beyond the limit. The document has no cycles. Fragments that no operation
     spreads count too: they are a mistake, but validation reads them before it says so.
     """
     fragments = _fragments(document)
@@ -67,10 +67,10 @@ def selections_fit(document: DocumentNode, limit: int) -> bool:
         merged = _merged(selection_sets, fragments, unread)
         count += sum(len(fields) ** 2 for fields in merged.values())
         if count > limit:
-            return False
+            break
         within = ([field.selection_set for field in fields if field.selection_set] for fields in merged.values())
         pending.extend(selection_sets for selection_sets in within if selection_sets)
-    return True
+    return count
 
 
 class _Walk:

@@ -1,11 +1,12 @@
 """What is too much is refused before anything resolves."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import httpx2
 import pytest
-from graphql import parse
+from graphql import DocumentNode, parse
 
 from tests.web.house import World, plain_schema
 from web.costs import INTROSPECTION_COST, LIST_SIZE, Costs
@@ -187,23 +188,62 @@ async def test_the_cost_is_known_from_the_coerced_variables(client: httpx2.Async
     assert "errors" not in allowed.json()
 
 
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count how often each text is parsed."""
+    times: Counter[str] = Counter()
+
+    def counted(text: str, **settings: Any) -> DocumentNode:
+        times[text] += 1
+        return parse(text, **settings)
+
+    monkeypatch.setattr("web.documents.parse", counted)
+    return times
+
+
 def test_a_document_is_made_once_and_the_oldest_makes_room() -> None:
-    documents = Documents(plain_schema, Limits(), count=2)
+    documents = Documents(plain_schema, Limits(), count=8)
     first = documents.read("{ a: hello }", hints=False)
     documents.read("{ b: hello }", hints=False)
     assert documents.read("{ a: hello }", hints=True) is first
-    documents.read("{ c: hello }", hints=False)
-    assert len(documents) == 2
-    assert documents.read("{ a: hello }", hints=False) is first
+    for name in "cdefghijk":
+        documents.read(f"{{ {name}: hello }}", hints=False)
+        documents.read(f"{{ {name}: hello }}", hints=False)
+        assert documents.read("{ a: hello }", hints=False) is first
+    assert len(documents) == 1 + 6
+
+
+def test_a_flood_of_texts_that_never_come_again_drops_only_its_own(parsed: Counter[str]) -> None:
+    documents = Documents(plain_schema, Limits(), count=40)
+    busy = [f"{{ busy{n}: hello }}" for n in range(30)]
+    for _ in range(2):
+        for text in busy:
+            documents.read(text, hints=False)
+    parsed.clear()
+    for n in range(2_000):
+        documents.read(f"{{ flood{n}: hello }}", hints=False)
+    for text in busy:
+        documents.read(text, hints=False)
+    assert [text for text in busy if parsed[text]] == []
+    assert len(documents) == 40
+
+
+def test_what_is_new_and_busy_is_kept_in_a_flood(parsed: Counter[str]) -> None:
+    documents = Documents(plain_schema, Limits(), count=40)
+    for n in range(2_000):
+        documents.read(f"{{ flood{n}: hello }}", hints=False)
+        if n % 100 == 0:
+            documents.read("{ busy: hello }", hints=False)
+    assert parsed["{ busy: hello }"] == 2
 
 
 def test_documents_are_kept_by_bytes_too() -> None:
-    documents = Documents(plain_schema, Limits(), size_bytes=10_000)
+    documents = Documents(plain_schema, Limits(), size_bytes=40_000)
     for n in range(20):
         documents.read(f"{{ a{n}: hello }} #{'x' * 500}", hints=False)
     assert len(documents) == 2
     documents.read("#" + "x" * 3000 + "\n{ hello }", hints=False)
-    assert len(documents) == 0
+    assert len(documents) == 2
 
 
 def test_what_is_refused_is_not_kept() -> None:
