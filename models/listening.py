@@ -106,7 +106,7 @@ class HeardVersions:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await connection.add_listener(CHANNEL, self._notified)
-            self.lose()  # also what was asked for before, and is still to be answered
+            self.lose()  # what was committed before was not heard, nor is an answer that is under way as new as it looks
             while True:
                 sent_at_s = self._clock_s()
                 async with asyncio.timeout(PATIENCE_S):
@@ -116,7 +116,6 @@ class HeardVersions:
         except Exception as error:  # noqa: BLE001 - however it was lost
             _log.warning("the listener lost its connection, and connects again: %s", type(error).__name__)
         finally:
-            self.lose()
             connection.terminate()
 
     def _notified(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:

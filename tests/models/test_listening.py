@@ -190,9 +190,8 @@ class Listening(RuleBasedStateMachine):
     @precondition(lambda self: self.line is not None)
     @rule()
     def listener_is_cut(self) -> None:
-        """What was under way is lost, and the process notices."""
+        """What was under way is lost."""
         self.line = None
-        self.versions.lose()
 
     @invariant()
     def nothing_known_is_too_old(self) -> None:

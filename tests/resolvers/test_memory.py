@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -218,6 +219,28 @@ def test_no_process_says_yes_when_the_law_has_said_no(database_url: str) -> None
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+                max_examples=10, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
             ),
         )
+
+
+@pytest.mark.parametrize("disturbance", [None, "cut_the_listeners", "stop_the_listeners"])
+def test_a_revocation_elsewhere_holds_within_a_second_however_it_is_heard_of(
+    database_url: str,
+    postgresql: None,  # noqa: ARG001 - a file needs no listener
+    disturbance: str | None,
+) -> None:
+    with paired(database_url) as pair:
+        memory = type("Memory", (Memory,), {"pair": pair})()
+        memory.begin()
+        pair.run(asyncio.sleep(HELD_S))
+        memory.both_ask()
+        account = pair.organisation.account.id
+        assert pair.organisation.house.database.versions.known(account) is not None, "it is remembered by now"
+        try:
+            if disturbance:
+                getattr(memory, disturbance)()
+            memory.revoke("there")
+            memory.wait()
+        finally:
+            memory.go_on()
