@@ -106,7 +106,7 @@ class HeardVersions:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await connection.add_listener(CHANNEL, self._notified)
-            self.lose()  # what was committed before was not heard, nor is an answer that is under way as new as it looks
+            self.lose()  # what was committed before was not heard, nor can an answer under way be trusted
             while True:
                 sent_at_s = self._clock_s()
                 async with asyncio.timeout(PATIENCE_S):
