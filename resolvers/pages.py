@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from pypika_tortoise.terms import Parameterizer
-from tortoise.expressions import Case, F, Q, Value, When
+from tortoise.expressions import Case, F, Q, RawSQL, When
 from tortoise.functions import Count
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
@@ -101,7 +101,8 @@ class Order:
         if not self.nullable:
             return rows
         null = _is(f"{self.column}__isnull", value=True)
-        last = Case(When(null, then=Value(1)), default=Value(0))  # type: ignore[arg-type] # takes any expression
+        # Numbers as they stand: PostgreSQL would take parameters for texts.
+        last = Case(When(null, then=RawSQL("1")), default=RawSQL("0"))  # type: ignore[arg-type] # takes any expression
         return rows.annotate(nulls_=last)
 
     def beyond(self, place: "Place", *, forward: bool) -> Q:
