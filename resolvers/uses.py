@@ -44,16 +44,20 @@ class Uses:
         self._last[token_id] = Use(now(), address, user_agent)
 
     async def flush(self) -> None:
-        """Write what was gathered. A later use that another process wrote stays."""
+        """Write what was gathered. A later use that another process wrote stays; a token that is being changed waits."""
+        waiting: dict[UUID, Use] = {}
         while self._last:
-            batch = [self._last.popitem() for _ in range(min(BATCH, len(self._last)))]
+            batch = dict(self._last.popitem() for _ in range(min(BATCH, len(self._last))))
             try:
                 async with in_transaction():
-                    for token_id, use in batch:
-                        await _write(token_id, use)
+                    free = await _locked(list(batch))
+                    for token_id in free:
+                        await _write(token_id, batch[token_id])
             except BaseException:
-                self._last = dict(batch) | self._last
+                self._last = batch | waiting | self._last
                 raise
+            waiting |= {token_id: use for token_id, use in batch.items() if token_id not in free}
+        self._last = waiting | self._last
 
     @asynccontextmanager
     async def flushed(self) -> AsyncIterator[None]:
@@ -74,6 +78,11 @@ class Uses:
                 await self.flush()
             except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
                 _log.warning("last uses of tokens could not be written; they are kept", exc_info=True)
+
+
+async def _locked(token_ids: list[UUID]) -> set[UUID]:
+    """Lock tokens, but none that somebody else has locked: who holds some and waits for others may wait for good."""
+    return {token.id for token in await Token.filter(id__in=token_ids).select_for_update(skip_locked=True).only("id")}
 
 
 async def _write(token_id: UUID, use: Use) -> None:
