@@ -44,7 +44,7 @@ class Uses:
         self._last[token_id] = Use(now(), address, user_agent)
 
     async def flush(self) -> None:
-        """Write what was gathered. A later use that another process wrote stays; a token that is being changed waits."""
+        """Write what was gathered. A later use that another process wrote stays; a token being changed waits."""
         waiting: dict[UUID, Use] = {}
         while self._last:
             batch = dict(self._last.popitem() for _ in range(min(BATCH, len(self._last))))
