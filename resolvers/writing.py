@@ -107,8 +107,10 @@ async def change(
         deed.require(*((actions,) if isinstance(actions, Action) else actions))
         yield deed
         await _recorded(deed, end)
-        # Whatever was recorded: what is remembered must never depend on what an entry shows.
-        await Account.filter(id=caller.account.id).update(version=F("version") + 1)
+        # Whatever was recorded: what is remembered must never depend on what an entry shows. Only a new token, or
+        # session, changes nothing for anybody else, and signing in is common.
+        if not (isinstance(row, Token) and before is None):
+            await Account.filter(id=caller.account.id).update(version=F("version") + 1)
         if isinstance(row, Account):
             await row.refresh_from_db(["version"])
 

@@ -69,6 +69,11 @@ class Elsewhere:
         finally:
             asynchronous(connection.close())
 
+    async def heard(self) -> None:
+        """Wait as long as it may take until what was committed here holds for a process that remembers."""
+        if not self.is_file:
+            await asyncio.sleep(1)
+
     def everything(self) -> list[str]:
         """List all that is stored, row by row, as text."""
         if isinstance(self.place, Path):

@@ -20,7 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from core.vocabulary import BuiltInRole
 from models.database import LISTENER, opened
+from resolvers import tokens
 from resolvers.scopes import Scope
+from resolvers.writing import Said
 from tests.databases import Elsewhere
 from tests.organisation import Organisation, founded
 from tests.resolvers.another_process import done, may
@@ -244,3 +246,13 @@ def test_a_revocation_elsewhere_holds_within_a_second_however_it_is_heard_of(
             memory.wait()
         finally:
             memory.go_on()
+
+
+async def test_a_new_token_leaves_what_others_may_do_in_memory(organisation: Organisation) -> None:
+    versions, account = organisation.house.database.versions, organisation.account.id
+    before = await versions.read(account)
+    made = await organisation.made(organisation.owner)
+    await organisation.as_role(BuiltInRole.READER)
+    assert await versions.read(account) == before
+    await tokens.revoke(organisation.owner, made.row.id, Said())
+    assert await versions.read(account) == before + 1
