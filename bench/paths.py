@@ -70,13 +70,18 @@ def verify_token(organisation: Organisation) -> Target:
 
 
 def introspect(organisation: Organisation) -> Target:
-    """Introspect a token as RFC 7662 has it, as a service with HTTP Basic."""
+    """Introspect a token as RFC 7662 has it."""
+    asked = introspection(organisation)
+    return checked(asked, '"active":true', "Wanda Writer", organisation.tokens["limited"].uuid)
+
+
+def introspection(organisation: Organisation, **question: str) -> Target:
+    """Write the request of a service with HTTP Basic that introspects `limited`, with a question about it or none."""
     service, limited = organisation.tokens["service"], organisation.tokens["limited"]
     basic = b64encode(f"{service.uuid}:{service.secret}".encode()).decode()
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": f"Basic {basic}"}
-    body = urlencode({"token": limited.secret})
-    asked = Target(f"{organisation.server.url}/oauth2/introspect", organisation.server.pids, headers, body)
-    return checked(asked, '"active":true', "Wanda Writer", limited.uuid)
+    body = urlencode({"token": limited.secret, **question})
+    return Target(f"{organisation.server.url}/oauth2/introspect", organisation.server.pids, headers, body)
 
 
 def forward_auth(organisation: Organisation) -> Target:
