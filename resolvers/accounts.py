@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tortoise.exceptions import IntegrityError
+
 from core import chain
 from core.errors import Conflict, Invalid
 from core.vocabulary import Action, BuiltInRole
@@ -30,9 +32,10 @@ async def create(request: Request, key: str, name: str, owner_email: str) -> Don
     head = AuditHead(account_id=account.id, seal=chain.genesis(str(account.id)))
     caller = await with_credential(account, request, ActorKind.COMMAND_LINE)
     async with change(caller, Action.CREATE_ACCOUNT, account, head=head) as deed:
-        if await Account.filter(key=account.key).exists():
-            raise Conflict(f"`key` is taken: `{account.key}`", field="key")
-        await account.save()
+        try:
+            await account.save()
+        except IntegrityError:  # asking first would not see one that is being made at the same time
+            raise Conflict(f"`key` is taken: `{account.key}`", field="key") from None
         await owner.save()
         link = await write_link(deed.caller, owner)
         deed.note({}, {"owner": str(owner.id), "ownerEmail": owner.email})

@@ -27,10 +27,10 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, *options: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "server.py"), "--port", "0", *options],
-        env=environment(folder),
+        env=environment(folder, **settings),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -59,9 +59,9 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "server.py"), *arguments]
-    return subprocess.run(command, env=environment(folder), capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=environment(folder, **settings), capture_output=True, text=True, check=False)
 
 
 def ask(url: str, query: str, credential: str | None = None) -> Any:
