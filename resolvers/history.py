@@ -31,6 +31,7 @@ from models import (
     Token,
 )
 from resolvers.callers import owner_of
+from resolvers.writing import fetch_held
 
 R = TypeVar("R", bound=Row)
 Snapshot = Mapping[str, Any]
@@ -308,7 +309,7 @@ async def _by_name(found: QuerySet[AuditAccess]) -> dict[str, int]:
 
 
 async def _complete(row: R) -> R:
-    await row.fetch_related(*row.related)
+    await fetch_held(row)
     return row
 
 

@@ -158,7 +158,7 @@ async def _found(caller: Caller, target: R | At[R], said: Said) -> tuple[R, dict
     row = await target.among(caller, target.model).filter(id=target.id).select_for_update().first()
     if row is None:
         raise NotFound
-    await row.fetch_related(*row.related)
+    await fetch_held(row)
     if said.expected_version is not None and said.expected_version != row.version:
         raise Conflict(
             f"`expectedVersion` is {said.expected_version}, the current version is {row.version}",
@@ -168,10 +168,19 @@ async def _found(caller: Caller, target: R | At[R], said: Said) -> tuple[R, dict
     return row, row.snapshot()
 
 
+async def fetch_held(row: Row) -> None:
+    """Fetch what a row's snapshot shows beside its columns, from its account alone."""
+    for path in row.related:
+        relation, _, beside = path.partition("__")
+        held = getattr(row, relation)
+        within = held.filter(account_id=row.account_id)  # type: ignore[attr-defined] # what holds anything is owned
+        held._set_result_for_query(await within.select_related(beside))  # noqa: SLF001 - as Tortoise's prefetching does
+
+
 async def _recorded(deed: Deed[R], head: AuditHead) -> None:
     after = None
     if not deed.deleted:
-        await deed.row.fetch_related(*deed.row.related)
+        await fetch_held(deed.row)
         after = deed.row.snapshot()
     if after == deed.before and not any(deed.noted):
         return

@@ -39,8 +39,6 @@ KEYS = {
         [(table, "id") for table in ("member", "role", "token", "gate", "resource_kind")],
         "likewise, or one that such a row refers to",
     ),
-    ("member_role", "member_id"): "what a row read by its account holds",
-    ("token_role", "token_id"): "likewise",
 }
 """By which columns rows are found without their account, all of them UUIDs or unique everywhere; and what for."""
 UNLED = {
