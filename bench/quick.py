@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench import paths
 from bench.load import Measure, Target, alternating, contender, say
-from bench.organisation import founded, latchkey
+from bench.organisation import Organisation, founded, latchkey
 
 RATIOS = {
     "viewer_vs_stock": ("viewer", "stock"),
@@ -42,10 +42,21 @@ def main() -> None:
 def targets(stack: ExitStack, folder: Path) -> dict[str, Target]:
     """Start what is measured, and ask each path once."""
     organisation = paths.peopled(founded(stack.enter_context(latchkey(folder))))
+    return {**beside(stack, folder), **asked_of(organisation)}
+
+
+def beside(stack: ExitStack, folder: Path) -> dict[str, Target]:
+    """Start what Latchkey is measured beside."""
     return {
         "bare": paths.bare(stack.enter_context(contender("bare", folder))),
         "stock": paths.stock(stack.enter_context(contender("stock", folder))),
         "stock_list": paths.stock_list(stack.enter_context(contender("stock_list", folder))),
+    }
+
+
+def asked_of(organisation: Organisation) -> dict[str, Target]:
+    """Ask Latchkey each path once."""
+    return {
         "viewer": paths.viewer(organisation),
         "tokens50": paths.tokens50(organisation),
         "forward_auth": paths.forward_auth(organisation),
