@@ -16,6 +16,8 @@ from uuid import UUID
 
 from asyncpg import Connection
 
+from models.engines.lanes import carried
+
 CHANNEL = "latchkey_version"
 TRUSTED_S = 0.5
 """For how long after the sending of an answered heartbeat what is remembered counts."""
@@ -85,8 +87,7 @@ class HeardVersions:
             yield
         finally:
             listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await listener
+            await carried(asyncio.ensure_future(asyncio.wait((listener,))))
 
     async def _listen_forever(self, connect: Callable[[], Awaitable[Connection]]) -> None:
         pause_s = HEARTBEAT_EVERY_S
@@ -97,14 +98,19 @@ class HeardVersions:
                 _log.warning("no listener, so every request asks the database: %s", type(error).__name__)
             else:
                 pause_s = HEARTBEAT_EVERY_S
-                await self._listen(connection)
+                if not await self._listen(connection):
+                    return
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, MOST_PAUSE_S)
 
-    async def _listen(self, connection: Connection) -> None:
-        """Listen on one connection until it is lost."""
+    async def _listen(self, connection: Connection) -> bool:
+        """Listen on one connection until it is lost; say whether another one may do better."""
         try:
             async with asyncio.timeout(PATIENCE_S):
+                if await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
+                    # A pooler answers heartbeats on whichever of its connections, and loses what the others hear.
+                    _log.warning("no listener, so every request asks the database: it is reached through a pooler")
+                    return False
                 await connection.add_listener(CHANNEL, self._notified)
             self.lose()  # what was committed before was not heard, nor can an answer under way be trusted
             while True:
@@ -117,6 +123,7 @@ class HeardVersions:
             _log.warning("the listener lost its connection, and connects again: %s", type(error).__name__)
         finally:
             connection.terminate()
+        return True
 
     def _notified(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         with suppress(ValueError):
