@@ -62,7 +62,6 @@ class Database:
     """An open database."""
 
     versions: Versions = field(repr=False)
-    path: Path = Path()
 
     async def is_at(self, account_id: UUID, version: int) -> bool:
         """Say whether this is the account's version now. Waits only where the database must be asked."""
@@ -109,7 +108,7 @@ async def _file(path: Path) -> AsyncIterator[Database]:
             connection = plain(path)
             mapped = last.enter_context(wal_index(path, connection))
             last.callback(connection.close)  # comes before the index is left
-            yield Database(FileVersions(connection, mapped), path)
+            yield Database(FileVersions(connection, mapped))
 
 
 @asynccontextmanager

@@ -1,12 +1,13 @@
 """Opening a database: for every task of the process, for its owner's eyes, and closed again."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import asyncpg
 import httpx2
 import pytest
 import uvicorn
@@ -20,15 +21,10 @@ from tortoise.transactions import in_transaction
 
 from models import Account
 from models.database import opened, outside_transaction
+from models.listening import HeardVersions
 from models.migrator import migrate
-from models.urls import path_of
-
-
-@pytest.fixture
-async def url(tmp_path: Path) -> str:
-    url = f"sqlite://{tmp_path / 'latchkey.sqlite3'}"
-    await migrate(url)
-    return url
+from models.urls import Server, parse, path_of
+from tests.databases import Elsewhere
 
 
 @pytest.mark.parametrize(
@@ -80,10 +76,10 @@ def test_what_is_there_keeps_its_mode(tmp_path: Path) -> None:
     assert (oct(path.stat().st_mode & 0o777), oct(tmp_path.stat().st_mode & 0o777)) == ("0o640", "0o750")
 
 
-async def test_requests_of_a_real_server_reach_the_database(url: str) -> None:
+async def test_requests_of_a_real_server_reach_the_database(database_url: str) -> None:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with opened(url):
+        async with opened(database_url):
             yield
 
     async def make(request: Request) -> PlainTextResponse:
@@ -105,19 +101,18 @@ async def test_requests_of_a_real_server_reach_the_database(url: str) -> None:
     assert answers == ["1", "2"]
 
 
-async def test_a_version_is_what_is_committed_now_whoever_committed_it(url: str) -> None:
-    async with opened(url) as database:
+async def test_a_version_is_what_is_committed_now_whoever_committed_it(database_url: str, elsewhere: Elsewhere) -> None:
+    async with opened(database_url) as database:
         account = await Account.create(key="acme", name="Acme")
         assert await database.versions.read(account.id) == 1
         async with in_transaction():
             await Account.filter(id=account.id).update(version=2)
             assert await database.versions.read(account.id) == 1
         assert await database.versions.read(account.id) == 2
-        with closing(sqlite3.connect(database.path)) as another_process:
-            another_process.execute("UPDATE account SET version = 3")
-            another_process.commit()
-            assert await database.versions.read(account.id) == 3
-            busy = another_process.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        elsewhere("UPDATE account SET version = 3")
+        assert await database.versions.read(account.id) == 3
+        if elsewhere.is_file:
+            [(busy, *_)] = elsewhere("PRAGMA wal_checkpoint(TRUNCATE)")
             assert busy == 0, "looking at versions holds no old state in place"
         absent = uuid4()
         with pytest.raises(LookupError, match=f"there is no account `{absent}`"):
@@ -125,23 +120,44 @@ async def test_a_version_is_what_is_committed_now_whoever_committed_it(url: str)
         assert database.versions.known(absent) is None
 
 
-async def test_one_database_is_open_at_a_time_and_one_after_the_other(url: str, tmp_path: Path) -> None:
-    async with opened(url):
+@pytest.mark.usefixtures("postgresql")
+async def test_behind_a_pooler_that_loses_notices_nothing_is_remembered(database_url: str) -> None:
+    server = parse(database_url)
+    assert isinstance(server, Server)
+
+    class Pooled(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no types
+        def get_server_pid(self) -> int:
+            """Name another process than the one that answers, as poolers do."""
+            return 1
+
+    async def read(_: UUID) -> int:
+        return 7
+
+    for kind, known in ((Pooled, None), (asyncpg.Connection, 7)):
+        versions, account_id = HeardVersions(read), uuid4()
+        async with versions.listening(partial(asyncpg.connect, connection_class=kind, **server.arguments)):
+            await asyncio.sleep(0.3)
+            assert await versions.read(account_id) == 7
+            assert versions.known(account_id) == known
+
+
+async def test_one_database_is_open_at_a_time_and_one_after_the_other(database_url: str, tmp_path: Path) -> None:
+    async with opened(database_url):
         await Account.create(key="acme", name="Acme")
         with pytest.raises(ConfigurationError, match="already enabled"):
             async with opened(f"sqlite://{tmp_path / 'second.sqlite3'}"):
                 pytest.fail("queries would go to the first one")
         assert await Account.all().count() == 1
     for _ in range(3):
-        async with opened(url):
+        async with opened(database_url):
             assert await Account.all().count() == 1
 
 
-async def test_closing_is_finished_even_if_cancelled(url: str) -> None:
+async def test_closing_is_finished_even_if_cancelled(database_url: str) -> None:
     closing_now = asyncio.Event()
 
     async def use() -> None:
-        async with opened(url):
+        async with opened(database_url):
             closing_now.set()
 
     task = asyncio.create_task(use())
@@ -149,11 +165,11 @@ async def test_closing_is_finished_even_if_cancelled(url: str) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with opened(url):
+    async with opened(database_url):
         assert await Account.all().count() == 0
 
 
-async def test_a_background_task_started_outside_the_transaction_writes_on_its_own(url: str) -> None:
+async def test_a_background_task_started_outside_the_transaction_writes_on_its_own(database_url: str) -> None:
     tasks = []
 
     async def flush() -> None:
@@ -165,7 +181,7 @@ async def test_a_background_task_started_outside_the_transaction_writes_on_its_o
             tasks.append(asyncio.create_task(flush(), context=outside_transaction()))
             raise ZeroDivisionError
 
-    async with opened(url):
+    async with opened(database_url):
         with pytest.raises(ZeroDivisionError):
             await fail()
         await asyncio.gather(*tasks)
