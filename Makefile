@@ -57,7 +57,8 @@ bench-quick: install debian-wrk
 	$(BIN)/python -m bench.quick
 
 bench: install debian-wrk
-	$(BIN)/python -m bench.quick --seconds 20 --rounds 7
+	$(BIN)/uv sync --frozen --quiet --group bench
+	$(BIN)/python -m bench
 
 schema: $(VENV)/.synced
 	$(BIN)/python -m schema.print
