@@ -38,6 +38,7 @@ from web.app import application
 from web.console import console_routes
 from web.limits import Limits
 from web.proxies import LOOPBACK, Proxies
+from web.wire import Wire
 
 PREFIX = "LATCHKEY_"
 CONSOLE = Path(__file__).parent / "console" / "dist"
@@ -188,7 +189,7 @@ async def serve(settings: Settings) -> int:
         if link is not None:
             await _delivered(link, settings.folder)
         app = assembled(settings, house)
-        await serving.serve(app, socket, settings.max_body_bytes, lambda: _log.info("ready: %s", address))
+        await serving.serve(app, Wire, socket, settings.max_body_bytes, lambda: _log.info("ready: %s", address))
     return 0
 
 
@@ -208,7 +209,7 @@ async def serve_demo(settings: Settings, *, as_json: bool) -> int:
             believing = settings.model_copy(update={"trusted_proxies": (*settings.trusted_proxies, *LOOPBACK)})
             app = assembled(believing, house)
             text = _told_json(address, given) if as_json else _told(public_url, address, given)
-            await serving.serve(app, socket, settings.max_body_bytes, lambda: _say(text))
+            await serving.serve(app, Wire, socket, settings.max_body_bytes, lambda: _say(text))
     return 0
 
 

@@ -1,5 +1,6 @@
 """An ASGI application behind a listening socket, until a signal ends it."""
 
+import asyncio
 import gc
 import signal
 import socket
@@ -29,11 +30,17 @@ def listening(host: str, port: int) -> tuple[socket.socket, str]:
     return listening, f"http://{shown}:{listening.getsockname()[1]}"
 
 
-async def serve(app: ASGIApp, listening: socket.socket, frame_limit_bytes: int, answers: Callable[[], None]) -> None:
+async def serve(
+    app: ASGIApp,
+    protocol: type[asyncio.Protocol],
+    listening: socket.socket,
+    frame_limit_bytes: int,
+    answers: Callable[[], None],
+) -> None:
     """Serve until SIGINT or SIGTERM, and come back. `answers` is called once, when requests are answered."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=protocol,
         ws="websockets-sansio",
         ws_max_size=frame_limit_bytes,
         log_config=None,

@@ -249,10 +249,15 @@ async def bearer(credential: str, account_id: UUID, request: Request) -> Caller:
     Raises `Unauthenticated` for all but a living token of this account: sessions are their members' own.
     """
     caller = await identify(credential, request)
-    if caller.account.id != account_id or caller.is_session:
+    if not is_bearer(caller, account_id):
         raise Unauthenticated
     note_use(caller, request.address, request.user_agent)
     return caller
+
+
+def is_bearer(caller: Caller, account_id: UUID) -> bool:
+    """Say whether it is a token of this account."""
+    return caller.account.id == account_id and not caller.is_session
 
 
 def note_use(caller: Caller, address: str | None, user_agent: str | None) -> None:

@@ -11,7 +11,7 @@ from core.receipt import Receipt
 from core.vocabulary import Action
 from models import Token, now
 from resolvers.access import Answer, Authorized, Question, authorize
-from resolvers.callers import Caller, bearer
+from resolvers.callers import Caller, Request, bearer, is_bearer, recognised
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,26 @@ async def verify(
         subject = await bearer(secret, caller.account.id, request)
     except Unauthenticated:
         return None
-    assert subject.token is not None  # noqa: S101 - `bearer` makes no others
+    return _verified(asker, subject, questions)
+
+
+def recall(
+    caller: Caller, secret: str, address: str | None = None, questions: Sequence[Question] = ()
+) -> Verified | None:
+    """Say what `verify` would, without waiting; None where it would have to ask the database, or has nothing to tell.
+
+    The use is not noted, and the subject's request is of the subject's address alone.
+    """
+    asker = require_verifier(caller)
+    authorize(caller, questions)
+    subject = recognised(secret, caller.request.house)
+    if subject is None or not is_bearer(subject, caller.account.id):
+        return None
+    return _verified(asker, subject.asking(Request(caller.request.house, "", _address(address))), questions)
+
+
+def _verified(asker: Token, subject: Caller, questions: Sequence[Question]) -> Verified:
+    assert subject.token is not None  # noqa: S101 - no others are made of credentials
     return Verified(asker.id, subject, subject.token, authorize(subject, questions), now())
 
 

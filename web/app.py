@@ -12,11 +12,13 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from resolvers.callers import Caller, Request
+from web.answers import Heard, Settled
 from web.credentials import Gate
 from web.endpoint import Endpoint
 from web.execution import Engine
 from web.forward_auth import PREFIX, ForwardAuth
 from web.health import healthz, readyz
+from web.introspection import PATH as INTROSPECTION_PATH
 from web.introspection import Introspection
 from web.limits import Limits
 from web.proxies import Proxies
@@ -62,16 +64,17 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
             await engine.finish()
 
     graphql = _shared(endpoint, cors_origins)
+    introspection = Introspection(gate)
     own: list[BaseRoute] = [
         Route(GRAPHQL_PATH, graphql),
         WebSocketRoute(GRAPHQL_PATH, sockets),
         Route("/session", Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out)),
-        Route("/oauth2/introspect", Introspection(gate)),
+        Route(INTROSPECTION_PATH, introspection),
         Route("/schema.graphql", _sdl(schema.as_str())),
         Route("/healthz", healthz),
         Route("/readyz", readyz(database_answers)),
     ]
-    return _Application(graphql, ForwardAuth(asking, proxies), [*own, *routes], living)
+    return _Application(graphql, ForwardAuth(asking, proxies), introspection, [*own, *routes], living)
 
 
 class _Application(Starlette):
@@ -83,13 +86,21 @@ class _Application(Starlette):
     def __init__(
         self,
         graphql: ASGIApp,
-        forward_auth: ASGIApp,
+        forward_auth: ForwardAuth,
+        introspection: Introspection,
         routes: Sequence[BaseRoute],
         lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
     ) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
         self._graphql = graphql
         self._forward_auth = forward_auth
+        self._introspection = introspection
+
+    def at_once(self, heard: Heard) -> Settled | None:
+        """Answer from memory; see `web.answers.Prompt`."""
+        if heard.path.startswith(PREFIX):
+            return self._forward_auth.at_once(heard)
+        return self._introspection.at_once(heard) if heard.path == INTROSPECTION_PATH.encode() else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; see ASGI."""

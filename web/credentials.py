@@ -67,9 +67,13 @@ class Gate:
     def request_of(self, connection: HTTPConnection[Any]) -> Request:
         """Give a request its id and say where it comes from."""
         peer = connection.client.host if connection.client else None
-        address = self.proxies.client_of(peer, ",".join(connection.headers.getlist("x-forwarded-for")))
-        agent = connection.headers.get("user-agent")
-        return self.asking(str(uuid7()), address, agent[:MAX_USER_AGENT_LENGTH] if agent else None)
+        return self.asking(str(uuid7()), *self.whence(peer, connection.headers))
+
+    def whence(self, peer: str | None, headers: Headers) -> tuple[str | None, str | None]:
+        """Say where a request comes from, and by which program."""
+        address = self.proxies.client_of(peer, ",".join(headers.getlist("x-forwarded-for")))
+        agent = headers.get("user-agent")
+        return address, agent[:MAX_USER_AGENT_LENGTH] if agent else None
 
     async def caller_of(self, presented: Presented | None, request: Request) -> Caller | None:
         """Make the caller, None if no credential was presented. Raises `Unauthenticated` for one that does not work."""

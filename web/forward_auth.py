@@ -3,14 +3,13 @@
 The URL names the account because a gate's key is unique in its account only, and the one who asks is a proxy: it has no
 credential of its own that could say which account is meant. Every answer carries all four `X-Latchkey-*` headers, so
 that a proxy which copies them never lets a client's own through. What is unexpected is a 503, which proxies take for a
-no. As busy as the API behind the proxy, this is plain ASGI.
+no. As busy as the API behind the proxy, this is plain ASGI, and mostly less: see `web.wire`.
 """
 
 import logging
-import secrets
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from uuid import UUID
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -19,102 +18,31 @@ from uuid_utils import uuid7
 from core.errors import Unauthenticated
 from core.routes import Request as Proxied
 from core.routes import Unreadable
-from resolvers.callers import Caller, Request, bearer, is_current, note_use
-from resolvers.gates import CompiledGate, decide, find
-from web.credentials import MAX_CREDENTIAL_LENGTH, MAX_USER_AGENT_LENGTH, Presented
+from resolvers.callers import Caller, Request, bearer, is_bearer, note_use, recognised
+from resolvers.gates import CompiledGate, decide, find, remembered
+from resolvers.house import House
+from web.answers import Answer, Header, Heard, Settled, Use
+from web.credentials import MAX_CREDENTIAL_LENGTH, MAX_USER_AGENT_LENGTH
 from web.errors import Formatted, masked
-from web.proxied import AGENT, AUTHORIZATION, FORWARDED_FOR, PREFIX, PREFLIGHT, Asked, Header
+from web.proxied import AGENT, FORWARDED_FOR, PREFIX, Asked
 from web.proxies import Proxies
 
 __all__ = ["PREFIX", "ForwardAuth"]
 
 YESES_KEPT = 10_000
 CHALLENGE = 'Bearer realm="latchkey"'
-NONE = b"-"
 
+_SUBJECT = (b"x-latchkey-account", b"x-latchkey-member", b"x-latchkey-token")
+_NONE = b"-"
+_REQUEST_ID = b"x-latchkey-request-id"
 _JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
 _MOST_WARNED = 1_000
 
+_Ids = tuple[UUID | None, UUID | None, UUID | None]
+"""Of an account, a member and a token."""
+
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a proxy hears, all but the request's id."""
-
-    status: int
-    headers: tuple[Header, ...]
-    body: bytes = b""
-    passes: Caller | None = None
-    """Who passes, if it is a yes that holds for as long as this caller is current."""
-
-    @classmethod
-    def of(
-        cls, status: int, caller: Caller | None = None, error: Formatted | None = None, challenge: str | None = None
-    ) -> "Answer":
-        """Write an answer. Without a caller nobody is known; without an error it is a yes."""
-        body = b"" if error is None else orjson.dumps({"errors": [error]})
-        headers = [_NO_STORE, (b"content-length", str(len(body)).encode()), *_subject(caller)]
-        if challenge is not None:
-            headers.append((b"www-authenticate", challenge.encode()))
-        if body:
-            headers.append(_JSON)
-        return cls(status, tuple(headers), body)
-
-
-def _subject(caller: Caller | None) -> tuple[Header, Header, Header]:
-    account = str(caller.account.id).encode() if caller else NONE
-    member = str(caller.member.id).encode() if caller and caller.member else NONE
-    token = str(caller.token.id).encode() if caller and caller.token else NONE
-    return (b"x-latchkey-account", account), (b"x-latchkey-member", member), (b"x-latchkey-token", token)
-
-
-def _forbidden(message: str, caller: Caller | None = None) -> Answer:
-    return Answer.of(403, caller, {"message": message, "extensions": {"code": "FORBIDDEN"}})
-
-
-def _unauthenticated(*, presented: bool) -> Answer:
-    challenge = f'{CHALLENGE}, error="invalid_token"' if presented else CHALLENGE
-    error = {"message": Unauthenticated().message, "extensions": {"code": "UNAUTHENTICATED"}}
-    return Answer.of(401, None, error, challenge)
-
-
-def _insufficient(caller: Caller, action: str, resource: str) -> Answer:
-    extensions = {"code": "FORBIDDEN", "action": action, "resource": resource}
-    error = {"message": f"needs `{action}` on `{resource}`", "extensions": extensions}
-    return Answer.of(403, caller, error, f'{CHALLENGE}, error="insufficient_scope", scope="{action}"')
-
-
-class Yeses:
-    """Answers that let requests pass, each for as long as nothing changes that it depends on.
-
-    Each is found by a digest of all that the proxy sent, so that no credential is kept.
-    """
-
-    def __init__(self) -> None:
-        self._digest_key = secrets.token_bytes(32)
-        self._kept: OrderedDict[bytes, Answer] = OrderedDict()
-
-    def digest(self, asked: Asked, address: str | None) -> bytes:
-        """Digest a question."""
-        return asked.digest(self._digest_key, address)
-
-    def find(self, digest: bytes) -> Answer | None:
-        """Find the yes to an equal question, if it would still be given."""
-        answer = self._kept.get(digest)
-        if answer is None or answer.passes is None or not is_current(answer.passes):
-            return None
-        self._kept.move_to_end(digest)
-        return answer
-
-    def keep(self, digest: bytes, answer: Answer) -> None:
-        """Keep an answer if it is a yes, in the place of an earlier one."""
-        self._kept.pop(digest, None)
-        if answer.passes is not None:
-            self._kept[digest] = answer
-        if len(self._kept) > YESES_KEPT:
-            self._kept.popitem(last=False)
 
 
 class ForwardAuth:
@@ -123,41 +51,61 @@ class ForwardAuth:
     def __init__(self, asking: Callable[[str, str | None, str | None], Request], proxies: Proxies) -> None:
         self._asking = asking
         self._proxies = proxies
-        self._yeses = Yeses()
         self._warned: set[str | None] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - no body is read
         """Serve one request; see ASGI."""
         request_id = str(uuid7())
         try:
-            answer = await self._answer(scope, request_id)
+            answer = await self._answer(Heard.of(scope), request_id)
         except Unreadable as problem:
             answer = _forbidden(str(problem))
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
-            answer = Answer.of(503, error=masked(error, request_id))
-        headers = [*answer.headers, (b"x-latchkey-request-id", request_id.encode())]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+            answer = _answer(503, error=masked(error, request_id))
+        await answer.send(send, request_id)
 
-    async def _answer(self, scope: Scope, request_id: str) -> Answer:
-        peer = scope["client"][0] if scope["client"] else None
-        if not self._proxies.trusts(peer):
-            self._warn(peer)
+    def at_once(self, heard: Heard) -> Settled | None:
+        """Answer if memory knows all that decides; see `web.answers.Prompt`."""
+        if not self._proxies.trusts(heard.peer):
+            return None
+        asked = Asked.of(heard)
+        gate = remembered(self._house, *asked.place)
+        if gate is None:
+            return None
+        if (answer := _unasked(gate, asked)) is not None:
+            return Settled(answer)
+        caller = recognised(asked.secret, self._house)
+        if caller is None or not is_bearer(caller, gate.account_id):
+            return None
+        answer = _judged(gate, caller, asked)
+        use = Use(caller, *self._whence(heard, asked))
+        note_use(*use)
+        return Settled(answer, (use,))
+
+    async def _answer(self, heard: Heard, request_id: str) -> Answer:
+        if not self._proxies.trusts(heard.peer):
+            self._warn(heard.peer)
             return _forbidden("only a trusted proxy may ask")
-        asked = Asked.of(scope)
-        asked.require_once((AUTHORIZATION, *PREFLIGHT))
-        address = self._proxies.client_of(peer, asked.text(FORWARDED_FOR))
-        agent = asked.text(AGENT)[:MAX_USER_AGENT_LENGTH] or None
-        if asked.repeated:
-            return await _decided(asked, self._asking(request_id, address, agent))
-        digest = self._yeses.digest(asked, address)
-        answer = self._yeses.find(digest)
-        if answer is None:
-            answer = await _decided(asked, self._asking(request_id, address, agent))
-            self._yeses.keep(digest, answer)
-        elif answer.passes is not None:
-            note_use(answer.passes, address, agent)
-        return answer
+        asked = Asked.of(heard)
+        request = self._asking(request_id, *self._whence(heard, asked))
+        gate = await find(request.house, *asked.place)
+        if gate is None:
+            return _unauthenticated(presented=asked.presents)
+        if (answer := _unasked(gate, asked)) is not None:
+            return answer
+        try:
+            return _judged(gate, await _caller(gate, asked.secret, request), asked)
+        except Unauthenticated:
+            return _unauthenticated(presented=True)
+
+    @cached_property
+    def _house(self) -> House:
+        return self._asking("", None, None).house  # there is one, whoever asks
+
+    def _whence(self, heard: Heard, asked: Asked) -> tuple[str | None, str | None]:
+        """Say which client the proxy asks for: its address, and its program."""
+        address = self._proxies.client_of(heard.peer, asked.text(FORWARDED_FOR))
+        return address, asked.text(AGENT)[:MAX_USER_AGENT_LENGTH] or None
 
     def _warn(self, peer: str | None) -> None:
         """Tell the log of a peer that is not trusted, once."""
@@ -166,30 +114,19 @@ class ForwardAuth:
             _log.warning("%s asks at /authz/ and is no trusted proxy: see LATCHKEY_TRUSTED_PROXIES", peer)
 
 
-async def _decided(asked: Asked, request: Request) -> Answer:
-    gate = await find(request.house, *asked.place)
-    if gate is not None and _passes_unasked(gate, asked):
-        return Answer.of(200)
-    presented = asked.headers.get(AUTHORIZATION)
-    if gate is None or presented is None:
-        return _unauthenticated(presented=presented is not None)
-    try:
-        caller = await _caller(gate, presented, request)
-    except Unauthenticated:
-        return _unauthenticated(presented=True)
-    return _judged(gate, caller, asked)
+def _unasked(gate: CompiledGate, asked: Asked) -> Answer | None:
+    """Answer what is decided without a caller: preflights that the gate lets pass, and requests that present nothing.
+
+    A CORS preflight carries no credential.
+    """
+    if gate.preflights and asked.may_be_preflight:
+        wanted = asked.wanted(gate.source)
+        if isinstance(wanted, Proxied) and wanted.method == "OPTIONS":
+            return _answer(200)
+    return None if asked.presents else _unauthenticated(presented=False)
 
 
-def _passes_unasked(gate: CompiledGate, asked: Asked) -> bool:
-    """Say whether it is a CORS preflight, which carries no credential, at a gate that lets them pass."""
-    if not gate.preflights or not asked.may_be_preflight:
-        return False
-    wanted = asked.wanted(gate.source)
-    return isinstance(wanted, Proxied) and wanted.method == "OPTIONS"
-
-
-async def _caller(gate: CompiledGate, presented: bytes, request: Request) -> Caller:
-    secret = Presented.parse(presented.decode("latin-1")).secret
+async def _caller(gate: CompiledGate, secret: str, request: Request) -> Caller:
     if len(secret) > MAX_CREDENTIAL_LENGTH:
         raise Unauthenticated
     return await bearer(secret, gate.account_id, request)
@@ -201,9 +138,53 @@ def _judged(gate: CompiledGate, caller: Caller, asked: Asked) -> Answer:
     except Unreadable as problem:
         return _forbidden(str(problem), caller)
     if passage:
-        # Had something changed between finding the gate and the caller, the answer would hold for neither state.
-        passes = caller if gate.version == caller.account.version else None
-        return replace(Answer.of(200, caller), passes=passes)
+        return _yes(_ids(caller))
     if passage.lacking is None:
         return _forbidden("no route of the gate matches the request", caller)
     return _insufficient(caller, *passage.lacking)
+
+
+def _forbidden(message: str, caller: Caller | None = None) -> Answer:
+    return _answer(403, caller, {"message": message, "extensions": {"code": "FORBIDDEN"}})
+
+
+def _unauthenticated(*, presented: bool) -> Answer:
+    challenge = f'{CHALLENGE}, error="invalid_token"' if presented else CHALLENGE
+    error = {"message": Unauthenticated().message, "extensions": {"code": "UNAUTHENTICATED"}}
+    return _answer(401, None, error, challenge)
+
+
+def _insufficient(caller: Caller, action: str, resource: str) -> Answer:
+    extensions = {"code": "FORBIDDEN", "action": action, "resource": resource}
+    error = {"message": f"needs `{action}` on `{resource}`", "extensions": extensions}
+    return _answer(403, caller, error, f'{CHALLENGE}, error="insufficient_scope", scope="{action}"')
+
+
+def _answer(
+    status: int, caller: Caller | None = None, error: Formatted | None = None, challenge: str | None = None
+) -> Answer:
+    """Write an answer. Without a caller nobody is known; without an error it is a yes."""
+    body = b"" if error is None else orjson.dumps({"errors": [error]})
+    headers = [_NO_STORE, (b"content-length", str(len(body)).encode()), *_subject(_ids(caller))]
+    if challenge is not None:
+        headers.append((b"www-authenticate", challenge.encode()))
+    if body:
+        headers.append(_JSON)
+    return Answer(status, tuple(headers), body, _REQUEST_ID)
+
+
+@lru_cache(maxsize=YESES_KEPT)
+def _yes(subject: _Ids) -> Answer:
+    return Answer(200, (_NO_STORE, (b"content-length", b"0"), *_subject(subject)), b"", _REQUEST_ID)
+
+
+def _ids(caller: Caller | None) -> _Ids:
+    if caller is None:
+        return None, None, None
+    member, token = caller.member, caller.token
+    return caller.account.id, member.id if member else None, token.id if token else None
+
+
+def _subject(ids: _Ids) -> list[Header]:
+    told = [_NONE if each is None else str(each).encode() for each in ids]
+    return list(zip(_SUBJECT, told, strict=True))

@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
+import orjson
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
@@ -24,20 +26,29 @@ from core.ids import global_id
 from core.vocabulary import Action
 from models import Token, TokenKind
 from resolvers.access import Asked, Question
-from resolvers.callers import Caller, Request
+from resolvers.callers import Caller, Request, note_use, recognised
+from resolvers.house import House
 from resolvers.scope_words import scope_words
-from resolvers.verification import Verified, require_verifier, verify
+from resolvers.verification import Verified, recall, require_verifier, verify
+from web.answers import Answer, Heard, Settled, Use
 from web.bodies import read_body, reply
 from web.credentials import Gate, Presented
 from web.errors import RejectedError, masked
 from web.media import MediaType
 
+PATH = "/oauth2/introspect"
 BODY_LIMIT_BYTES = 64 << 10
 MAX_PARAMETERS = 32
 FORM = "application/x-www-form-urlencoded"
 REALM = 'realm="latchkey"'
 _UNTOLD = re.compile(r"[^ !#-\[\]-~]")  # what RFC 6749 does not let stand in an `error_description`
 _NO_STORE = {"Pragma": "no-cache"}  # beside `Cache-Control`, for what is older than HTTP/1.1
+_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"pragma", b"no-cache"),
+    (b"content-type", b"application/json; charset=utf-8"),
+)
+_INACTIVE = b'{"active":false}'
 
 
 class RefusedError(Exception):
@@ -51,6 +62,9 @@ class RefusedError(Exception):
         self.challenges = challenges
 
 
+_INVALID_CLIENT = RefusedError(401, "invalid_client", None, f"Basic {REALM}")
+
+
 class Introspection:
     """Answers requests to `/oauth2/introspect`."""
 
@@ -62,65 +76,106 @@ class Introspection:
         http = HTTPRequest(scope, receive)
         request = self._gate.request_of(http)
         try:
-            response = await self._answer(http, request)
+            answer = await self._answer(http, request)
         except ClientDisconnect:
             return
         except RefusedError as refused:
-            response = _refusal(refused, request)
+            await _refusal(refused, request)(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
             told = masked(error, request.id)["message"]
-            response = _refusal(RefusedError(500, "server_error", f"{told}, request {request.id}"), request)
-        await response(scope, receive, send)
+            failed = RefusedError(500, "server_error", f"{told}, request {request.id}")
+            await _refusal(failed, request)(scope, receive, send)
+        else:
+            await answer.send(send, request.id)
 
-    async def _answer(self, http: HTTPRequest, request: Request) -> Response:
+    def at_once(self, heard: Heard) -> Settled | None:
+        """Answer about a living token if memory knows all that decides; see `web.answers.Prompt`."""
+        headers = Headers(raw=list(heard.headers))
+        _require_form(heard.method, headers, heard.query)
+        presented = _Presented.by(headers)
+        asker = recognised(presented.secret, self._house)
+        if asker is None or not presented.fits(asker):
+            return None
+        asked = _Asked.of(heard.body, asker)
+        verified = recall(asker, asked.token, asked.address, asked.questions)
+        if verified is None:
+            return None
+        uses = (
+            Use(asker, *self._gate.whence(heard.peer, headers)),
+            Use(verified.subject, verified.subject.request.address, None),
+        )
+        answer = _active(verified)
+        for use in uses:
+            note_use(*use)
+        return Settled(answer, uses if verified.cache_until is None else ())
+
+    @cached_property
+    def _house(self) -> House:
+        return self._gate.asking("", None, None).house  # there is one, whoever asks
+
+    async def _answer(self, http: HTTPRequest, request: Request) -> Answer:
         if http.method != "POST":
             raise RefusedError(405, "invalid_request", "tokens are introspected by POST")
-        caller = await self._caller(http.headers, request)
+        caller = await self._caller(_Presented.by(http.headers), request)
         try:
             require_verifier(caller)
-            asked = await _asked(http, caller)
+            _require_form(http.method, http.headers, http.scope["query_string"])
+            asked = _Asked.of(await _body(http), caller)
             verified = await verify(caller, asked.token, asked.address, asked.questions)
         except Forbidden:
             lacking = f'{REALM}, error="insufficient_scope", scope="{Action.VERIFY_ACCESS_TOKEN.value}"'
             raise RefusedError(403, "insufficient_scope", None, f"Bearer {lacking}") from None
         except Invalid as problem:
             raise _invalid(problem.message) from None
-        return reply(_told(verified), request.id, headers=_NO_STORE)
+        return _answer(_INACTIVE) if verified is None else _active(verified)
 
-    async def _caller(self, headers: Headers, request: Request) -> Caller:
-        """Make the caller of a Basic or Bearer credential; no cookie counts here, and no bare secret."""
+    async def _caller(self, presented: "_Presented", request: Request) -> Caller:
+        try:
+            caller = await self._gate.caller_of(Presented(presented.secret), request)
+        except Unauthenticated:
+            caller = None
+        if caller is None or not presented.fits(caller):
+            raise presented.refused
+        return caller
+
+
+@dataclass(frozen=True, slots=True)
+class _Presented:
+    """The credential of the one who asks: Basic or Bearer. No cookie counts here, and no bare secret."""
+
+    secret: str
+    user: str | None
+    """With Basic: a service token's id."""
+
+    @classmethod
+    def by(cls, headers: Headers) -> "_Presented":
+        """Read it. Raises `RefusedError`."""
         presented = headers.getlist("authorization")
         if len(presented) > 1:
             raise _invalid("more than one `Authorization` header")
         scheme, _, credential = "".join(presented).strip().partition(" ")
         match scheme.lower():
             case "basic":
-                return await self._service(credential.strip(), request)
-            case "bearer":
                 try:
-                    return await self._identified(credential.strip(), request)
+                    user, secret = _basic(credential.strip())
                 except Unauthenticated:
-                    raise RefusedError(401, "invalid_token", None, f'Bearer {REALM}, error="invalid_token"') from None
+                    raise _INVALID_CLIENT from None
+                return cls(secret, user)
+            case "bearer":
+                return cls(credential.strip(), None)
             case _:
                 raise RefusedError(401, None, None, f"Basic {REALM}", f"Bearer {REALM}")
 
-    async def _service(self, credential: str, request: Request) -> Caller:
-        """Make the caller of a service token's id and secret."""
-        refused = RefusedError(401, "invalid_client", None, f"Basic {REALM}")
-        try:
-            user, secret = _basic(credential)
-            caller = await self._identified(secret, request)
-        except Unauthenticated:
-            raise refused from None
-        if not _is_client(caller.token, user):
-            raise refused
-        return caller
+    def fits(self, caller: Caller) -> bool:
+        """Say whether the secret's caller is the one who was named, if one was."""
+        return self.user is None or _is_client(caller.token, self.user)
 
-    async def _identified(self, secret: str, request: Request) -> Caller:
-        caller = await self._gate.caller_of(Presented(secret), request)
-        if caller is None:
-            raise Unauthenticated
-        return caller
+    @property
+    def refused(self) -> RefusedError:
+        """How it is refused if it does not work."""
+        if self.user is not None:
+            return _INVALID_CLIENT
+        return RefusedError(401, "invalid_token", None, f'Bearer {REALM}, error="invalid_token"')
 
 
 def _basic(credential: str) -> tuple[str, str]:
@@ -148,34 +203,44 @@ class _Asked:
     address: str | None
     questions: tuple[Question, ...]
 
+    @classmethod
+    def of(cls, body: bytes, caller: Caller) -> "_Asked":
+        """Read the form. Raises `Invalid` and `RefusedError`."""
+        form = _form(body)
+        if "token" not in form:
+            raise _invalid("`token` is needed")
+        action, resource = form.get("action"), form.get("resource")
+        questions: tuple[Question, ...] = ()
+        if action is not None and resource is not None:
+            questions = (Question(action, resource),)
+            Asked.of(questions[0], caller.catalogue)  # a bad question is told before any token is looked up
+        elif action is not None or resource is not None:
+            raise _invalid(f"`{'resource' if resource is None else 'action'}` is needed beside the other")
+        return cls(form["token"], form.get("address"), questions)
 
-async def _asked(http: HTTPRequest, caller: Caller) -> _Asked:
-    """Read the form. Raises `Invalid` and `RefusedError`."""
-    form = await _form(http)
-    if "token" not in form:
-        raise _invalid("`token` is needed")
-    action, resource = form.get("action"), form.get("resource")
-    questions: tuple[Question, ...] = ()
-    if action is not None and resource is not None:
-        questions = (Question(action, resource),)
-        Asked.of(questions[0], caller.catalogue)  # a bad question is told before any token is looked up
-    elif action is not None or resource is not None:
-        raise _invalid(f"`{'resource' if resource is None else 'action'}` is needed beside the other")
-    return _Asked(form["token"], form.get("address"), questions)
 
-
-async def _form(http: HTTPRequest) -> Mapping[str, str]:
-    """Read a form in UTF-8. What has no value is left out, as RFC 6749 section 3.2 says."""
-    kind = MediaType.parse(http.headers.get("content-type", ""))
-    if kind.name != FORM or not kind.is_utf8 or http.headers.get("content-encoding", "identity") != "identity":
+def _require_form(method: str, headers: Headers, query: bytes) -> None:
+    """Raise `RefusedError` unless the body is a form, and the only place where something is asked."""
+    if method != "POST":
+        raise RefusedError(405, "invalid_request", "tokens are introspected by POST")
+    kind = MediaType.parse(headers.get("content-type", ""))
+    if kind.name != FORM or not kind.is_utf8 or headers.get("content-encoding", "identity") != "identity":
         raise _invalid(f"the body must be `{FORM}` in UTF-8, not compressed")
-    if http.scope["query_string"]:
+    if query:
         raise _invalid("parameters stand in the body, never in the URL, which many write down")
+
+
+async def _body(http: HTTPRequest) -> bytes:
     try:
-        body = (await read_body(http, BODY_LIMIT_BYTES)).decode()
-        pairs = parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+        return await read_body(http, BODY_LIMIT_BYTES)
     except RejectedError as error:
         raise RefusedError(error.status, "invalid_request", str(error)) from None
+
+
+def _form(body: bytes) -> Mapping[str, str]:
+    """Read a form in UTF-8. What has no value is left out, as RFC 6749 section 3.2 says."""
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except ValueError:
         raise _invalid(f"the body must be a form in UTF-8 of at most {MAX_PARAMETERS} parameters") from None
     for name, count in Counter(name for name, _ in pairs).items():
@@ -184,10 +249,17 @@ async def _form(http: HTTPRequest) -> Mapping[str, str]:
     return {name: value for name, value in pairs if value}
 
 
-def _told(verified: Verified | None) -> dict[str, Any]:
-    """Tell what a token is; of one that is not active nothing more than that."""
-    if verified is None:
-        return {"active": False}
+def _active(verified: Verified) -> Answer:
+    return _answer(orjson.dumps(_told(verified)))
+
+
+def _answer(body: bytes) -> Answer:
+    length = (b"content-length", str(len(body)).encode())
+    return Answer(200, (*_HEADERS, length), body, b"x-request-id")
+
+
+def _told(verified: Verified) -> dict[str, Any]:
+    """Tell what a living token is."""
     token, member = verified.token, verified.subject.member
     told = {
         "active": True,

@@ -2,19 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from urllib.parse import parse_qsl
-
-from starlette.types import Scope
 
 from core.routes import Request as Proxied
 from core.routes import Unreadable, located
 from models import GateSource
 from resolvers.access import Question
+from web.answers import Header, Heard
+from web.credentials import Presented
 
 PREFIX = b"/authz/"
-
-Header = tuple[bytes, bytes]
 
 AUTHORIZATION = b"authorization"
 AGENT = b"user-agent"
@@ -27,10 +24,7 @@ _SOURCES: Mapping[GateSource, frozenset[bytes]] = {
     GateSource.FIXED: frozenset(),
 }
 _READ = frozenset({AUTHORIZATION, AGENT, FORWARDED_FOR, *PREFLIGHT}.union(*_SOURCES.values()))
-_JUDGED_BY = tuple(sorted(_READ - {AGENT, FORWARDED_FOR}))
 _NONE_REPEATED: frozenset[bytes] = frozenset()
-_ABSENT = b"\r"
-"""Neither this nor a line break is ever in a header's value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +39,12 @@ class Asked:
     query: bytes
 
     @classmethod
-    def of(cls, scope: Scope) -> "Asked":
-        """Read an ASGI scope."""
-        headers, repeated = _read(scope["headers"])
-        return cls(headers, repeated, scope["method"], scope["raw_path"], scope["query_string"])
+    def of(cls, heard: Heard) -> "Asked":
+        """Read a request. Raises `Unreadable` if it has two credentials, or two answers to who sent a preflight."""
+        headers, repeated = _read(heard.headers)
+        asked = cls(headers, repeated, heard.method, heard.path, heard.query)
+        asked.require_once((AUTHORIZATION, *PREFLIGHT))
+        return asked
 
     @property
     def place(self) -> tuple[str, str]:
@@ -63,18 +59,19 @@ class Asked:
         _, slash, rest = self.url[len(PREFIX) :].partition(b"/")
         return slash + rest
 
+    @property
+    def presents(self) -> bool:
+        """Whether a credential was presented, of whatever kind."""
+        return AUTHORIZATION in self.headers
+
+    @property
+    def secret(self) -> str:
+        """The secret that was presented; empty if none was."""
+        return Presented.parse(self.text(AUTHORIZATION)).secret
+
     def text(self, name: bytes) -> str:
         """Give a header's value, empty if it is missing."""
         return self.headers.get(name, b"").decode("latin-1")
-
-    def digest(self, key: bytes, address: str | None) -> bytes:
-        """Digest all that an answer depends on, beside what the database says: equal ones get the same answer.
-
-        Keyed, so that no credential can be guessed from what is kept.
-        """
-        told = [self.headers.get(name, _ABSENT) for name in _JUDGED_BY]
-        whence = f"{self.method} {address}".encode()
-        return blake2b(b"\n".join((self.url, self.query, whence, *told)), key=key, digest_size=32).digest()
 
     def require_once(self, names: Iterable[bytes]) -> None:
         """Raise `Unreadable` if one of these headers came twice: whoever reads on might take the other."""

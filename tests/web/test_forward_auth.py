@@ -266,7 +266,7 @@ async def test_a_yes_given_before_costs_no_look_at_the_rows(doors: Doors, statem
     first = await doors.ask("forwarded", ask)
     statements.clear()
     again = await doors.ask("forwarded", ask)
-    assert statements == []
+    assert all(statement.startswith("SELECT version FROM account") for statement in statements)
     assert (again.status_code, told(again)) == (200, told(first))
     assert again.headers["x-latchkey-request-id"] != first.headers["x-latchkey-request-id"]
 

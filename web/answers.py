@@ -1,0 +1,123 @@
+"""Requests and answers without ASGI: what may be answered at once, from memory, where the request was parsed."""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from typing import NamedTuple, Protocol
+
+from starlette.types import Scope, Send
+from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE
+
+from resolvers.callers import Caller, is_current, note_use
+
+ANSWERS_KEPT = 16_384
+"""How many answers a process keeps, each of some hundred bytes."""
+
+Header = tuple[bytes, bytes]
+
+
+class Heard(NamedTuple):
+    """A whole request, as it was sent. The names of headers are in lower case."""
+
+    peer: str | None
+    method: str
+    path: bytes
+    query: bytes
+    headers: Sequence[Header]
+    body: bytes = b""
+
+    @classmethod
+    def of(cls, scope: Scope, body: bytes = b"") -> "Heard":
+        """Read an ASGI scope."""
+        peer = scope["client"][0] if scope["client"] else None
+        return cls(peer, scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body)
+
+
+def lines(headers: Sequence[Header]) -> bytes:
+    """Write headers."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is answered, all but the request's id, which goes into the last header."""
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes
+    id_name: bytes
+
+    async def send(self, send: Send, request_id: str) -> None:
+        """Answer as ASGI has it."""
+        headers = [*self.headers, (self.id_name, request_id.encode())]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+    @cached_property
+    def lines(self) -> bytes:
+        """The headers as they are written, up to the request's id. Raises ValueError for what no header may hold."""
+        if any(HEADER_VALUE_RE.search(value) for _, value in self.headers):
+            raise ValueError("a header has a control character")
+        return lines(self.headers) + self.id_name + b": "
+
+
+class Use(NamedTuple):
+    """A caller whom an answer depends on, and what is noted when it is given: from where and by which program."""
+
+    caller: Caller
+    address: str | None
+    agent: str | None
+
+
+class Settled(NamedTuple):
+    """An answer that memory gave. It holds as long as all its callers are current; without any, for now only."""
+
+    answer: Answer
+    uses: tuple[Use, ...] = ()
+
+
+class Prompt(Protocol):
+    """An application that answers some requests at once."""
+
+    def at_once(self, heard: Heard) -> Settled | None:
+        """Answer from memory and note the uses, or give None: then nothing was done, and ASGI's way answers."""
+        ...
+
+
+class Answers:
+    """Answers that were given, each found by a digest of all that was asked, so that no credential is kept."""
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._kept: OrderedDict[bytes, Settled] = OrderedDict()
+
+    def digest(self, peer: str | None, asked: bytes) -> bytes:
+        """Digest what a peer sent."""
+        digest = blake2b(asked, key=self._key, digest_size=32)
+        digest.update(f"\n{peer}".encode())  # no address has a line break, so that what is digested has one reading
+        return digest.digest()
+
+    def find(self, digest: bytes) -> Answer | None:
+        """Find the answer to what was asked before and note the uses, if it would still be given."""
+        settled = self._kept.get(digest)
+        if settled is None:
+            return None
+        for use in settled.uses:
+            if not is_current(use.caller):
+                return None
+        self._kept.move_to_end(digest)
+        for use in settled.uses:
+            note_use(*use)
+        return settled.answer
+
+    def keep(self, digest: bytes, settled: Settled) -> None:
+        """Keep an answer, in the place of an earlier one, unless it holds for now only."""
+        if not settled.uses:
+            return
+        self._kept[digest] = settled
+        self._kept.move_to_end(digest)
+        if len(self._kept) > ANSWERS_KEPT:
+            self._kept.popitem(last=False)

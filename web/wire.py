@@ -1,0 +1,168 @@
+"""The HTTP protocol: uvicorn's, which hands requests to the ASGI application, with a shorter way for some.
+
+What the application answers at once is written where the request was parsed, with no task, scope or cycle made for it.
+docs/decisions/below-asgi.md says why, and what holds.
+"""
+
+import logging
+from typing import Any, cast
+
+import httptools
+from uuid_utils import uuid7
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from web.answers import Answer, Answers, Header, Heard, Prompt, Settled, lines
+
+MAX_BODY_BYTES = 4096
+"""Of what is answered at once."""
+MAX_REQUEST_BYTES = 8192
+"""Of what is looked for in memory as it came in."""
+
+_SHORTENED = (b"/authz/", b"/oauth2/introspect")
+
+_log = logging.getLogger(__name__)
+
+
+class Wire(HttpToolsProtocol):
+    """One connection.
+
+    A request takes the short way only if it is complete by the end of the data that its head ended in. As uvicorn never
+    runs the application before that, nobody can tell the two ways apart.
+    """
+
+    answers: Answers = Answers()
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(*arguments, **named)
+        self._app = cast("Prompt", self.config.app)
+        self._allowed = not (self.access_log or self.root_path or self.limit_concurrency)
+        self._peer: str | None = None
+        self._between = True
+        """Whether the parser is between two requests."""
+        self._chunked = False
+        """Whether there ever was a chunked body, whose trailers come in as headers do."""
+        self._begun = 0
+        """How many requests began in the data that is being read."""
+        self._held: Heard | None = None
+        """A request whose head was read and that may be answered at once."""
+        self._settled: Settled | None = None
+        """What the last request was answered with, if at once."""
+        self._defaults_of: list[Header] | None = None
+        self._defaults = b""
+
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        """Start; see asyncio."""
+        super().connection_made(transport)
+        self._peer = self.client[0] if self.client else None
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came in; see asyncio."""
+        was_between, self._begun, self._settled = self._between, 0, None
+        digest = self._digest(data) if was_between else None
+        if digest is not None and self._is_free() and (answer := self._found(digest)) is not None:
+            self._unset_keepalive_if_required()
+            self._write(answer, keep_alive=True)
+            return
+        super().data_received(data)
+        if self._held is not None:
+            self._let_go()
+        # Exactly one request, from its first byte to its last: equal bytes, read from the same state, are an equal one.
+        if digest is not None and self._settled is not None and self._begun == 1:
+            self.answers.keep(digest, self._settled)
+
+    def on_message_begin(self) -> None:
+        """Begin a request; see httptools."""
+        super().on_message_begin()
+        self._between = False
+        self._begun += 1
+
+    def on_headers_complete(self) -> None:
+        """Hold the request back if it may be answered at once."""
+        self._held = self._heard() if self.url.startswith(_SHORTENED) and self._is_free() else None
+        if self._held is None:
+            super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        """Note that a body comes in chunks."""
+        self._chunked = True
+        if self._held is not None:
+            self._let_go()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        if self._held is None:
+            super().on_body(body)
+            return
+        self._held = self._held._replace(body=body)  # all there is so far: nothing is held until more data comes
+        if len(body) > MAX_BODY_BYTES:
+            self._let_go()
+
+    def on_message_complete(self) -> None:
+        """Answer at once, or leave it to the application."""
+        self._between = True
+        if self._held is not None:
+            keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+            settled = self._answered(self._held)
+            if settled is not None:
+                self._held = None
+                self._settled = settled if keep_alive else None
+                self._write(settled.answer, keep_alive=keep_alive)
+                return
+            self._let_go()
+        super().on_message_complete()
+
+    def _digest(self, data: bytes) -> bytes | None:
+        """Digest what may be a request that was answered before."""
+        if self._chunked or len(data) > MAX_REQUEST_BYTES or not any(prefix in data[:32] for prefix in _SHORTENED):
+            return None
+        return self.answers.digest(self._peer, data)
+
+    def _is_free(self) -> bool:
+        """Say whether an answer that is written now comes in its turn, and can be sent."""
+        return (
+            self._allowed
+            and (self.cycle is None or self.cycle.response_complete)  # type: ignore[redundant-expr] # none before the first
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
+
+    def _heard(self) -> Heard | None:
+        method = self.parser.get_method()
+        if method == b"HEAD" or self.expect_100_continue or self.parser.should_upgrade() or not self.url.isascii():
+            return None
+        url = httptools.parse_url(self.url)
+        return Heard(self._peer, method.decode(), url.path, url.query or b"", self.headers)
+
+    def _found(self, digest: bytes) -> Answer | None:
+        try:
+            return self.answers.find(digest)
+        except Exception:  # noqa: BLE001 - the application meets it as well, and answers for it
+            return None
+
+    def _answered(self, heard: Heard) -> Settled | None:
+        try:
+            settled = self._app.at_once(heard)
+            if settled is not None:
+                settled.answer.lines  # noqa: B018 - so that what cannot be written is found out here
+        except Exception:  # noqa: BLE001 - as above
+            return None
+        return settled
+
+    def _let_go(self) -> None:
+        """Leave the request that was held back to the application."""
+        held, self._held = self._held, None
+        super().on_headers_complete()
+        if held is not None and held.body:
+            super().on_body(held.body)
+
+    def _write(self, answer: Answer, *, keep_alive: bool) -> None:
+        """Write an answer and end the request as uvicorn's cycle does."""
+        if self._defaults_of is not self.server_state.default_headers:  # a new list whenever the date is another
+            self._defaults_of = self.server_state.default_headers
+            self._defaults = lines(self._defaults_of)
+        end = b"\r\n\r\n" if keep_alive else b"\r\nconnection: close\r\n\r\n"
+        told = (STATUS_LINE[answer.status], self._defaults, answer.lines, str(uuid7()).encode(), end, answer.body)
+        self.transport.write(b"".join(told))
+        if not keep_alive:
+            self.transport.close()
+        self.on_response_complete()
