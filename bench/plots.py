@@ -29,12 +29,14 @@ text, .title, .value { fill: #e6edf3 !important; }
 .axis .line, .axis .guides { stroke: #9198a1 !important; }
 }"""
 
+_CSS = ("file://style.css", "file://graph.css", _DARK)
+
 
 def _settings(title: str, **settings: Any) -> dict[str, Any]:  # noqa: ANN401 - pygal's own
     return {
         "title": title,
         "style": _STYLE,
-        "css": ("file://style.css", "file://graph.css", _DARK),
+        "css": _CSS,
         "js": (),
         "no_prefix": True,  # or each run would write other ids
         "disable_xml_declaration": True,
@@ -48,6 +50,7 @@ def bars(
     path: Path, title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]], *, places: int = 0
 ) -> None:
     """Draw bars from left to right on a logarithmic scale, each with its figure; the first label on top."""
+    figures = [figure for each in series.values() for figure in each]
     chart = pygal.HorizontalBar(
         **_settings(
             title,
@@ -56,13 +59,16 @@ def bars(
             print_values=True,
             print_values_position="top",
             value_formatter=lambda value: f"{value:,.{places}f}",
-            show_y_guides=False,
+            range=(min(figures) / 2, max(figures) * 2),
+            zero=min(figures) / 2,
+            show_x_labels=False,  # each bar has its figure
+            css=(*_CSS, "inline:.guide { display: none !important; }"),
             show_legend=len(series) > 1,
         )
     )
     chart.x_labels = list(reversed(labels))
-    for name, figures in series.items():
-        chart.add(name, list(reversed(figures)))
+    for name, each in series.items():
+        chart.add(name, list(reversed(each)))
     chart.render_to_file(str(path))
 
 

@@ -93,9 +93,10 @@ def _throughput(figures: Mapping[str, Any]) -> str:
     busy = {name: figures[name]["busy"] for name in names}
     calm = {name: figures[name]["calm"] for name in names}
     speeds = [busy[name]["requests_per_s"] for name in names]
-    plots.bars(HERE / "throughput.svg", "Requests a second", names, {"requests a second": speeds})
+    plots.bars(HERE / "throughput.svg", "Requests a second (logarithmic)", names, {"requests a second": speeds})
     percentiles = {f"p{p}": [calm[name][f"p{p}_ms"] for name in names] for p in (50, 90, 99)}
-    plots.bars(HERE / "latency.svg", "Milliseconds to an answer, at a fixed load", names, percentiles, places=2)
+    title = "Milliseconds to an answer at a fixed load (logarithmic)"
+    plots.bars(HERE / "latency.svg", title, names, percentiles, places=2)
     rows = [
         (name, *_told(busy[name], "requests_per_s", "cpu_us"), *_told(calm[name], "p50_ms", "p90_ms", "p99_ms"))
         for name in names
@@ -210,7 +211,7 @@ def _memory(figures: Mapping[str, Any]) -> str:
         for way, each in figures.items()
     ]
     each = {"bytes for each": [figure["each"] for figure in figures.values()]}
-    plots.bars(HERE / "memory.svg", "Bytes for each remembered credential", list(figures), each)
+    plots.bars(HERE / "memory.svg", "Bytes for each remembered credential (logarithmic)", list(figures), each)
     return f"""## Memory
 
 What the server holds with none and with ten thousand credentials remembered, each verified once by a path.
