@@ -15,14 +15,21 @@ T = TypeVar("T")
 _COUNTED = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b(?!.*\bRETURNING\b)", re.IGNORECASE | re.DOTALL)
 """A statement that returns no rows, but says how many it changed."""
 
+_IN_NO_TEXT = "\uffff"
+"""What Unicode assigns to nobody, for good."""
+
 
 class LostError(OperationalError):
     """The connection is gone, and with it whatever was not committed."""
 
 
 async def read(query: str, values: Sequence[Any], connection: Connection) -> tuple[int, Sequence[Row]]:
-    """Run a statement that only reads: how many rows there are, and the rows."""
-    rows = [dict(row) for row in await connection.fetch(query, *values)]
+    """Run a statement that only reads: how many rows there are, and the rows.
+
+    No column holds a text with NUL, and PostgreSQL takes none. To ask for one is to find nothing, as in SQLite.
+    """
+    asked = [value.replace("\0", _IN_NO_TEXT) if isinstance(value, str) else value for value in values]
+    rows = [dict(row) for row in await connection.fetch(query, *asked)]
     return len(rows), rows
 
 

@@ -448,6 +448,17 @@ async def test_nothing_is_written_after_the_database_itself_rolled_back() -> Non
     assert await Parcel.all().count() == 0
 
 
+async def test_a_text_that_no_database_takes_is_found_nowhere() -> None:
+    await Parcel.create(batch=1, name="a name")
+    for nowhere in ("\0", "a name\0", "\0a name", "a\0name", "%\0%"):
+        assert await Parcel.filter(name=nowhere) == []
+        assert await Parcel.filter(name__in=[nowhere]) == []
+        assert len(await Parcel.exclude(name=nowhere)) == 1
+        async with in_transaction():
+            assert not await Parcel.filter(name=nowhere).exists()
+    assert len(await Parcel.all()) == 1
+
+
 async def test_a_script_stays_inside_its_transaction_and_keeps_triggers_whole(client: SqliteClient) -> None:
     script = """
         CREATE TRIGGER heavy AFTER INSERT ON parcel WHEN new.weight_g > 10 BEGIN

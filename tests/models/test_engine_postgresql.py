@@ -248,7 +248,7 @@ async def test_a_transaction_reads_what_is_committed_meanwhile_whatever_the_serv
         ("INSERT INTO crate (name) VALUES ($1)", "s3cret"),
         ("SELECT $1::int", "s3cret"),
         ("SELECT $1::text::int", "s3cret"),
-        ("SELECT $1::text", "s3cret\x00"),
+        ("UPDATE crate SET name = $1", "s3cret\x00"),
         ("SELECT $1::text::uuid", "s3cret"),
         ("UPDATE crate SET name = $1", "s3cret" * 9),
     ],
