@@ -13,14 +13,17 @@ from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE
 
 from resolvers.callers import Caller, is_current, note_use
 
-ANSWERS_KEPT = 16_384
+ANSWERS_KEPT = 32_768
 """How many answers a process keeps, each of some hundred bytes."""
 
 Header = tuple[bytes, bytes]
 
 
 class Heard(NamedTuple):
-    """A whole request, as it was sent. The names of headers are in lower case."""
+    """A whole request, as it was sent. The names of headers are in lower case.
+
+    What is to be answered at once has no other headers than those that the application says it reads.
+    """
 
     peer: str | None
     method: str
@@ -82,25 +85,42 @@ class Settled(NamedTuple):
 class Prompt(Protocol):
     """An application that answers some requests at once."""
 
+    @property
+    def reads(self) -> frozenset[bytes]:
+        """The headers that these answers may depend on: it is shown no others."""
+        ...
+
     def at_once(self, heard: Heard) -> Settled | None:
         """Answer from memory and note the uses, or give None: then nothing was done, and ASGI's way answers."""
         ...
 
 
 class Answers:
-    """Answers that were given, each found by a digest of all that was asked, so that no credential is kept."""
+    """Answers that were given, each found by a digest of all that was asked, so that no credential is kept.
+
+    The digest is of the bytes that came in, or, slower and more often the same, of what was heard in them.
+    """
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._kept: OrderedDict[bytes, Settled] = OrderedDict()
 
-    def digest(self, peer: str | None, asked: bytes) -> bytes:
+    def digest_sent(self, peer: str | None, data: bytes) -> bytes:
         """Digest what a peer sent."""
-        digest = blake2b(asked, key=self._key, digest_size=32)
-        digest.update(f"\n{peer}".encode())  # no address has a line break, so that what is digested has one reading
-        return digest.digest()
+        # No address has a line break, so that what is digested has one reading; neither way is ever the other's.
+        return self._digest(b"%b\n%b" % (str(peer).encode(), data), b"sent")
 
-    def find(self, digest: bytes) -> Answer | None:
+    def digest_heard(self, heard: Heard) -> bytes:
+        """Digest a question."""
+        told = [part for header in heard.headers for part in header]
+        size = b"%d" % len(heard.body)  # the one part that may hold a NUL is at the end, and known by this
+        parts = (size, str(heard.peer).encode(), heard.method.encode(), heard.path, heard.query, *told, heard.body)
+        return self._digest(b"\0".join(parts), b"heard")
+
+    def _digest(self, asked: bytes, way: bytes) -> bytes:
+        return blake2b(asked, key=self._key, person=way, digest_size=32).digest()
+
+    def find(self, digest: bytes) -> Settled | None:
         """Find the answer to what was asked before and note the uses, if it would still be given."""
         settled = self._kept.get(digest)
         if settled is None:
@@ -111,7 +131,7 @@ class Answers:
         self._kept.move_to_end(digest)
         for use in settled.uses:
             note_use(*use)
-        return settled.answer
+        return settled
 
     def keep(self, digest: bytes, settled: Settled) -> None:
         """Keep an answer, in the place of an earlier one, unless it holds for now only."""

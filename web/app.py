@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from resolvers.callers import Caller, Request
+from web import introspection, proxied
 from web.answers import Heard, Settled
 from web.credentials import Gate
 from web.endpoint import Endpoint
@@ -64,17 +65,17 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
             await engine.finish()
 
     graphql = _shared(endpoint, cors_origins)
-    introspection = Introspection(gate)
+    introspecting = Introspection(gate)
     own: list[BaseRoute] = [
         Route(GRAPHQL_PATH, graphql),
         WebSocketRoute(GRAPHQL_PATH, sockets),
         Route("/session", Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out)),
-        Route(INTROSPECTION_PATH, introspection),
+        Route(INTROSPECTION_PATH, introspecting),
         Route("/schema.graphql", _sdl(schema.as_str())),
         Route("/healthz", healthz),
         Route("/readyz", readyz(database_answers)),
     ]
-    return _Application(graphql, ForwardAuth(asking, proxies), introspection, [*own, *routes], living)
+    return _Application(graphql, ForwardAuth(asking, proxies), introspecting, [*own, *routes], living)
 
 
 class _Application(Starlette):
@@ -87,20 +88,22 @@ class _Application(Starlette):
         self,
         graphql: ASGIApp,
         forward_auth: ForwardAuth,
-        introspection: Introspection,
+        introspecting: Introspection,
         routes: Sequence[BaseRoute],
         lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
     ) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
         self._graphql = graphql
         self._forward_auth = forward_auth
-        self._introspection = introspection
+        self._introspecting = introspecting
+
+    reads = proxied.READ | introspection.READ
 
     def at_once(self, heard: Heard) -> Settled | None:
         """Answer from memory; see `web.answers.Prompt`."""
         if heard.path.startswith(PREFIX):
             return self._forward_auth.at_once(heard)
-        return self._introspection.at_once(heard) if heard.path == INTROSPECTION_PATH.encode() else None
+        return self._introspecting.at_once(heard) if heard.path == INTROSPECTION_PATH.encode() else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; see ASGI."""

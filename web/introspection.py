@@ -37,6 +37,7 @@ from web.errors import RejectedError, masked
 from web.media import MediaType
 
 PATH = "/oauth2/introspect"
+READ = frozenset({b"authorization", b"content-encoding", b"content-type", b"user-agent", b"x-forwarded-for"})
 BODY_LIMIT_BYTES = 64 << 10
 MAX_PARAMETERS = 32
 FORM = "application/x-www-form-urlencoded"

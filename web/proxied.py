@@ -23,7 +23,7 @@ _SOURCES: Mapping[GateSource, frozenset[bytes]] = {
     GateSource.PATH: frozenset({b"host"}),
     GateSource.FIXED: frozenset(),
 }
-_READ = frozenset({AUTHORIZATION, AGENT, FORWARDED_FOR, *PREFLIGHT}.union(*_SOURCES.values()))
+READ = frozenset({AUTHORIZATION, AGENT, FORWARDED_FOR, *PREFLIGHT}.union(*_SOURCES.values()))
 _NONE_REPEATED: frozenset[bytes] = frozenset()
 
 
@@ -137,7 +137,7 @@ def _read(headers: Iterable[Header]) -> tuple[dict[bytes, bytes], frozenset[byte
     found: dict[bytes, bytes] = {}
     repeated = _NONE_REPEATED
     for name, value in headers:
-        if name not in _READ:
+        if name not in READ:
             continue
         if name not in found:
             found[name] = value

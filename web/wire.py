@@ -4,7 +4,6 @@ What the application answers at once is written where the request was parsed, wi
 docs/decisions/below-asgi.md says why, and what holds.
 """
 
-import logging
 from typing import Any, cast
 
 import httptools
@@ -18,9 +17,10 @@ MAX_BODY_BYTES = 4096
 MAX_REQUEST_BYTES = 8192
 """Of what is looked for in memory as it came in."""
 
-_SHORTENED = (b"/authz/", b"/oauth2/introspect")
+_GATES, _INTROSPECTION = b"/authz/", b"/oauth2/introspect"
 
-_log = logging.getLogger(__name__)
+MISSES = 64
+"""After how many requests in a row that memory did not know byte by byte it is asked for one in as many."""
 
 
 class Wire(HttpToolsProtocol):
@@ -35,12 +35,14 @@ class Wire(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*arguments, **named)
         self._app = cast("Prompt", self.config.app)
+        self._reads = self._app.reads
         self._allowed = not (self.access_log or self.root_path or self.limit_concurrency)
         self._peer: str | None = None
         self._between = True
         """Whether the parser is between two requests."""
         self._chunked = False
         """Whether there ever was a chunked body, whose trailers come in as headers do."""
+        self._misses = 0
         self._begun = 0
         """How many requests began in the data that is being read."""
         self._held: Heard | None = None
@@ -59,9 +61,10 @@ class Wire(HttpToolsProtocol):
         """Read what came in; see asyncio."""
         was_between, self._begun, self._settled = self._between, 0, None
         digest = self._digest(data) if was_between else None
-        if digest is not None and self._is_free() and (answer := self._found(digest)) is not None:
+        if digest is not None and self._is_free() and (settled := self._found(digest)) is not None:
+            self._misses = 0
             self._unset_keepalive_if_required()
-            self._write(answer, keep_alive=True)
+            self._write(settled.answer, keep_alive=True)
             return
         super().data_received(data)
         if self._held is not None:
@@ -72,15 +75,20 @@ class Wire(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a request; see httptools."""
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
         self._between = False
         self._begun += 1
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; see httptools."""
+        self.headers.append((name.lower(), value))
+
     def on_headers_complete(self) -> None:
         """Hold the request back if it may be answered at once."""
-        self._held = self._heard() if self.url.startswith(_SHORTENED) and self._is_free() else None
+        self._held = self._heard() if self.url.startswith((_GATES, _INTROSPECTION)) and self._is_free() else None
         if self._held is None:
-            super().on_headers_complete()
+            self._let_go()
 
     def on_chunk_header(self) -> None:
         """Note that a body comes in chunks."""
@@ -113,9 +121,13 @@ class Wire(HttpToolsProtocol):
 
     def _digest(self, data: bytes) -> bytes | None:
         """Digest what may be a request that was answered before."""
-        if self._chunked or len(data) > MAX_REQUEST_BYTES or not any(prefix in data[:32] for prefix in _SHORTENED):
+        begins = data[:32]
+        if self._chunked or len(data) > MAX_REQUEST_BYTES or not (_GATES in begins or _INTROSPECTION in begins):
             return None
-        return self.answers.digest(self._peer, data)
+        self._misses += 1
+        if self._misses > MISSES and self._misses % MISSES:
+            return None
+        return self.answers.digest_sent(self._peer, data)
 
     def _is_free(self) -> bool:
         """Say whether an answer that is written now comes in its turn, and can be sent."""
@@ -128,12 +140,19 @@ class Wire(HttpToolsProtocol):
 
     def _heard(self) -> Heard | None:
         method = self.parser.get_method()
-        if method == b"HEAD" or self.expect_100_continue or self.parser.should_upgrade() or not self.url.isascii():
+        if method == b"HEAD" or self.parser.should_upgrade() or not self.url.isascii():
             return None
         url = httptools.parse_url(self.url)
-        return Heard(self._peer, method.decode(), url.path, url.query or b"", self.headers)
+        reads = self._reads
+        headers = []
+        for header in self.headers:
+            if header[0] in reads:
+                headers.append(header)
+            elif header[0] == b"expect":
+                return None
+        return Heard(self._peer, method.decode(), url.path, url.query or b"", headers)
 
-    def _found(self, digest: bytes) -> Answer | None:
+    def _found(self, digest: bytes) -> Settled | None:
         try:
             return self.answers.find(digest)
         except Exception:  # noqa: BLE001 - the application meets it as well, and answers for it
@@ -141,16 +160,23 @@ class Wire(HttpToolsProtocol):
 
     def _answered(self, heard: Heard) -> Settled | None:
         try:
-            settled = self._app.at_once(heard)
-            if settled is not None:
+            digest = self.answers.digest_heard(heard)
+            settled = self.answers.find(digest)
+            if settled is None and (settled := self._app.at_once(heard)) is not None:
                 settled.answer.lines  # noqa: B018 - so that what cannot be written is found out here
+                self.answers.keep(digest, settled)
         except Exception:  # noqa: BLE001 - as above
             return None
         return settled
 
     def _let_go(self) -> None:
-        """Leave the request that was held back to the application."""
+        """Leave a request to the application, told to uvicorn as its own callbacks would have told it."""
         held, self._held = self._held, None
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        for name, value in headers:
+            super().on_header(name, value)
         super().on_headers_complete()
         if held is not None and held.body:
             super().on_body(held.body)

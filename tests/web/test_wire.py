@@ -28,7 +28,7 @@ from tests.web.test_forward_auth import ONE, ROUTES
 from web import answers
 from web.answers import Answers
 from web.proxies import LOOPBACK
-from web.wire import MAX_BODY_BYTES, Wire
+from web.wire import MAX_BODY_BYTES, MISSES, Wire
 
 REQUEST_ID = re.compile(rb"(x-(?:latchkey-)?request-id: |, request |\"requestId\":\")[0-9a-f-]{36}")
 DATE = b"Mon, 01 Jan 2024 00:00:00 GMT"
@@ -173,26 +173,42 @@ async def test_what_memory_knows_is_answered_before_anything_else_runs(exchange:
         assert exchange.line().at_once(request).startswith(status)
 
 
-async def test_only_what_was_sent_whole_and_alike_is_remembered(exchange: Exchange) -> None:
+def is_kept(request: bytes) -> bool:
+    """Say whether the bytes themselves are known again."""
+    return Wire.answers.digest_sent("127.0.0.1", request) in Wire.answers._kept  # noqa: SLF001 - it is about the memory
+
+
+async def test_only_bytes_that_were_one_whole_request_are_known_again(exchange: Exchange) -> None:
     request = exchange.authz()
     await warmed(exchange, request)
-    kept = Wire.answers._kept  # noqa: SLF001 - the memory is what this is about
-    line = exchange.line()
     for pieces in ((request[:40], request[40:]), (request + request,), (request + b"G",)):
-        line = exchange.line()
-        await line.hear(*pieces)
-        assert not kept
-    await exchange.line().hear(exchange.authz("Connection: close"))
-    await exchange.line().hear(exchange.authz(version="1.0"))
-    await exchange.line().hear(exchange.authz(secret=exchange.dead))
+        await exchange.line().hear(*pieces)
+        assert not any(map(is_kept, (*pieces, request)))
+    closing, old, dead = exchange.authz("Connection: close"), exchange.authz(version="1.0"), exchange.dead
+    for other in (closing, old, exchange.authz(secret=dead)):
+        await exchange.line().hear(other)
+        assert not is_kept(other)
     line = exchange.line()
     await line.hear(exchange.authz("Transfer-Encoding: chunked") + b"0\r\nX-A: b\r\n\r\n")
     assert line.at_once(request).startswith(YES)
-    assert not kept
+    assert not is_kept(request)
     line = exchange.line()
     assert [line.at_once(request)[:15] for _ in range(2)] == [YES, YES]
-    assert len(kept) == 1
-    assert exchange.secret.encode() not in repr(list(kept.items())).encode()
+    assert is_kept(request)
+    assert exchange.secret.encode() not in repr(list(Wire.answers._kept.items())).encode()  # noqa: SLF001
+
+
+async def test_headers_that_decide_nothing_do_not_keep_an_answer_from_being_known_again(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await warmed(exchange, exchange.authz(), exchange.introspect())
+    line = exchange.line()
+    for request in (exchange.authz, exchange.introspect):
+        assert line.at_once(request("X-Request-Id: 0", "Cookie: a=b")).startswith(YES)
+    monkeypatch.setattr(type(exchange.app), "at_once", None)
+    for number in range(3 * MISSES):
+        for request in (exchange.authz, exchange.introspect):
+            assert line.at_once(request(f"X-Request-Id: {number}", "Traceparent: 00-1-2-01")).startswith(YES)
 
 
 async def test_the_memory_has_an_end(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +256,7 @@ async def test_where_verdicts_may_be_kept_each_answer_says_its_own_until_when(ex
     await warmed(exchange, exchange.introspect())
     line = exchange.line()
     assert all(b'"cache_until":' in line.at_once(exchange.introspect()) for _ in range(2))
-    assert not Wire.answers._kept  # noqa: SLF001
+    assert not Wire.answers._kept  # noqa: SLF001 - it is about the memory
 
 
 async def test_every_use_is_noted(exchange: Exchange) -> None:
