@@ -7,7 +7,17 @@ from models.kinds import ResourceKind
 from models.members import Link, Member, MemberRole, MemberState
 from models.roles import BasePermissions, Role
 from models.row import Json, Row, new_id, now
-from models.tokens import ScopeKind, SecretDigest, Token, TokenKind, TokenRole, TokenState, living
+from models.tokens import (
+    ScopeKind,
+    SecretDigest,
+    Token,
+    TokenDay,
+    TokenKind,
+    TokenOrigin,
+    TokenRole,
+    TokenState,
+    living,
+)
 
 __all__ = [
     "Account",
@@ -30,7 +40,9 @@ __all__ = [
     "ScopeKind",
     "SecretDigest",
     "Token",
+    "TokenDay",
     "TokenKind",
+    "TokenOrigin",
     "TokenRole",
     "TokenState",
     "living",

@@ -1,7 +1,7 @@
 """Accounts: the tenants. Every other row belongs to one."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from tortoise import fields
@@ -21,8 +21,19 @@ class Account(Row):
 
     key = fields.CharField(max_length=64, unique=True)
     name = fields.CharField(max_length=256)
-    verdict_lifetime_s = fields.IntField(default=0)
+    verdict_lifetime_s = fields.IntField(default=0, db_default=0)
     """For how many seconds integrations may keep a verdict. The one exception to "no stale yes", 0 by default."""
+    lifetimes: dict[str, dict[str, Any]] = fields.JSONField(default=dict, db_default={})
+    """By kind of token: `{"PERSONAL": {"maximumS": 7776000, "defaultS": 2592000, "required": true}}`."""
+    max_tokens = fields.IntField(null=True)
+    max_member_tokens = fields.IntField(null=True)
+    """How many living tokens there may be, and how many personal ones a member may have."""
+    rate_limits: list[str] = fields.JSONField(default=list, db_default=[])
+    """How often all its tokens together may be used, such as `1000/minute`: every one must leave room."""
+    revokes_reused = fields.BooleanField(default=False, db_default=False)
+    """Whether a token ends when a secret of it is presented after that secret's grace."""
+    legacy_ends_at = fields.DatetimeField(null=True)
+    """When the account-wide tokens end, all of them."""
 
     class Meta:
         """One row a tenant."""

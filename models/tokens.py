@@ -76,6 +76,11 @@ class Token(Owned):
         "models.Token", related_name="children", null=True, on_delete=fields.OnDelete.RESTRICT
     )
     parent_id: UUID | None
+    responsible: fields.ForeignKeyNullableRelation[Member] = fields.ForeignKeyField(
+        "models.Member", related_name="cared_for_tokens", null=True, on_delete=fields.OnDelete.RESTRICT
+    )
+    responsible_id: UUID | None
+    """Who answers for a token that no member owns: at first whoever made it."""
     name = fields.CharField(max_length=256, default="")
     description = fields.CharField(max_length=1024, default="")
     scope_kind = fields.CharEnumField(ScopeKind, max_length=16)
@@ -83,6 +88,14 @@ class Token(Owned):
     scope_policy: list[dict[str, Any]] | None = fields.JSONField(null=True)
     scope_attributes: dict[str, list[str]] = fields.JSONField(default=dict)
     ceilings: list[dict[str, Any]] = fields.JSONField(default=list)
+    trial: dict[str, Any] | None = fields.JSONField(null=True)
+    """A narrower scope that is tried, `{"role", "policy", "roles"}` of which one is given: noted, never enforced."""
+    networks: list[str] = fields.JSONField(default=list, db_default=[])
+    """From where it may be used, as CIDR blocks; from anywhere if there are none."""
+    rate_limits: list[str] = fields.JSONField(default=list, db_default=[])
+    """How often it may be used, such as `100/minute`: every one must leave room."""
+    leaked_at = fields.DatetimeField(null=True)
+    """When somebody who held its secret reported it."""
     ending = fields.CharField(max_length=4)
     expires_at = fields.DatetimeField(null=True)
     revoked_at = fields.DatetimeField(null=True)
@@ -104,6 +117,7 @@ class Token(Owned):
             Index(fields=("account_id", "name", "id")),
             Index(fields=("account_id", "expires_at", "id")),
             Index(fields=("account_id", "last_used_at", "id")),
+            Index(fields=("account_id", "responsible_id", "id")),
             Index(fields=("parent_id",)),
         )
 
@@ -182,3 +196,46 @@ class SecretDigest(Owned):
 
         table = "secret"
         indexes = (Index(fields=("account_id", "token_id")), Index(fields=("token_id",)), Index(fields=("key_id",)))
+
+
+class TokenDay(Owned):
+    """How often a token was used for an action on a day, in UTC. Counted beside the log, off the path of requests."""
+
+    token: fields.ForeignKeyRelation[Token] = fields.ForeignKeyField(
+        "models.Token", related_name="days", on_delete=fields.OnDelete.CASCADE
+    )
+    token_id: UUID
+    day = fields.DateField()
+    action = fields.CharField(max_length=64)
+    allowed = fields.BigIntField(default=0)
+    refused = fields.BigIntField(default=0)
+    trial_refused = fields.BigIntField(default=0)
+    """Of those allowed, how many the scope that is tried would have refused."""
+
+    class Meta:
+        """One row a token, day and action."""
+
+        table = "token_day"
+        unique_together = (("account", "token", "day", "action"),)
+        indexes = (Index(fields=("token_id",)),)
+
+
+class TokenOrigin(Owned):
+    """From where and by which program a token was used: as many as `resolvers.uses` keeps."""
+
+    token: fields.ForeignKeyRelation[Token] = fields.ForeignKeyField(
+        "models.Token", related_name="origins", on_delete=fields.OnDelete.CASCADE
+    )
+    token_id: UUID
+    address = fields.CharField(max_length=64, default="")
+    user_agent = fields.CharField(max_length=256, default="")
+    first_at = fields.DatetimeField()
+    last_at = fields.DatetimeField()
+    uses = fields.BigIntField(default=0)
+
+    class Meta:
+        """One row a token, address and program."""
+
+        table = "token_origin"
+        unique_together = (("account", "token", "address", "user_agent"),)
+        indexes = (Index(fields=("token_id",)),)

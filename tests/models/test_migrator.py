@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -376,3 +377,39 @@ async def test_a_cancelled_migration_happens_whole_or_not_at_all(path: Path, lib
     done = [] if "shelf" in schema(path) else ["0001_initial", "0002_second"]
     assert await migrate(f"sqlite://{path}", apps) == done
     assert rows(path, "SELECT name FROM tortoise_migrations") == [("0001_initial",), ("0002_second",)]
+
+
+def _filled(path: Path, table: str, **values: object) -> None:
+    """Insert a row, with something in every column that needs it."""
+    columns = {name: (kind, needed) for _, name, kind, needed, default, _ in rows(path, f"PRAGMA table_info({table})")}
+    some = {"INT": 1, "BIGINT": 1, "JSON": "[]", "TIMESTAMP": "2026-01-01 00:00:00+00:00"}
+    needed = {name: some.get(kind, "x") for name, (kind, needed) in columns.items() if needed}
+    row = {**needed, **values}
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        marks = ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", list(row.values()))  # noqa: S608 - our own names
+
+
+@pytest.mark.parametrize("migration", sorted(file.stem for file in (ROOT / "models/migrations").glob("0*.py"))[1:])
+async def test_every_migration_takes_along_the_rows_there_are(
+    migration: str, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = f"older_{uuid4().hex}"
+    older = tmp_path / package
+    older.mkdir()
+    (older / "__init__.py").write_text("")
+    for file in (ROOT / "models/migrations").glob("0*.py"):
+        if file.stem < migration:
+            shutil.copy(file, older)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    apps: Apps = {"models": {"models": ["models"], "default_connection": "default", "migrations": package}}
+    await migrate(f"sqlite://{path}", apps)
+    _filled(path, "account", id="a", key="acme")
+    _filled(path, "member", id="m", account_id="a")
+    _filled(path, "token", id="t", account_id="a", owner_id="m")
+    _filled(path, "secret", id="s", account_id="a", token_id="t")
+    _filled(path, "audit_entry", id="e", account_id="a")
+    assert migration in await migrate(f"sqlite://{path}")
+    found = rows(path, "SELECT account.key, member.id, token.id, secret.id FROM account, member, token, secret")
+    assert found == [("acme", "m", "t", "s")]
+    assert rows(path, "SELECT id FROM audit_entry") == [("e",)]

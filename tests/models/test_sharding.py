@@ -57,6 +57,8 @@ UNLED = {
             ("token_role", "role_id"),
             ("token", "parent_id"),
             ("secret", "token_id"),
+            ("token_day", "token_id"),
+            ("token_origin", "token_id"),
             ("link", "member_id"),
             ("link", "inviter_id"),
             ("audit_access", "entry_id"),
