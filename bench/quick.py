@@ -1,7 +1,7 @@
 """The first six ratios, in under two minutes: Latchkey on SQLite beside a bare application and the stock view.
 
 Ends with one JSON line. The ratios are of requests per second (`check100_vs_check1` of decisions); those in `_cpu` are
-of the server's CPU time for a request, lower is better and less noisy.
+of the server's CPU time for a request, or a decision, lower is better and less noisy.
 """
 
 import argparse
