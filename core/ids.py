@@ -1,6 +1,8 @@
 """Global ids, as Relay has them: opaque to clients, the same for as long as the object exists."""
 
 import base64
+from functools import lru_cache
+from uuid import UUID
 
 OBJECTS = {
     "acct": "Account",
@@ -14,7 +16,8 @@ OBJECTS = {
 """What rows of Latchkey's own kinds are called as objects. A `ResourceKind` is known by its key, not by a row's id."""
 
 
-def global_id(name: str, inner: object) -> str:
+@lru_cache(maxsize=4096)
+def global_id(name: str, inner: str | UUID) -> str:
     """Make the global id of an object from its type's name and its inner id."""
     return base64.b64encode(f"{name}:{inner}".encode()).decode()
 

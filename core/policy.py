@@ -323,6 +323,8 @@ class _Plan:
     """Whether it allows every resource there whose segments all have names."""
     gates: tuple[tuple[int, str], ...]
     """The gates to ask above, each with how many segments down it is."""
+    wide_open: bool
+    """Whether it is open, and every gate above as well."""
 
     def passes(self, resource: Resource) -> bool:
         """Say whether the lines allow, gates aside."""
@@ -360,8 +362,10 @@ class CompiledPolicy:
 
     def allows(self, action: str, resource: Resource) -> bool:
         """Say whether `decide` allows, without its reasons."""
+        plan = self._plan(action, resource.path)
+        if plan.wide_open and None not in resource.names:
+            return True
         known = resource.known_to(self._catalogue)
-        plan = self._plan(action, known.path)
         if not plan.passes(known):
             return False
         for length, gate in plan.gates:
@@ -412,7 +416,9 @@ class CompiledPolicy:
             denies = tuple(line for line in lines if line.statement.effect is Effect.DENY)
             allows = tuple(line for line in lines if line.statement.effect is Effect.ALLOW)
             is_open = not denies and any(line.reach.holds_all(path) for line in allows)
-            plan = _Plan(denies, allows, is_open, tuple(self._gates_above(path)))
+            gates = tuple(self._gates_above(path))
+            wide_open = is_open and all(self._plan(gate, path[:length]).open for length, gate in gates)
+            plan = _Plan(denies, allows, is_open, gates, wide_open)
             if len(self._plans) < MAX_PLANS and self._catalogue.mark(path[-1], action) is not None:
                 self._plans[path, action] = plan
         return plan

@@ -95,6 +95,14 @@ def _segment(text: str) -> ResourceSegment:
     return _remembered(text) if len(text) <= REMEMBERED_LENGTH else ResourceSegment.parse(text)
 
 
+@lru_cache(maxsize=4096)
+def _plain_segment(kind: str, name: str | None) -> ResourceSegment:
+    _require_word(kind)
+    if name is not None:
+        _require_word(name)
+    return ResourceSegment(kind, name)
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """What a request asks about: concrete, no globs. `path` and `names` are those of the segments."""
@@ -117,11 +125,7 @@ class Resource:
     @classmethod
     def of(cls, *segments: tuple[str, str | None]) -> Self:
         """Make a resource of kinds and names, nothing else stated. Raises `Malformed` for what nothing is called."""
-        for kind, name in segments:
-            _require_word(kind)
-            if name is not None:
-                _require_word(name)
-        return cls(tuple([ResourceSegment(kind, name) for kind, name in segments]))
+        return cls(tuple([_plain_segment(kind, name) for kind, name in segments]))
 
     @property
     def ancestors(self) -> tuple[Self, ...]:

@@ -5,8 +5,8 @@ that takes no arguments and does not wait is spared the making of arguments, and
 that anyone may read who sees the object, also the account of where in the query it stands.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import partial, reduce
 from inspect import iscoroutine
 from operator import attrgetter
@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import strawberry
 from graphql import (
-    GraphQLFieldResolver,
     GraphQLLeafType,
     GraphQLObjectType,
     GraphQLOutputType,
@@ -24,12 +23,14 @@ from graphql import (
     is_leaf_type,
     is_list_type,
     is_non_null_type,
+    is_specified_scalar_type,
 )
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 from strawberry.extensions.field_extension import build_field_extension_resolvers
+from strawberry.permission import PermissionExtension
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
-from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.schema.schema_converter import CustomGraphQLEnumType, GraphQLCoreConverter
 from strawberry.types import Info
 from strawberry.types.field import StrawberryField
 
@@ -45,67 +46,120 @@ def shorten(schema: strawberry.Schema) -> None:
                 if declared is None or declared.is_subscription:
                     continue
                 if face.is_raw(declared):
-                    field.resolve = _raw(declared)
-                elif not (field.args or declared.is_async):
-                    field.resolve = _short(declared, field.type)
+                    field.resolve = Short(declared)
+                elif not (field.args or (declared.is_async and declared.extensions)):
+                    field.resolve = _leaf(declared, field.type) or Short(declared)
 
 
-@dataclass(frozen=True, slots=True)
 class Leaf:
-    """Resolves a field that anyone may read who sees the object: a leaf, or with `many` a list of leaves."""
+    """Resolves a field that anyone may read who sees the object: a leaf, or a list of leaves."""
 
-    read: Callable[[Any], Any]
-    type: GraphQLLeafType
-    many: bool = False
+    __slots__ = ("_made", "_null", "read")
+
+    def __init__(self, read: Callable[[Any], Any], made: Callable[[Any], Any], *, nullable: bool) -> None:
+        self.read = read
+        self._made = made
+        self._null = None if nullable else Undefined
 
     def __call__(self, source: object, _info: object) -> Any:  # noqa: ANN401 - any value of the schema
         """Read the value."""
         return self.read(source)
 
     def answer(self, source: object) -> Any:  # noqa: ANN401 - any value of the schema
-        """Read the value and make it what is answered; None where that takes the long way."""
+        """Read the value and make it what is answered. `Undefined`, or whatever it raises, asks for the long way."""
         value = self.read(source)
-        if not self.many:
-            answer = self.type.coerce_output_value(value)
-            return None if answer is Undefined else answer
-        if isinstance(value, list) and None not in value:
-            return [self.type.coerce_output_value(each) for each in value]
-        if iscoroutine(value):
-            value.close()  # the long way reads again, and waits
-        return None
+        return self._null if value is None else self._made(value)
 
 
-def _short(declared: StrawberryField, type_: GraphQLOutputType) -> GraphQLFieldResolver:
+class Short:
+    """Resolves any other field that is given no arguments, or takes them raw: as graphql-core coerced them.
+
+    Input objects are dicts then, which costs a fifth of making them.
+    """
+
+    __slots__ = ("_guards", "_whole", "asks", "declared", "read")
+
+    def __init__(self, declared: StrawberryField) -> None:
+        resolver = declared.base_resolver
+        read = _reading(declared)
+        asks_info = resolver is not None and "info" in resolver.signature.parameters
+        self.declared = declared
+        self.read: Callable[..., Any] = read if asks_info else lambda source, _info, **given: read(source, **given)
+        around = build_field_extension_resolvers(declared) if declared.extensions else []
+        self._whole: Callable[..., Any] = reduce(lambda within, each: partial(each, within), around, self.read)
+        self._guards = _guards(declared)
+        self.asks = asks_info or bool(declared.extensions)
+        """Whether it is asked with more than the object."""
+
+    def __call__(self, source: object, info: GraphQLResolveInfo[Any], **given: object) -> Any:  # noqa: ANN401 - as above
+        """Ask the guards, and read the value."""
+        return self.told(source, Info(_raw_info=info, _field=self.declared), **given)
+
+    def told(self, source: object, info: Info[Any, Any], **given: object) -> Any:  # noqa: ANN401 - as above
+        """Ask the guards, and read the value."""
+        for guard in self._guards:
+            if guard(source, info, **given) is not True:
+                return self._whole(source, info, **given)  # where Strawberry asks again, and makes of it what it does
+        return self.read(source, info, **given)
+
+
+def _reading(declared: StrawberryField) -> Callable[..., Any]:
     resolver = declared.base_resolver
-    read = cast("Callable[..., Any]", resolver.wrapped_func if resolver else attrgetter(declared.python_name))
-    asks_info = resolver is not None and "info" in resolver.signature.parameters
-    nullable = get_nullable_type(type_)
-    if not (asks_info or declared.extensions):
-        if is_leaf_type(nullable):
-            return Leaf(read, nullable)
-        if is_list_type(nullable) and is_non_null_type(nullable.of_type) and is_leaf_type(nullable.of_type.of_type):
-            return Leaf(read, nullable.of_type.of_type, many=True)
-    within = read if asks_info else lambda source, _info: read(source)
-    around = build_field_extension_resolvers(declared) if declared.extensions else []
-    whole: Callable[..., Any] = reduce(lambda within, extension: partial(extension, within), around, within)
-
-    def resolve(source: object, info: GraphQLResolveInfo[Any]) -> Any:  # noqa: ANN401 - any value of the schema
-        return whole(source, Info(_raw_info=info, _field=declared))
-
-    return resolve
+    return cast("Callable[..., Any]", resolver.wrapped_func if resolver else attrgetter(declared.python_name))
 
 
-def _raw(declared: StrawberryField) -> GraphQLFieldResolver:
-    """Hand arguments over as graphql-core coerced them: input objects as dicts, which costs a fifth of making them."""
-    assert declared.base_resolver is not None  # noqa: S101 - who asks for it is a resolver
-    within = cast("Callable[..., Any]", declared.base_resolver.wrapped_func)
-    around = build_field_extension_resolvers(declared)
-    whole: Callable[..., Any] = reduce(lambda within, extension: partial(extension, within), around, within)
+def _guards(declared: StrawberryField) -> list[Callable[..., object]]:
+    """List what must say `True` before a field is read; what else may stand around it says nothing by itself."""
+    known = [each for each in declared.extensions if type(each) is PermissionExtension]
+    if len(known) < len(declared.extensions):
+        return [lambda *_, **__: False]
+    return [permission.has_permission for each in known for permission in each.permissions]
 
-    def resolve(source: object, info: GraphQLResolveInfo[Any], **arguments: object) -> Any:  # noqa: ANN401 - any value
-        return whole(source, Info(_raw_info=info, _field=declared), **arguments)
 
-    return resolve
+def _leaf(declared: StrawberryField, type_: GraphQLOutputType) -> Leaf | None:
+    resolver = declared.base_resolver
+    if declared.extensions or declared.is_async or (resolver and "info" in resolver.signature.parameters):
+        return None
+    read, nullable = _reading(declared), get_nullable_type(type_)
+    if is_leaf_type(nullable):
+        return Leaf(read, _making(nullable), nullable=nullable is type_)
+    if is_list_type(nullable) and is_non_null_type(nullable.of_type) and is_leaf_type(nullable.of_type.of_type):
+        return Leaf(read, _making_many(nullable.of_type.of_type), nullable=nullable is type_)
+    return None
+
+
+_EXACT: Mapping[str, type] = {"String": str, "ID": str, "Boolean": bool}
+"""What is answered as it is."""
+
+
+def _making(type_: GraphQLLeafType) -> Callable[[Any], Any]:
+    """Make what makes answers of values."""
+    coerce = type_.coerce_output_value
+    exact = _EXACT.get(type_.name) if is_specified_scalar_type(type_) else None
+
+    def coerced(value: object) -> Any:  # noqa: ANN401 - any value of the schema
+        answer = coerce(value)
+        return Undefined if answer is None else answer
+
+    if isinstance(type_, CustomGraphQLEnumType):
+        enum = cast("type[Enum]", type_.wrapped_cls)
+        words = {member: type_.coerce_output_value(member) for member in enum}
+        return lambda value: words[value] if type(value) is enum else coerced(value)
+    return coerced if exact is None else lambda value: value if type(value) is exact else coerced(value)
+
+
+def _making_many(type_: GraphQLLeafType) -> Callable[[Any], Any]:
+    coerce = type_.coerce_output_value
+    exact = {_EXACT.get(type_.name)} if is_specified_scalar_type(type_) else set()
+
+    def made(values: object) -> Any:  # noqa: ANN401 - as above
+        if isinstance(values, list) and None not in values:
+            return values if set(map(type, values)) == exact else [coerce(each) for each in values]
+        if iscoroutine(values):
+            values.close()  # the long way reads again, and waits
+        return Undefined
+
+    return made
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
@@ -125,7 +179,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             try:
                 answer = field.resolve.answer(source)
             except Exception:  # noqa: BLE001 - the long way reads again, and says what is wrong
-                answer = None
-            if answer is not None:
+                answer = Undefined
+            if answer is not Undefined:
                 return answer
         return super().execute_field(parent_type, source, field_details_list, path, position_context)

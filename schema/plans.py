@@ -6,7 +6,9 @@ it hands back to graphql-core: lists that are no lists, types told by other mean
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeGuard, cast
+from functools import cached_property
+from types import GeneratorType
+from typing import Any, TypeGuard
 
 from graphql import (
     DirectiveNode,
@@ -50,16 +52,31 @@ from graphql.execution.executor import SELECTIONS_NESTED_TOO_DEEPLY, CollectedEr
 from graphql.execution.values import VariableValues
 from graphql.pyutils import Path, gather_with_cancel
 from graphql.type.definition import GraphQLResolveInfoHelpers
-from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types import Info
 from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.types.field import StrawberryField
 
-from schema.answering import Executor, Leaf
+from schema.answering import Executor, Leaf, Short
 
 MAX_SHAPES = 4
 """How many shapes of one operation are kept: what `@skip` and `@include` make of it with different variables."""
 
-is_awaitable = cast("Callable[[object], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable)
+_awaitables: dict[type, bool] = {GeneratorType: False}
+"""Which types can be awaited, of those met; there are as many as the code has."""
+
+
+def is_awaitable(value: object) -> TypeGuard[Awaitable[Any]]:
+    """Say whether something can be awaited. Generators made into coroutines are not taken for that."""
+    kind = type(value)
+    known = _awaitables.get(kind)
+    if known is None:
+        known = _awaitables[kind] = hasattr(kind, "__await__")
+    return known
+
+
+_Read = Callable[["Run", Any, Path], Any]
+"""Reads the value of a field of an object, or gives what is to be waited for."""
 
 _Complete = Callable[["Run", Any, Path], Any]
 """Makes an answer of a value, or something to wait for."""
@@ -128,7 +145,6 @@ class Step:
     """One field at one place: how it is read, and how an answer is made of what was read."""
 
     __slots__ = (
-        "_arguments",
         "_selections",
         "_spot",
         "details",
@@ -138,7 +154,7 @@ class Step:
         "name",
         "on",
         "plan",
-        "resolve",
+        "read",
     )
 
     def __init__(
@@ -150,9 +166,8 @@ class Step:
         self.details = details
         self.field = field
         self.name = details[0].node.name.value
-        self.resolve: Callable[..., Any] = field.resolve or default_field_resolver
         self.leaf = _leaf(self)
-        self._arguments = _constant(field, details[0].node)
+        self.read = _reading(self)
         self._spot: Spot | None = None
         self._selections: dict[GraphQLObjectType, Selection] = {}
 
@@ -178,12 +193,6 @@ class Step:
             ).grouped_field_set
             found = self._selections[type_] = Selection(plan, type_, fields)
         return found
-
-    def given(self, run: "Run") -> Mapping[str, Any]:
-        """Give the arguments. Raises `GraphQLError`."""
-        if self._arguments is not None:
-            return self._arguments
-        return get_argument_values(self.field, self.details[0].node, run.variables, None, run.hide_suggestions)
 
 
 class Spot:
@@ -239,13 +248,13 @@ class Run:
         waiting: list[str] = []
         try:
             for step in selection.steps:
-                answer = None
+                answer = Undefined
                 if step.leaf is not None:
                     try:
                         answer = step.leaf(source)
                     except Exception:  # noqa: BLE001 - the long way reads again, and says what is wrong
-                        answer = None
-                if answer is None:
+                        answer = Undefined
+                if answer is Undefined:
                     answer = self._field(step, source, path)
                     if is_awaitable(answer):
                         waiting.append(step.key)
@@ -259,7 +268,7 @@ class Run:
         path = Path(above, step.key, step.on.name)
         spot = step.spot
         try:
-            value = step.resolve(source, self._info(step, path), **step.given(self))
+            value = step.read(self, source, path)
             if is_awaitable(value):
                 return self.awaited(spot, path, value)
             answer = spot.complete(self, value, path)
@@ -315,7 +324,7 @@ class Run:
 
     def left_to_core(self, step: Step, type_: GraphQLOutputType, value: object, path: Path) -> Any:  # noqa: ANN401 - as above
         """Let graphql-core make an answer of a value."""
-        return self.executor().complete_value(type_, step.details, self._info(step, path), path, value, None)
+        return self.executor().complete_value(type_, step.details, self.info(step, path), path, value, None)
 
     def executor(self) -> Executor:
         """Make graphql-core's executor of the same operation."""
@@ -337,7 +346,8 @@ class Run:
         executor.collected_errors = self.errors
         return executor
 
-    def _info(self, step: Step, path: Path) -> GraphQLResolveInfo[Any]:
+    def info(self, step: Step, path: Path) -> GraphQLResolveInfo[Any]:
+        """Tell what graphql-core tells a resolver."""
         plan = self.plan
         return GraphQLResolveInfo(
             step.name,
@@ -358,11 +368,53 @@ class Run:
 
 
 def _leaf(step: Step) -> Callable[[object], Any] | None:
-    """Give what reads and answers a leaf in one; what it answers with None takes the long way."""
+    """Give what reads and answers a leaf in one; what it answers with `Undefined` takes the long way."""
     if step.name == "__typename":
         name = step.on.name
         return lambda _source: name
-    return step.resolve.answer if isinstance(step.resolve, Leaf) else None
+    return step.field.resolve.answer if isinstance(step.field.resolve, Leaf) else None
+
+
+def _reading(step: Step) -> _Read:
+    """Make what reads the value of a field. It raises what the resolver raises."""
+    node, field = step.details[0].node, step.field
+    resolve: Callable[..., Any] = field.resolve or default_field_resolver
+    given = _constant(field, node)
+    if given is None:
+
+        def read(run: Run, source: object, path: Path) -> Any:  # noqa: ANN401 - any value of the schema
+            given = get_argument_values(field, node, run.variables, None, run.hide_suggestions)
+            return resolve(source, run.info(step, path), **given)
+
+        return read
+    if not isinstance(resolve, Short):
+        return lambda run, source, path: resolve(source, run.info(step, path), **given)
+    if not (resolve.asks or given):
+        return lambda _run, source, _path: resolve.read(source, None)
+    return lambda run, source, path: resolve.told(source, Told(run, step, path), **given)
+
+
+class Told(Info[Any, Any]):
+    """What a resolver is told of its field. All but the context is made when somebody looks at it."""
+
+    def __init__(self, run: "Run", step: Step, path: Path) -> None:
+        self._run = run
+        self._step = step
+        self._path = path
+
+    @property
+    def context(self) -> Any:  # noqa: ANN401 - whatever the operation is run with
+        """The context of the run."""
+        return self._run.context
+
+    @property
+    def _field(self) -> StrawberryField:  # type: ignore[override]
+        field: StrawberryField = self._step.field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+        return field
+
+    @cached_property
+    def _raw_info(self) -> GraphQLResolveInfo[Any]:  # type: ignore[override]
+        return self._run.info(self._step, self._path)
 
 
 def _constant(field: GraphQLField, node: FieldNode) -> Mapping[str, Any] | None:
@@ -394,7 +446,7 @@ def _completing(step: Step, type_: GraphQLOutputType) -> _Complete:
 
 
 def _completing_non_null(step: Step, within: _Complete) -> _Complete:
-    def complete(run: Run, value: object, path: Path) -> Any:  # noqa: ANN401 - any value of the schema
+    def complete(run: Run, value: object, path: Path) -> Any:  # noqa: ANN401 - as above
         answer = within(run, value, path)
         if answer is None:
             raise TypeError(f"Cannot return null for non-nullable field {step.on}.{step.name}.")
@@ -409,6 +461,8 @@ def _completing_list(step: Step, type_: GraphQLList[Any]) -> _Complete:
     def complete(run: Run, value: object, path: Path) -> Any:  # noqa: ANN401 - as above
         if type(value) is list:
             return run.items(spot, value, path)
+        if value is None or value is Undefined:
+            return None
         return run.left_to_core(step, type_, value, path)
 
     return complete
@@ -431,9 +485,13 @@ def _completing_object(step: Step, type_: GraphQLOutputType, kinds: Mapping[type
     only = type_ if is_object_type(type_) and type_.is_type_of is None else None
 
     def complete(run: Run, value: object, path: Path) -> Any:  # noqa: ANN401 - as above
-        kind = kinds.get(type(value), only)
-        if kind is None or value is None or value is Undefined or isinstance(value, Exception):
-            return run.left_to_core(step, type_, value, path)
+        kind = kinds.get(type(value))
+        if kind is None:
+            if value is None or value is Undefined:
+                return None
+            if only is None or isinstance(value, Exception):
+                return run.left_to_core(step, type_, value, path)
+            kind = only
         return run.fields(step.selection(run, kind), value, path)
 
     return complete

@@ -1,14 +1,43 @@
-"""Request bodies and answers in JSON."""
+"""Request bodies and answers in JSON, and headers that are found without looking through all of them."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope
 
 from web.errors import Formatted, RejectedError
 from web.media import JSON, is_json
+
+
+class Found(Headers):
+    """Headers by their names, which are asked for in lower case."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(raw=scope["headers"])
+        self._found: dict[str, list[str]] = {}
+        for name, value in scope["headers"]:
+            self._found.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - as in Starlette
+        """Give the first value of a header."""
+        return self._found[key][0] if key in self._found else default
+
+    def getlist(self, key: str) -> list[str]:
+        """Give every value of a header."""
+        return self._found.get(key, [])
+
+
+class Asked(Request):
+    """A request whose headers are asked for by name, often."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(scope, receive)
+        self._headers = Found(scope)
 
 
 async def read_json(request: Request, limit_bytes: int) -> Any:  # noqa: ANN401 - a client's JSON may be anything
@@ -24,29 +53,58 @@ async def read_json(request: Request, limit_bytes: int) -> Any:  # noqa: ANN401 
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """Read a body, whatever it is. Raises `RejectedError`: 413 for its size."""
-    body = bytearray()
+    """Read a body, whatever it is. Raises `RejectedError`: 413 for its size; `ClientDisconnect` if the client left."""
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > limit_bytes:
         raise _too_large(limit_bytes)
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit_bytes:
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        more = message.get("more_body", False)
+        size += len(chunks[-1])
+        if size > limit_bytes:
             raise _too_large(limit_bytes)
-    return bytes(body)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _too_large(limit_bytes: int) -> RejectedError:
     return RejectedError(413, f"the body is larger than {limit_bytes} bytes")
 
 
+class Reply(Response):
+    """An answer that is whole, so that Starlette need not make anything of it."""
+
+    def __init__(self, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.body = body
+        self.status_code = status
+        self.raw_headers = headers
+        self.background = None
+
+
+_NO_STORE = (b"cache-control", b"no-store")
+
+
+@lru_cache(maxsize=16)
+def _media(media: str) -> tuple[bytes, bytes]:
+    return (b"content-type", f"{media}; charset=utf-8".encode())
+
+
 def reply(
     content: object, request_id: str, *, status: int = 200, media: str = JSON, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Answer in JSON, which nobody may keep."""
-    own = {"Cache-Control": "no-store", "X-Request-Id": request_id, "Content-Type": f"{media}; charset=utf-8"}
     body = b"" if content is None else orjson.dumps(content)
-    return Response(body, status, {**own, **(headers or {})})
+    told = [_NO_STORE, (b"x-request-id", request_id.encode()), _media(media)]
+    if status != 204:  # noqa: PLR2004 - the HTTP status
+        told.append((b"content-length", b"%d" % len(body)))
+    if headers:
+        given = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in headers.items()}
+        told = [*((name, value) for name, value in told if name not in given), *given.items()]
+    return Reply(body, status, told)
 
 
 def reply_errors(

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 
 from graphql import OperationType
 from starlette.requests import ClientDisconnect
-from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from core.errors import Unauthenticated
 from resolvers.callers import Request
 from schema.context import Context
-from web.bodies import read_json, reply, reply_errors
+from web.bodies import Asked, read_json, reply, reply_errors
 from web.credentials import Gate, Presented
 from web.errors import RejectedError, RequestError, masked, refused
 from web.execution import Engine, Parameters
@@ -28,7 +27,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; see ASGI."""
-        http = HTTPRequest(scope, receive)
+        http = Asked(scope, receive)
         request = self._gate.request_of(http)
         try:
             response = await self._answer(http, request)
@@ -36,7 +35,7 @@ class Endpoint:
             return
         await response(scope, receive, send)
 
-    async def _answer(self, http: HTTPRequest, request: Request) -> Response:
+    async def _answer(self, http: Asked, request: Request) -> Response:
         accept = tuple(http.headers.getlist("accept"))
         media = negotiated(accept)
         told = media or JSON
@@ -49,12 +48,12 @@ class Endpoint:
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
             return reply_errors([masked(error, request.id)], request.id, status=500, media=told)
 
-    def _not_post(self, http: HTTPRequest, request: Request, *, wants_page: bool) -> Response:
+    def _not_post(self, http: Asked, request: Request, *, wants_page: bool) -> Response:
         if http.method == "GET" and wants_page:
             return reply(None, request.id, status=303, headers={"Location": "/"})
         raise RejectedError(405, "operations are sent by POST", headers={"Allow": "POST"})
 
-    async def _executed(self, http: HTTPRequest, request: Request, media: str | None) -> Response:
+    async def _executed(self, http: Asked, request: Request, media: str | None) -> Response:
         if media is None:
             raise RejectedError(406, f"the answer is `{GRAPHQL_RESPONSE}` or `{JSON}`")
         presented = Presented.by(http)
