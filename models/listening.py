@@ -93,7 +93,8 @@ class HeardVersions:
         pause_s = HEARTBEAT_EVERY_S
         while True:
             try:
-                connection = await asyncio.wait_for(connect(), PATIENCE_S)
+                async with asyncio.timeout(PATIENCE_S):  # `wait_for` may swallow a cancellation before Python 3.12
+                    connection = await connect()
             except Exception as error:  # noqa: BLE001 - whatever keeps it from connecting, it tries again
                 _log.warning("no listener, so every request asks the database: %s", type(error).__name__)
             else:
