@@ -26,7 +26,7 @@ from bench.results import keep
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 LOG_LENGTHS = (1_000, 100_000, 1_000_000)
 PRESENTED = 1_000
-ROOM_BYTES = 20 << 30
+ROOM_BYTES = 30 << 30
 
 
 def main() -> None:
