@@ -159,7 +159,8 @@ class PostgresClient(_Postgres, Client):
         if not was_open:
             return
         try:
-            await asyncio.wait_for(self._pool.close(), CLOSE_TIMEOUT_S)
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
 
