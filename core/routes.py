@@ -7,7 +7,7 @@ a segment that its part cannot hold, the request is refused, and not left to a w
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Self
 from urllib.parse import unquote_to_bytes
@@ -136,6 +136,14 @@ class Pattern:
     segments: tuple[str, ...]
     """Literal, or `{part}`."""
     beneath: bool = False
+    _literal: tuple[tuple[int, str], ...] = field(init=False, repr=False, compare=False)
+    _held: tuple[tuple[int, str], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        named = [(index, segment, _part(segment)) for index, segment in enumerate(self.segments)]
+        literal = tuple((index, segment) for index, segment, name in named if name is None)
+        object.__setattr__(self, "_literal", literal)
+        object.__setattr__(self, "_held", tuple((index, name) for index, _, name in named if name is not None))
 
     @classmethod
     def parse(cls, text: str, field: str) -> Self:
@@ -160,13 +168,10 @@ class Pattern:
         """Give what the parts are in a path; None if it does not match. Raises `Unreadable` for what no part holds."""
         if len(path) < len(self.segments) or (len(path) > len(self.segments) and not self.beneath):
             return None
-        found: dict[str, str] = {}
-        for mine, theirs in zip(self.segments, path, strict=False):
-            name = _part(mine)
-            if name is not None:
-                found[name] = theirs
-            elif mine != theirs:
+        for index, segment in self._literal:
+            if path[index] != segment:
                 return None
+        found = {name: path[index] for index, name in self._held}
         for name, value in found.items():
             if not _HELD.fullmatch(value):
                 raise Unreadable(f"the path has `{shorten(value)}` in the place of `{{{name}}}`")
@@ -227,6 +232,8 @@ class Template:
 
     def filled(self, values: Mapping[str, str]) -> str:
         """Put the values of parts in."""
+        if "{" not in self.text:
+            return self.text
         return _PART.sub(lambda part: values[part[1]], self.text)
 
 

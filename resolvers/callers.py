@@ -333,12 +333,16 @@ async def of_token(token: Token, account: Account, request: Request, proof: Secr
 
 def alive(caller: Caller) -> Caller:
     """Give the caller back. Raises `Unauthenticated` if what it was made of is over by now."""
-    at = now()
-    assert caller.token is not None  # noqa: S101 - called for tokens and sessions only
-    proof_over = isinstance(caller.proof, SecretDigest) and caller.proof.expires_at and caller.proof.expires_at <= at
+    token, proof = caller.token, caller.proof
+    assert token is not None  # noqa: S101 - called for tokens and sessions only
+    proof_ends = proof.expires_at if isinstance(proof, SecretDigest) else None
     asleep = caller.member is not None and caller.member.state is not MemberState.ACTIVE
-    if proof_over or asleep or caller.token.dead(at):
+    if asleep or token.revoked_at is not None:
         raise Unauthenticated
+    if proof_ends is not None or token.expires_at is not None:  # most never end: then what time it is does not matter
+        at = now()
+        if token.dead(at) or (proof_ends is not None and proof_ends <= at):
+            raise Unauthenticated
     return caller
 
 

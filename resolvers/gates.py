@@ -99,20 +99,21 @@ class CompiledGate:
         self._routes = routes.parse_routes(row.routes, "routes")
         self._catalogue = catalogue
         self.needs = lru_cache(maxsize=REQUESTS_KEPT)(self._needs)
+        self._asked = lru_cache(maxsize=REQUESTS_KEPT)(self._read)
 
     def _needs(self, wanted: routes.Request | Question) -> tuple[Asked, ...]:
         """Say what a request needs, by every route that matches; a question needs itself.
 
         Nothing means that no route matches. Raises `routes.Unreadable` for what cannot be asked.
         """
-        questions = [wanted] if isinstance(wanted, Question) else self._questions(wanted)
+        asked = [wanted] if isinstance(wanted, Question) else routes.checks(self._routes, wanted)
+        return tuple([self._asked(each.action, each.resource) for each in asked])
+
+    def _read(self, action: str, resource: str) -> Asked:
         try:
-            return tuple(Asked.of(question, self._catalogue) for question in questions)
+            return Asked.of(Question(action, resource), self._catalogue)
         except Invalid as problem:
             raise routes.Unreadable(problem.message) from None
-
-    def _questions(self, request: routes.Request) -> list[Question]:
-        return [Question(check.action, check.resource) for check in routes.checks(self._routes, request)]
 
     async def is_current(self, database: Database) -> bool:
         """Say whether nothing has changed in the account since."""

@@ -48,7 +48,7 @@ class Wire(HttpToolsProtocol):
         self._held: Heard | None = None
         """A request whose head was read and that may be answered at once."""
         self._settled: Settled | None = None
-        """What the last request was answered with, if at once."""
+        """What the last request was answered with, if its answer was known and it leaves the connection as it was."""
         self._defaults_of: list[Header] | None = None
         self._defaults = b""
 
@@ -110,11 +110,10 @@ class Wire(HttpToolsProtocol):
         self._between = True
         if self._held is not None:
             keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-            settled = self._answered(self._held)
-            if settled is not None:
+            answer = self._answered(self._held, keep_alive=keep_alive)
+            if answer is not None:
                 self._held = None
-                self._settled = settled if keep_alive else None
-                self._write(settled.answer, keep_alive=keep_alive)
+                self._write(answer, keep_alive=keep_alive)
                 return
             self._let_go()
         super().on_message_complete()
@@ -158,16 +157,21 @@ class Wire(HttpToolsProtocol):
         except Exception:  # noqa: BLE001 - the application meets it as well, and answers for it
             return None
 
-    def _answered(self, heard: Heard) -> Settled | None:
+    def _answered(self, heard: Heard, *, keep_alive: bool) -> Answer | None:
         try:
             digest = self.answers.digest_heard(heard)
-            settled = self.answers.find(digest)
-            if settled is None and (settled := self._app.at_once(heard)) is not None:
-                settled.answer.lines  # noqa: B018 - so that what cannot be written is found out here
-                self.answers.keep(digest, settled)
+            known = self.answers.find(digest)
+            if known is not None:  # so it is asked again and again, perhaps in the same bytes
+                self._settled = known if keep_alive else None
+                return known.answer
+            settled = self._app.at_once(heard)
+            if settled is None:
+                return None
+            settled.answer.lines  # noqa: B018 - so that what cannot be written is found out here
+            self.answers.keep(digest, settled)
         except Exception:  # noqa: BLE001 - as above
             return None
-        return settled
+        return settled.answer
 
     def _let_go(self) -> None:
         """Leave a request to the application, told to uvicorn as its own callbacks would have told it."""
