@@ -6,16 +6,17 @@ import json
 import logging
 import sys
 from argparse import Namespace
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from socket import socket as Socket  # noqa: N812 - a class, as its name should say
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import uvloop
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 from tortoise.exceptions import OperationalError
 
 from cli import accounts as account_commands
@@ -27,20 +28,25 @@ from cli.keys import KeysError, server_keys
 from core.errors import Refusal
 from core.secret import ServerKeys
 from models import Account, new_id
-from models.database import opened
+from models.database import Database, opened
 from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_kept, migrate
 from models.urls import parse
 from resolvers import sessions
 from resolvers.callers import Request, used
 from resolvers.house import House
 from schema import schema
-from web.app import application
+from web.answers import Heard, Settled
+from web.app import Application, application
 from web.console import console_routes
 from web.limits import Limits
 from web.proxies import LOOPBACK, Proxies
 from web.wire import Wire
 
+T = TypeVar("T")
+
 PREFIX = "LATCHKEY_"
+OPTIONS = ("host", "port", "workers")
+"""The settings that the command line takes as well."""
 CONSOLE = Path(__file__).parent / "console" / "dist"
 _LIMITS = Limits()
 
@@ -56,16 +62,17 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None,
         repr=False,
-        description="`sqlite:///absolute/path.sqlite3`, or `postgresql://user:password@host:port/name` (latchkey.sqlite3"
-        " in the data folder)",
+        description="`sqlite:///absolute/path.sqlite3`, or `postgresql://user:password@host:port/name`"
+        " (latchkey.sqlite3 in the data folder)",
     )
     keys_file: Path | None = Field(
         None,
-        description="the server's keys, made with mode 0600 if missing (latchkey.keys.json beside the database's file, or"
-        " in the data folder)",
+        description="the server's keys, made with mode 0600 if missing"
+        " (latchkey.keys.json beside the database's file, or in the data folder)",
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on, 0 for any free one")
+    workers: int = Field(1, ge=1, le=256, description="processes that serve, each on a core of its own")
     public_url: str | None = Field(
         None, description="how browsers reach this server, as in `https://tokens.example.com` (the address it has)"
     )
@@ -147,7 +154,7 @@ def _url(path: Path) -> str:
     return f"sqlite://{quote(str(path.resolve()))}"
 
 
-def assembled(settings: Settings, house: House) -> Starlette:
+def assembled(settings: Settings, house: House) -> Application:
     """Assemble the application around an open house."""
 
     def asking(request_id: str, address: str | None, user_agent: str | None) -> Request:
@@ -175,22 +182,83 @@ async def housed(settings: Settings, url: str, keys: ServerKeys, public_url: str
     for name in await migrate(url):
         _log.info("applied the migration `%s`", name)
     async with opened(url) as database:
-        yield House(database, keys, public_url=public_url, session_lifetime_s=settings.session_lifetime_s)
+        yield _house(settings, database, keys, public_url)
 
 
-async def serve(settings: Settings) -> int:
+def _house(settings: Settings, database: Database, keys: ServerKeys, public_url: str) -> House:
+    return House(database, keys, public_url=public_url, session_lifetime_s=settings.session_lifetime_s)
+
+
+def serve(settings: Settings) -> int:
     """Serve the database that the settings name, making its first account if it is empty."""
-    keys = server_keys(settings.keys, database_exists=await is_kept(settings.database))
+    keys = _run(_keys(settings))
     socket, address = serving.listening(settings.host, settings.port)
-    public_url = settings.public_url or address
-    async with housed(settings, settings.database, keys, public_url) as house:
-        request = Request(house, str(new_id()), None, "latchkey")
-        link = await account_commands.create_first(request, settings.account, settings.owner_email)
-        if link is not None:
-            await _delivered(link, settings.folder)
-        app = assembled(settings, house)
-        await serving.serve(app, Wire, socket, settings.max_body_bytes, lambda: _log.info("ready: %s", address))
+    settings = settings.model_copy(update={"public_url": settings.public_url or address})
+
+    def ready() -> None:
+        _log.info("ready: %s", address)
+
+    if settings.workers == 1:
+        return _run(_serve(settings, keys, socket, ready))
+    _run(_prepared(settings, keys))
+    worker = Worker(settings)
+    ended_well = serving.serve_from_many(worker, Wire, socket, settings.max_body_bytes, ready, settings.workers)
+    return 0 if ended_well else _failed("a process could not start")
+
+
+async def _keys(settings: Settings) -> ServerKeys:
+    return server_keys(settings.keys, database_exists=await is_kept(settings.database))
+
+
+async def _serve(settings: Settings, keys: ServerKeys, socket: Socket, ready: Callable[[], None]) -> int:
+    async with housed(settings, settings.database, keys, settings.public_url or "") as house:
+        await _welcomed(settings, house)
+        await serving.serve(assembled(settings, house), Wire, socket, settings.max_body_bytes, ready)
     return 0
+
+
+async def _prepared(settings: Settings, keys: ServerKeys) -> int:
+    """Do once what every start does, so that no two workers do it."""
+    async with housed(settings, settings.database, keys, settings.public_url or "") as house:
+        await _welcomed(settings, house)
+    return 0
+
+
+async def _welcomed(settings: Settings, house: House) -> None:
+    """Make the first account of an empty database, and hand its owner the link."""
+    request = Request(house, str(new_id()), None, "latchkey")
+    link = await account_commands.create_first(request, settings.account, settings.owner_email)
+    if link is not None:
+        await _delivered(link, settings.folder)
+
+
+class Worker:
+    """The application of one of several processes: assembled once its lifespan has opened the house."""
+
+    reads = Application.reads
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._app: Application | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve; see ASGI."""
+        if scope["type"] != "lifespan":
+            assert self._app is not None  # noqa: S101 - the lifespan comes first
+            await self._app(scope, receive, send)
+            return
+        _log_to_stderr()
+        settings = self._settings
+        async with opened(settings.database) as database:
+            self._app = assembled(
+                settings, _house(settings, database, await _keys(settings), settings.public_url or "")
+            )
+            serving.settle()
+            await self._app(scope, receive, send)
+
+    def at_once(self, heard: Heard) -> Settled | None:
+        """Answer from memory; see `web.answers.Prompt`."""
+        return self._app.at_once(heard) if self._app else None
 
 
 async def _delivered(link: str, folder: Path) -> None:
@@ -245,7 +313,7 @@ def _say(text: str) -> None:
 
 async def command(settings: Settings, arguments: Namespace) -> int:
     """Run a command other than serving, on the database that the settings name."""
-    keys = server_keys(settings.keys, database_exists=await is_kept(settings.database))
+    keys = await _keys(settings)
     public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
     async with housed(settings, settings.database, keys, public_url) as house:
         request = Request(house, str(new_id()), None, f"latchkey {arguments.command}")
@@ -274,14 +342,14 @@ def variables() -> str:
 
 def main(typed: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    left_out = Namespace(host=None, port=None, demo=False, json=False)
+    left_out = Namespace(**dict.fromkeys(OPTIONS), demo=False, json=False)
     arguments = parser(variables()).parse_args(typed, left_out)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    _log_to_stderr()
     if arguments.json and not arguments.demo:
         return _failed("`--json` goes with `--demo`")
-    given = {name: value for name in ("host", "port") if (value := getattr(arguments, name)) is not None}
+    given = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
     try:
-        return _run(_chosen(Settings(**given), arguments))
+        return _done(Settings(**given), arguments)
     except ValidationError as error:
         return _failed("\n".join(_problem(problem, given) for problem in error.errors()))
     except Refusal as refusal:
@@ -290,13 +358,21 @@ def main(typed: Sequence[str] | None = None) -> int:
         return _failed(str(error))
 
 
-def _chosen(settings: Settings, arguments: Namespace) -> Coroutine[Any, Any, int]:
+def _done(settings: Settings, arguments: Namespace) -> int:
     if arguments.command != "serve":
-        return command(settings, arguments)
-    return serve_demo(settings, as_json=arguments.json) if arguments.demo else serve(settings)
+        return _run(command(settings, arguments))
+    if not arguments.demo:
+        return serve(settings)
+    if settings.workers > 1:
+        return _failed("`--demo` is served by one process")
+    return _run(serve_demo(settings, as_json=arguments.json))
 
 
-def _run(running: Coroutine[Any, Any, int]) -> int:
+def _log_to_stderr() -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _run(running: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(running)
 

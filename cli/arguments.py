@@ -54,6 +54,7 @@ def _serving() -> ArgumentParser:
     serving = ArgumentParser(add_help=False, argument_default=SUPPRESS)
     serving.add_argument("--host", help="address to listen on (LATCHKEY_HOST)")
     serving.add_argument("--port", type=int, help="port to listen on, 0 for any free one (LATCHKEY_PORT)")
+    serving.add_argument("--workers", type=int, metavar="N", help="processes that serve (LATCHKEY_WORKERS)")
     serving.add_argument("--demo", action="store_true", help="serve a small made-up organisation, new at every start")
     serving.add_argument(
         "--json", action="store_true", help="with --demo: print one line of JSON with the URL and live secrets"

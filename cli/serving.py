@@ -8,10 +8,14 @@ from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 GRACE_S = 10
 """How long requests under way may go on after SIGTERM."""
 BACKLOG = 2048
+PATIENCE_S = 60
+"""How long a process may take until it answers."""
 _ANY = {"0.0.0.0": "localhost", "::": "localhost"}  # noqa: S104 - compared with, not listened on
 
 
@@ -38,20 +42,64 @@ async def serve(
     answers: Callable[[], None],
 ) -> None:
     """Serve until SIGINT or SIGTERM, and come back. `answers` is called once, when requests are answered."""
-    config = uvicorn.Config(
+    config = _config(app, protocol, frame_limit_bytes)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _nothing_more)  # uvicorn sends the signal again once it has shut down
+    await _Server(config, answers).serve([listening])
+
+
+def serve_from_many(  # noqa: PLR0913, PLR0917 - as `serve`
+    app: ASGIApp,
+    protocol: type[asyncio.Protocol],
+    listening: socket.socket,
+    frame_limit_bytes: int,
+    answers: Callable[[], None],
+    workers: int,
+) -> bool:
+    """Serve from several processes until SIGINT or SIGTERM; says whether they ended because of that.
+
+    Each gets a copy of `app`, whose lifespan opens what it needs. One that dies is replaced; SIGHUP replaces all, one
+    after the other, and no request is lost.
+    """
+    supervisor = _Supervisor(_config(app, protocol, frame_limit_bytes, workers), listening, answers)
+    supervisor.run()
+    return not any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
+
+
+def settle() -> None:
+    """Leave all that stands now out of the collector's walks: it stands to the end."""
+    gc.collect()
+    gc.freeze()
+
+
+def _config(app: ASGIApp, protocol: type[asyncio.Protocol], frame_limit_bytes: int, workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http=protocol,
         ws="websockets-sansio",
         ws_max_size=frame_limit_bytes,
+        lifespan="on",
+        workers=workers,
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,  # whom to believe about addresses, `web.proxies` knows
         timeout_graceful_shutdown=GRACE_S,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _nothing_more)  # uvicorn sends the signal again once it has shut down
-    await _Server(config, answers).serve([listening])
+
+
+class _Supervisor(Multiprocess):
+    """Uvicorn's supervisor, which tells when all processes answer."""
+
+    def __init__(self, config: uvicorn.Config, listening: socket.socket, answers: Callable[[], None]) -> None:
+        super().__init__(config, [listening])
+        self._answers = answers
+
+    def init_processes(self) -> None:
+        """Start, then tell."""
+        super().init_processes()
+        if all(process.wait_until_ready(PATIENCE_S, self.should_exit) for process in self.processes):
+            self._answers()
 
 
 def _nothing_more(*_: object) -> None:
@@ -68,6 +116,5 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
         await super().startup(sockets)
-        gc.collect()
-        gc.freeze()  # what stands now stands to the end: the collector need not walk over it again and again
+        settle()
         self._answers()

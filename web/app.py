@@ -45,7 +45,7 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     open_introspection: bool = False,
     init_timeout_s: float = INIT_TIMEOUT_S,
     routes: Sequence[BaseRoute] = (),
-) -> Starlette:
+) -> "Application":
     """Assemble the application.
 
     `asking` makes a request of its id, address and user agent. `routes` (the console's) come last. The lifespan ends
@@ -75,10 +75,10 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
         Route("/healthz", healthz),
         Route("/readyz", readyz(database_answers)),
     ]
-    return _Application(graphql, ForwardAuth(asking, proxies), introspecting, [*own, *routes], living)
+    return Application(graphql, ForwardAuth(asking, proxies), introspecting, [*own, *routes], living)
 
 
-class _Application(Starlette):
+class Application(Starlette):
     """Starlette, with ways to the GraphQL endpoint and to forward-auth that are as short as they are busy.
 
     Both answer every error themselves.
