@@ -12,14 +12,16 @@ from uuid import UUID
 import httpx2
 import pytest
 
+from core.everywhere import allowed_everywhere
 from core.ids import global_id
 from core.vocabulary import BuiltInRole
 from models import SecretDigest, Token, TokenKind, now
 from models.database import Database
-from resolvers import accounts, members
+from resolvers import accounts, members, roles
 from resolvers.accounts import AccountChange
 from resolvers.callers import Caller
 from resolvers.members import Grant
+from resolvers.roles import RoleChange
 from resolvers.scopes import Scope
 from resolvers.writing import Done, Said
 from server import Settings, assembled
@@ -107,6 +109,28 @@ async def test_a_living_token_is_told_in_the_words_of_rfc_7662(
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json; charset=utf-8")
     assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
     assert UUID(answer.headers["x-request-id"]).version == 7
+
+
+async def test_scope_words_are_proven_anew_only_when_what_decides_changed(
+    organisation: Organisation, introspect: Introspect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, allow = organisation.owner, {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*"]}
+    role = await organisation.role("seer", allow)
+    made = await organisation.made(owner, Scope(custom_roles=["seer"]))
+    proofs: list[object] = []
+
+    def proving(*arguments: Any) -> Any:
+        proofs.append(arguments)
+        return allowed_everywhere(*arguments)
+
+    monkeypatch.setattr("resolvers.scope_words.allowed_everywhere", proving)
+    assert (await introspect(made.secret or "")).json()["scope"] == "proj:viewProject"
+    await roles.update(owner, role.id, RoleChange(name="Seer"), Said())
+    assert (await introspect(made.secret or "")).json()["scope"] == "proj:viewProject"
+    assert len(proofs) == 1
+    await roles.update(owner, role.id, RoleChange(policy=[{**allow, "resources": ["proj/web"]}]), Said())
+    assert (await introspect(made.secret or "")).json()["scope"] == ""
+    assert len(proofs) == 2
 
 
 async def test_a_token_that_nobody_owns_is_its_own_subject(organisation: Organisation, introspect: Introspect) -> None:
