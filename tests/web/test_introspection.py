@@ -116,7 +116,7 @@ async def test_scope_words_are_proven_anew_only_when_what_decides_changed(
 ) -> None:
     owner, allow = organisation.owner, {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*"]}
     role = await organisation.role("seer", allow)
-    made = await organisation.made(owner, Scope(custom_roles=["seer"]))
+    made = await organisation.made(owner, Scope(custom_roles=["seer"]), TokenKind.SERVICE)
     proofs: list[object] = []
 
     def proving(*arguments: Any) -> Any:
