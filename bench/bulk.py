@@ -64,7 +64,12 @@ class File:
     path: Path
 
     digest = "lower(hex(randomblob(32)))"
-    settings = ("PRAGMA synchronous = OFF", "PRAGMA cache_size = -1000000", "PRAGMA foreign_keys = OFF")
+    settings = (
+        "PRAGMA journal_mode = OFF",  # until Latchkey opens it again
+        "PRAGMA synchronous = OFF",
+        "PRAGMA cache_size = -4000000",
+        "PRAGMA foreign_keys = OFF",
+    )
 
     def run(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements on one connection; gives the rows of the last."""
