@@ -25,6 +25,9 @@ class Action(StrEnum):
     UPDATE_ACCOUNT_OWNER = "updateAccountOwner", "Hand the account over to another member. Only its owner ever may."
     UPDATE_ACCOUNT_NAME = "updateAccountName", "Change the account's name."
     UPDATE_VERDICT_LIFETIME = "updateVerdictLifetime", "Change for how long integrations may keep a verdict."
+    UPDATE_TOKEN_LIFETIMES = "updateTokenLifetimes", "Change for how long tokens may live; those beyond it get an end."
+    UPDATE_TOKEN_LIMITS = "updateTokenLimits", "Change how many tokens there may be, and how many a member may have."
+    UPDATE_REUSE_RESPONSE = "updateReuseResponse", "Change whether a token ends when an old secret of it comes back."
     VERIFY_ACCESS_TOKEN = "verifyAccessToken", "Ask what a token that somebody presented may do."
     RECORD_AUDIT_ENTRY = "recordAuditEntry", "Report to the log what was done with a token elsewhere."
     CREATE_ACCOUNT = "createAccount", "Make an account and its owner. Done on the command line; no policy grants it."
@@ -56,6 +59,11 @@ class Action(StrEnum):
     UPDATE_ACCESS_TOKEN_DESCRIPTION = "updateAccessTokenDescription", "Change a token's description."
     UPDATE_ACCESS_TOKEN_POLICY = "updateAccessTokenPolicy", "Change a token's scope."
     UPDATE_ACCESS_TOKEN_EXPIRY = "updateAccessTokenExpiry", "Change when a token ends."
+    UPDATE_ACCESS_TOKEN_RESPONSIBLE = "updateAccessTokenResponsible", "Change which member answers for a token."
+    REUSE_ACCESS_TOKEN = (
+        "reuseAccessToken",
+        "Present a secret after its end. Latchkey notices; no policy grants it.",
+    )
 
     VIEW_ROLE = "viewRole", "See that a custom role exists, and its name."
     VIEW_ROLE_POLICY = "viewRolePolicy", "See what a custom role allows and who holds it."
@@ -82,7 +90,7 @@ A = Action
 _READ = {A.VIEW_ACCOUNT, A.VIEW_MEMBER, A.VIEW_ROLE, A.VIEW_KIND}
 """Seeing the account, its members and roles by name, and the catalogue. All else of Latchkey's own is `MANAGE`."""
 
-_SERVICE_TOKEN = (
+_TOKEN = (
     A.VIEW_ACCESS_TOKEN,
     A.VIEW_ACCESS_TOKEN_USE,
     A.VIEW_ACCESS,
@@ -93,6 +101,7 @@ _SERVICE_TOKEN = (
     A.UPDATE_ACCESS_TOKEN_DESCRIPTION,
     A.UPDATE_ACCESS_TOKEN_EXPIRY,
 )
+"""What may be done with a token, whosever it is."""
 
 
 def _own(key: str, *actions: Action, parents: tuple[str, ...] = (), singleton: bool = False, description: str) -> Kind:
@@ -107,6 +116,9 @@ OWN_KINDS = (
         A.UPDATE_ACCOUNT_OWNER,
         A.UPDATE_ACCOUNT_NAME,
         A.UPDATE_VERDICT_LIFETIME,
+        A.UPDATE_TOKEN_LIFETIMES,
+        A.UPDATE_TOKEN_LIMITS,
+        A.UPDATE_REUSE_RESPONSE,
         A.VERIFY_ACCESS_TOKEN,
         A.RECORD_AUDIT_ENTRY,
         A.VIEW_AUDIT_LOG,
@@ -134,12 +146,17 @@ OWN_KINDS = (
     ),
     _own(
         "token",
-        *_SERVICE_TOKEN,
+        *_TOKEN,
         A.UPDATE_ACCESS_TOKEN_POLICY,
         parents=("member",),
         description="A personal token, by id, beneath the member who owns it.",
     ),
-    _own("service-token", *_SERVICE_TOKEN, description="A token that the account owns, by id."),
+    _own(
+        "service-token",
+        *_TOKEN,
+        A.UPDATE_ACCESS_TOKEN_RESPONSIBLE,
+        description="A token that the account owns, by id.",
+    ),
     _own(
         "account-token",
         A.VIEW_ACCESS_TOKEN,
@@ -150,6 +167,7 @@ OWN_KINDS = (
         A.UPDATE_ACCESS_TOKEN_DESCRIPTION,
         A.UPDATE_ACCESS_TOKEN_POLICY,
         A.UPDATE_ACCESS_TOKEN_EXPIRY,
+        A.UPDATE_ACCESS_TOKEN_RESPONSIBLE,
         description="A legacy account-wide token, by id. Flagged for deletion.",
     ),
     _own(
@@ -182,8 +200,13 @@ OWN_KINDS = (
     ),
 )
 
-CREDENTIAL_ONLY = frozenset({A.CREATE_ACCOUNT, A.CREATE_SESSION, A.UPDATE_PASSWORD, A.ACCEPT_INVITE})
-"""Deeds that a password, a one-time link or the command line allows. Standing on no kind, no policy speaks of them."""
+CREDENTIAL_ONLY = frozenset(
+    {A.CREATE_ACCOUNT, A.CREATE_SESSION, A.UPDATE_PASSWORD, A.ACCEPT_INVITE, A.REUSE_ACCESS_TOKEN}
+)
+"""Deeds that a password, a one-time link or the command line allows, or that nobody does but that happen.
+
+Standing on no kind, no policy speaks of them.
+"""
 
 OWNER_ONLY = frozenset({("acct", A.UPDATE_ACCOUNT_OWNER.value)})
 """(kind, action) pairs that no policy can grant: being the owner does."""

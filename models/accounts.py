@@ -17,6 +17,10 @@ class Account(Row):
         "key": "key",
         "name": "name",
         "verdict_lifetime_s": "verdictLifetimeS",
+        "lifetimes": "tokenLifetimes",
+        "max_tokens": "maxTokens",
+        "max_member_tokens": "maxMemberTokens",
+        "revokes_reused": "revokesReused",
     }
 
     key = fields.CharField(max_length=64, unique=True)

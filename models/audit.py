@@ -15,7 +15,7 @@ from models.row import Json, new_id, plain
 
 
 class ActorKind(StrEnum):
-    """With what a deed was done. A member's token names both the member and the token."""
+    """With what a deed was done. A member's token names both the member and the token; `SYSTEM` is Latchkey itself."""
 
     SESSION = "SESSION"
     PERSONAL = "PERSONAL"
@@ -24,6 +24,11 @@ class ActorKind(StrEnum):
     PASSWORD = "PASSWORD"  # noqa: S105 - a word, not a password
     LINK = "LINK"
     COMMAND_LINE = "COMMAND_LINE"
+    SYSTEM = "SYSTEM"
+
+
+_FIRST_KINDS = "\n".join(f"{kind}: {kind}" for kind in ActorKind if kind is not ActorKind.SYSTEM)
+"""What the column's comment in the database lists: for a kind more, no database is asked to alter the table."""
 
 
 class Outcome(StrEnum):
@@ -76,7 +81,7 @@ class AuditEntry(Model):
     at = fields.DatetimeField()
     request_id = fields.CharField(max_length=64)
     outcome = fields.CharEnumField(Outcome, max_length=16, default=Outcome.DONE)
-    actor_kind = fields.CharEnumField(ActorKind, max_length=16)
+    actor_kind = fields.CharEnumField(ActorKind, _FIRST_KINDS, max_length=16)
     member_id = fields.UUIDField(null=True)
     member_name = fields.CharField(max_length=320, null=True)
     token_id = fields.UUIDField(null=True)

@@ -59,6 +59,7 @@ class Token(Owned):
         "expires_at": "expiresAt",
         "revoked_at": "revokedAt",
         "reset_at": "resetAt",
+        "responsible_id": "responsible",
     }
 
     related: ClassVar[tuple[str, ...]] = ("roles__role",)

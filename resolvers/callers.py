@@ -38,6 +38,7 @@ from models import (
 )
 from resolvers import rights
 from resolvers.house import House
+from resolvers.reuses import Presented
 
 MEMORY_SIZE = 10_000
 """How many callers a process keeps. Each is compared with the account's version at every use."""
@@ -191,28 +192,29 @@ def _mark(credential: str) -> bytes:
 async def identify(credential: str, request: Request) -> Caller:
     """Make a caller from a presented secret. Raises `Unauthenticated` for all that does not work now.
 
-    A caller in memory is used only while its account's version, looked at at every use, is the one it was built from.
-    Unknown secrets never enter the memory.
+    A caller in memory is used only while its account's version, looked at at every use, is the one it was built from,
+    and while its token and its secret last. Unknown secrets never enter the memory, and a secret that is over takes
+    the same work as one that never was.
     """
     mark = _mark(credential)
     known = _remembered.get(mark)
-    if known is not None and known.request.house is request.house and await is_unchanged(known):
+    if known is not None and known.request.house is request.house and lives(known) and await is_unchanged(known):
         _remembered[mark] = _remembered.pop(mark, known)
-        return alive(known).asking(request)
+        return known.asking(request)
     return await _recalled(credential, request)
 
 
 def recognised(credential: str, house: House) -> Caller | None:
     """Find the caller whom `identify` would make, without waiting; None where it would have to ask the database.
 
-    Its request is an earlier one. Raises `Unauthenticated` if what the caller was made of is over by now.
+    Its request is an earlier one.
     """
     mark = _mark(credential)
     known = _remembered.get(mark)
-    if known is None or known.request.house is not house or not _is_unchanged(known):
+    if known is None or known.request.house is not house or not is_current(known):
         return None
     _remembered.move_to_end(mark)
-    return alive(known)
+    return known
 
 
 def is_current(caller: Caller) -> bool:
@@ -220,15 +222,8 @@ def is_current(caller: Caller) -> bool:
 
     It does not wait, so it says no as well where only the database can tell.
     """
-    try:
-        alive(caller)
-    except Unauthenticated:
-        return False
-    return _is_unchanged(caller)
-
-
-def _is_unchanged(caller: Caller) -> bool:
-    return caller.request.house.database.versions.known(caller.account.id) == caller.account.version
+    versions = caller.request.house.database.versions
+    return lives(caller) and versions.known(caller.account.id) == caller.account.version
 
 
 async def is_unchanged(caller: Caller) -> bool:
@@ -272,7 +267,10 @@ async def _recalled(credential: str, request: Request) -> Caller:
     except Malformed:
         raise Unauthenticated from None
     while True:
-        caller = await _by_proof(SecretDigest.filter(digest__in=[digest.hex for digest in digests]), request)
+        proof = await _found(SecretDigest.filter(digest__in=[digest.hex for digest in digests]))
+        if proof.expires_at is not None and proof.expires_at <= now():
+            request.house.reuses.note(proof.id, Presented(request.id, request.address, request.user_agent))
+        caller = await _by_proof(proof, request)
         # A fill that raced with a change may be torn between two states: it is thrown away.
         if await is_unchanged(caller):
             break
@@ -295,7 +293,7 @@ async def again(caller: Caller) -> Caller:
     """Make the caller anew, from the database alone. Called inside the transaction of every write."""
     match caller.proof:
         case SecretDigest(id=proof_id):
-            fresh = await _by_proof(SecretDigest.filter(id=proof_id), caller.request)
+            fresh = await _by_proof(await _found(SecretDigest.filter(id=proof_id)), caller.request)
             return replace(fresh, rights=caller.rights) if isinstance(caller.rights, Credential) else fresh
         case Link(id=link_id):
             link = await Link.get_or_none(id=link_id, expires_at__gt=now()).select_related("member")
@@ -311,11 +309,19 @@ async def again(caller: Caller) -> Caller:
             return replace(caller, catalogue=await catalogue_of(caller.account))
 
 
-async def _by_proof(proofs: QuerySet[SecretDigest], request: Request) -> Caller:
+async def _found(proofs: QuerySet[SecretDigest]) -> SecretDigest:
     proof = await proofs.select_related("account", "token", "token__owner").order_by("id").first()
     if proof is None:
         raise Unauthenticated
-    return alive(await of_token(proof.token, proof.account, request, proof))
+    return proof
+
+
+async def _by_proof(proof: SecretDigest, request: Request) -> Caller:
+    """Make the caller of a secret that was found. One that is over ends here, as one that was not found did before."""
+    token = proof.token
+    if _is_over(proof, token, token.owner):
+        raise Unauthenticated
+    return await of_token(token, proof.account, request, proof)
 
 
 async def of_token(token: Token, account: Account, request: Request, proof: SecretDigest | None = None) -> Caller:
@@ -333,17 +339,26 @@ async def of_token(token: Token, account: Account, request: Request, proof: Secr
 
 def alive(caller: Caller) -> Caller:
     """Give the caller back. Raises `Unauthenticated` if what it was made of is over by now."""
-    token, proof = caller.token, caller.proof
-    assert token is not None  # noqa: S101 - called for tokens and sessions only
-    proof_ends = proof.expires_at if isinstance(proof, SecretDigest) else None
-    asleep = caller.member is not None and caller.member.state is not MemberState.ACTIVE
-    if asleep or token.revoked_at is not None:
+    if not lives(caller):
         raise Unauthenticated
-    if proof_ends is not None or token.expires_at is not None:  # most never end: then what time it is does not matter
-        at = now()
-        if token.dead(at) or (proof_ends is not None and proof_ends <= at):
-            raise Unauthenticated
     return caller
+
+
+def lives(caller: Caller) -> bool:
+    """Say whether what a caller was made of still lasts: the secret, the token, and its owner's place."""
+    assert caller.token is not None  # noqa: S101 - called for tokens and sessions only
+    return not _is_over(caller.proof, caller.token, caller.member)
+
+
+def _is_over(proof: SecretDigest | Link | None, token: Token, owner: Member | None) -> bool:
+    asleep = owner is not None and owner.state is not MemberState.ACTIVE
+    if asleep or token.revoked_at is not None:
+        return True
+    proof_ends = proof.expires_at if isinstance(proof, SecretDigest) else None
+    if proof_ends is None and token.expires_at is None:  # most never end: then what time it is does not matter
+        return False
+    at = now()
+    return token.dead(at) is not None or (proof_ends is not None and proof_ends <= at)
 
 
 async def catalogue_of(account: Account) -> Catalogue:

@@ -7,6 +7,7 @@ from models.database import Database
 from resolvers.attempts import Attempts
 from resolvers.bell import Bell
 from resolvers.pace import Pace
+from resolvers.reuses import Reuses
 from resolvers.uses import Uses
 
 REPORTS_A_MINUTE = 6_000
@@ -25,4 +26,5 @@ class House:
     attempts: Attempts = field(default_factory=Attempts)
     bell: Bell = field(default_factory=Bell)
     uses: Uses = field(default_factory=Uses)
+    reuses: Reuses = field(default_factory=Reuses)
     reports: Pace = field(default_factory=lambda: Pace(REPORTS_A_MINUTE))

@@ -1,7 +1,7 @@
 """Tokens: made by members for one use each, never able to do more than their owner."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from tortoise.expressions import F
@@ -19,6 +19,12 @@ from resolvers.scopes import Checked, Scope, checked, refuse_hopeless, scope_sid
 from resolvers.writing import At, Deed, Done, Said, asked_for, change
 
 SECRET_KINDS = {TokenKind.PERSONAL: SecretKind.PERSONAL, TokenKind.SERVICE: SecretKind.SERVICE}
+LONGEST_GRACE = timedelta(days=30)
+"""How long an old secret may work beside the new one."""
+ENDED = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a secret has ended that ends at once: long ago, so that it has also where a clock is behind."""
+ENDED_KEPT = 5
+"""How many ended secrets of a token are known again, the latest."""
 CHUNK = 500
 """How many ids stand in one statement, which no database takes in any number."""
 
@@ -43,6 +49,13 @@ class TokenChange:
     scope: Scope | None = None
     expires_at: datetime | None = None
     clear_expiry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reset(Done[Token]):
+    """What a reset came to, and when the old secret ends; None if it has."""
+
+    old_ends_at: datetime | None = None
 
 
 async def create(caller: Caller, wanted: NewToken, said: Said) -> Done[Token]:
@@ -171,8 +184,11 @@ async def _rescope(deed: Deed[Token], wanted: Scope) -> None:
         await _require_power(deed, Action.UPDATE_ACCESS_TOKEN_POLICY)
 
 
-async def reset(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
-    """Give a token a new secret; the old one is dead with the next request. The new one is in this answer alone."""
+async def reset(caller: Caller, token_id: UUID, said: Said, *, old_ends_at: datetime | None = None) -> Reset:
+    """Give a token a new secret, which is in this answer alone. The old one works until `old_ends_at`, or no longer.
+
+    Within that grace the token has two secrets, never three: whatever was in an earlier grace ends now.
+    """
     async with change(caller, Action.RESET_ACCESS_TOKEN, At(Token, token_id), said) as deed:
         token = deed.row
         await token.fetch_related("owner")
@@ -182,12 +198,35 @@ async def reset(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
         kind = SECRET_KINDS.get(token.kind)
         if kind is None:
             raise Invalid("id", "names an account-wide token: those end, they are not renewed")
+        ends_at = _grace(token, old_ends_at)
+        await _end_secrets(token, ends_at)
         secret = Secret.mint(kind)
-        await SecretDigest.filter(account_id=token.account_id, token_id=token.id).delete()
         await _open_with(deed, secret)
         token.ending, token.reset_at = secret.ending, now()
         await token.save()
-    return Done(deed.row, deed.entry, secret.text)
+        if ends_at is not None:
+            deed.note({}, {"oldSecretExpiresAt": ends_at.isoformat()})
+    return Reset(deed.row, deed.entry, secret.text, ends_at)
+
+
+def _grace(token: Token, wanted: datetime | None) -> datetime | None:
+    """Take the end of an old secret's grace, which is never after the end that its token has now."""
+    if wanted is None:
+        return None
+    at = typed.future("oldSecretExpiresAt", wanted)
+    if at > now() + LONGEST_GRACE:
+        raise Invalid("oldSecretExpiresAt", f"must be within {LONGEST_GRACE.days} days")
+    return at if token.expires_at is None else min(at, token.expires_at)
+
+
+async def _end_secrets(token: Token, ends_at: datetime | None) -> None:
+    """End a token's secrets: the present one at a time if it is given, all others at once."""
+    secrets = SecretDigest.filter(account_id=token.account_id, token_id=token.id)
+    await secrets.filter(expires_at__gt=now()).update(expires_at=ENDED)
+    await secrets.filter(expires_at=None).update(expires_at=ends_at or ENDED)
+    ended = await secrets.filter(expires_at__lte=now()).order_by("-id").offset(ENDED_KEPT).limit(CHUNK).only("id")
+    if ended:
+        await SecretDigest.filter(id__in=[secret.id for secret in ended]).delete()
 
 
 def _refuse_ended(token: Token) -> None:

@@ -420,6 +420,11 @@ class ResetTokenInput:
     """A token that shall get a new secret."""
 
     id: strawberry.ID = face.given("The token's id.")
+    old_secret_expires_at: datetime | None = face.given(
+        "Until when the old secret works beside the new one: up to 30 days ahead, and no longer than the token. "
+        "Without it, the old one is dead with the next request.",
+        default=None,
+    )
     comment: str | None = face.comment()
     expected_version: int | None = face.expected_version()
 
@@ -456,10 +461,11 @@ class UpdateTokenPayload:
 
 @face.output
 class ResetTokenPayload:
-    """The token, and its new secret. The old one is dead."""
+    """The token, and its new secret."""
 
     token: Token = face.shown("The token.")
     secret: str = face.shown(_SECRET)
+    old_secret_expires_at: datetime | None = face.shown("Until when the old secret works; null if it is dead.")
     audit_entry: AuditEntry | None = face.shown(_ENTRY)
 
 
@@ -504,14 +510,18 @@ class TokenMutations:
 
     @face.mutation(Action.RESET_ACCESS_TOKEN)
     async def reset_token(self, info: Info, input: ResetTokenInput) -> ResetTokenPayload | None:
-        """Give a token a new secret. The old one is dead with the next request.
+        """Give a token a new secret. The old one is dead with the next request, or when its grace ends.
 
-        Tokens that were made with it live on; where its secret has leaked, revoke it: that ends them as well.
+        A token has at most two secrets: resetting it during a grace ends the older one. Tokens that were made with it
+        live on; where its secret has leaked, revoke it: that ends them as well.
         """
         token_id = nodes.uuid_of("id", input.id, "Token")
-        done = await tokens.reset(info.context.caller, token_id, said(input))
+        done = await tokens.reset(info.context.caller, token_id, said(input), old_ends_at=input.old_secret_expires_at)
         return ResetTokenPayload(
-            token=await _changed(done), secret=done.secret or "", audit_entry=_entry(info.context, done)
+            token=await _changed(done),
+            secret=done.secret or "",
+            old_secret_expires_at=done.old_ends_at,
+            audit_entry=_entry(info.context, done),
         )
 
     @face.mutation(Action.DELETE_ACCESS_TOKEN)

@@ -68,6 +68,7 @@ face.words(
     PASSWORD="A password, when signing in.",  # noqa: S106 - a description
     LINK="A one-time link.",
     COMMAND_LINE="The command line of the server.",
+    SYSTEM="Latchkey itself: nobody did it, it was noticed.",
 )
 face.words(
     Outcome,

@@ -72,6 +72,7 @@ async def test_a_token_is_made_as_asked_and_recorded_without_its_secret(organisa
         "expiresAt": end.isoformat(),
         "revokedAt": None,
         "resetAt": None,
+        "responsible": None,
     }
     [digest] = await SecretDigest.filter(token_id=row.id)
     assert len(digest.digest) == 64
@@ -325,7 +326,7 @@ async def test_a_reset_token_has_one_secret_the_new_one(organisation: Organisati
     assert done.secret != made.secret
     assert actions_of(done) == ["resetAccessToken"]
     assert set(changed(done)) <= {"ending", "resetAt"}
-    assert await SecretDigest.filter(token_id=made.row.id).count() == 1
+    assert await SecretDigest.filter(token_id=made.row.id, expires_at=None).count() == 1
     with pytest.raises(Unauthenticated):
         await organisation.identify(made)
     caller = await organisation.identify(done)
