@@ -15,8 +15,9 @@ from core.specifiers import Malformed, Resource
 from core.vocabulary import Action, BuiltInRole
 from models import Member, MemberRole, Role, Token, TokenRole
 from resolvers import rights
-from resolvers.callers import Caller, Rights
+from resolvers.callers import Caller, Rights, note_deeds
 from resolvers.rights import INLINE
+from resolvers.uses import Deed, deed
 
 MAX_CHECKS = 1000
 MAX_WORD_LENGTH = 64
@@ -93,6 +94,12 @@ class Authorized:
     questions: Sequence[Question]
     _allowed: dict[int, bool] = field(default_factory=dict, repr=False)
     _answers: dict[int, Answer] = field(default_factory=dict, repr=False)
+    _deeds: dict[Deed, None] = field(default_factory=dict, repr=False)
+
+    @property
+    def deeds(self) -> tuple[Deed, ...]:
+        """What was decided so far, each once."""
+        return tuple(self._deeds)
 
     @property
     def decisions(self) -> list[Answer]:
@@ -118,16 +125,26 @@ class Authorized:
 
     def _decided(self, question: Question, field: str) -> Answer:
         try:
-            return answer(self.caller, question, field)
+            answered = answer(self.caller, question, field)
         except Invalid as problem:
             return Answer(question, Verdict(allowed=False), problem=problem)
+        self._note(question.action, allowed=bool(answered.verdict))
+        return answered
 
     def _passes(self, question: Question) -> bool:
         try:
             asked = Asked.of(question, self.caller.catalogue)
         except Invalid:
             return False
-        return self.caller.rights.allows(asked.action, asked.resource)
+        allowed = self.caller.rights.allows(asked.action, asked.resource)
+        self._note(asked.action, allowed=allowed)
+        return allowed
+
+    def _note(self, action: str, *, allowed: bool) -> None:
+        done = deed(action, allowed=allowed)
+        if done not in self._deeds:
+            self._deeds[done] = None
+            note_deeds(self.caller, done)
 
 
 def authorize(caller: Caller, questions: Sequence[Question]) -> Authorized:

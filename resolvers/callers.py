@@ -39,6 +39,7 @@ from models import (
 from resolvers import rights
 from resolvers.house import House
 from resolvers.reuses import Presented
+from resolvers.uses import Deed, Use, deed
 
 MEMORY_SIZE = 10_000
 """How many callers a process keeps. Each is compared with the account's version at every use."""
@@ -54,6 +55,8 @@ class Request:
     user_agent: str | None = None
     allowance: Allowance = field(default_factory=Allowance, compare=False, repr=False)
     """What all proofs of this request together may cost."""
+    uses: list[Use] = field(default_factory=list, compare=False, repr=False)
+    """The use of a token that it is, once that is noted."""
 
 
 class Rights(Protocol):
@@ -112,6 +115,7 @@ class Caller:
     def require(self, action: Action, target: Row | Resource) -> Verdict:
         """Decide, and refuse by raising `Forbidden` with the missing action and the resource."""
         verdict = self.may(action, target)
+        note_deeds(self, deed(action.value, allowed=bool(verdict)))
         if not verdict:
             resource = target.resource if isinstance(target, Row) else target
             raise Forbidden(action.value, str(resource))
@@ -234,7 +238,7 @@ async def is_unchanged(caller: Caller) -> bool:
 async def used(credential: str, request: Request) -> Caller:
     """Make a caller as `identify` does, and note that the credential was used."""
     caller = await identify(credential, request)
-    note_use(caller, request.address, request.user_agent)
+    _note_use(caller)
     return caller
 
 
@@ -246,7 +250,7 @@ async def bearer(credential: str, account_id: UUID, request: Request) -> Caller:
     caller = await identify(credential, request)
     if not is_bearer(caller, account_id):
         raise Unauthenticated
-    note_use(caller, request.address, request.user_agent)
+    _note_use(caller)
     return caller
 
 
@@ -255,10 +259,23 @@ def is_bearer(caller: Caller, account_id: UUID) -> bool:
     return caller.account.id == account_id and not caller.is_session
 
 
-def note_use(caller: Caller, address: str | None, user_agent: str | None) -> None:
-    """Note that the token of an identified caller was used, from an address and by a program."""
+def use_of(caller: Caller, address: str | None, user_agent: str | None, deeds: tuple[Deed, ...] = ()) -> Use:
+    """Describe how an identified caller's token is used: from an address, by a program, for some deeds."""
     assert caller.token is not None  # noqa: S101 - `identify` makes no others
-    caller.request.house.uses.note(caller.token.id, address, user_agent)
+    return caller.request.house.uses.of(caller.token, address, user_agent, deeds)
+
+
+def _note_use(caller: Caller) -> None:
+    use = use_of(caller, caller.request.address, caller.request.user_agent)
+    use.note()
+    caller.request.uses.append(use)
+
+
+def note_deeds(caller: Caller, *deeds: Deed) -> None:
+    """Note what was asked with the token whose use the caller's request is; nothing where it is none."""
+    for use in caller.request.uses:
+        for each in deeds:
+            use.add(each)
 
 
 async def _recalled(credential: str, request: Request) -> Caller:

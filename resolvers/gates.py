@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from resolvers.callers import Caller, catalogue_of
 from resolvers.house import House
 from resolvers.keyed import defining
 from resolvers.reading import readable
+from resolvers.uses import NO_ACTION, Deed, deed
 from resolvers.writing import At, Done, Said, change
 
 MEMORY_SIZE = 1_000
@@ -165,6 +166,8 @@ class Passage:
 
     allowed: bool
     lacking: tuple[str, str] | None = None
+    deeds: tuple[Deed, ...] = field(default=(), compare=False)
+    """What was asked of the caller's token: all that the request needs, or the first that is refused."""
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -178,8 +181,9 @@ def decide(gate: CompiledGate, caller: Caller, wanted: routes.Request | Question
     needed = gate.needs(wanted)
     for asked in needed:
         if not caller.rights.allows(asked.action, asked.resource):
-            return Passage(allowed=False, lacking=_lacking(caller, asked))
-    return Passage(allowed=bool(needed))
+            return Passage(allowed=False, lacking=_lacking(caller, asked), deeds=(deed(asked.action, allowed=False),))
+    deeds = tuple(dict.fromkeys(deed(asked.action, allowed=True) for asked in needed))
+    return Passage(allowed=bool(needed), deeds=deeds or (deed(NO_ACTION, allowed=False),))
 
 
 def _lacking(caller: Caller, asked: Asked) -> tuple[str, str]:

@@ -1,91 +1,233 @@
-"""When and from where tokens were last used: gathered in memory, written every few seconds beside the log.
+"""How tokens are used: gathered in memory, written every few seconds beside the log.
 
-The only writes that verifying a token causes. They change no version, so no memory of what a token may do is lost.
+When, from where and by which program a token was last used; how often for which action on which day, what was refused
+apart; and the places it was used from. The only writes that verifying a token causes. They change no version, so no
+memory of what a token may do is lost. What a process that dies had gathered is lost, at most `FLUSH_EVERY_S` of it.
+
+An action counts once for a request, however many rows or resources it was asked about: allowed, refused or both. A
+request that comes to no action counts under `NO_ACTION`. Only words of a catalogue get here, never those that somebody
+made up, so that there are no more counts than words. Sessions have a last use and nothing else.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from datetime import datetime
-from typing import NamedTuple
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
 from uuid import UUID
 
-from tortoise.expressions import Q
-from tortoise.transactions import in_transaction
-
-from models import Token, now
+from models import Token, TokenKind
 from models.database import outside_transaction
+from resolvers import tallies
+from resolvers.tallies import DAY_S, Tally
 
 FLUSH_EVERY_S = 5.0
 BATCH = 500
-"""How many are written in one transaction, so that other writers wait milliseconds."""
+"""Of how many tokens the uses are written in one transaction, so that other writers wait milliseconds."""
+MOST_PENDING = 1_000
+"""How many uses are kept before they are added up."""
+MOST_KEPT = 100_000
+"""How many counts and origins are kept between two flushes; what is new beyond them is not counted."""
+NO_ACTION = ""
+"""What is counted for a request that names no action: the token was presented, and no more."""
 
 _log = logging.getLogger(__name__)
 
 
-class Use(NamedTuple):
-    """One use of a token."""
+class Outcome(Enum):
+    """What became of an action that was asked about."""
 
-    at: datetime
-    address: str | None
-    user_agent: str | None
+    ALLOWED = "ALLOWED"
+    REFUSED = "REFUSED"
+    TRIAL_REFUSED = "TRIAL_REFUSED"
+    """Allowed, but not by the scope that is tried."""
 
 
+Deed: TypeAlias = tuple[str, Outcome]
+"""An action of the catalogue, and what became of it."""
+
+_NOTHING: Deed = (NO_ACTION, Outcome.ALLOWED)
+
+
+def deed(action: str, *, allowed: bool) -> Deed:
+    """Say what became of an action."""
+    return action, Outcome.ALLOWED if allowed else Outcome.REFUSED
+
+
+class Use:
+    """A way in which a token is used: from where, by which program and for what. It is noted as often as it happens.
+
+    Made once for an answer that is remembered, so that noting it again takes no more than a look at the clock.
+    """
+
+    __slots__ = (
+        "_added",
+        "_at_s",
+        "_clock_s",
+        "_times",
+        "_until_s",
+        "_uses",
+        "address",
+        "deeds",
+        "token",
+        "user_agent",
+    )
+
+    def __init__(
+        self, uses: "Uses", token: Token, address: str | None, user_agent: str | None, deeds: tuple[Deed, ...] = ()
+    ) -> None:
+        self._uses = uses
+        self._clock_s = uses.clock_s
+        self.token = token
+        self.address = address
+        self.user_agent = user_agent
+        self.deeds = deeds
+        self._added: dict[Deed, None] = {}
+        self._times = 0
+        self._at_s = 0.0
+        self._until_s = 0.0
+        """Until when it need not be handed in again: the end of the day; 0 if it has not been since the last time."""
+
+    def note(self) -> None:
+        """Note that it happens now."""
+        at_s = self._clock_s()
+        if at_s >= self._until_s:
+            self._begin(at_s)
+        self._times += 1
+        self._at_s = at_s
+
+    def add(self, deed: Deed) -> None:
+        """Note what else the request, of which this is the use, came to: once."""
+        if deed not in self._added:
+            if not self._until_s:
+                self._begin(self._clock_s())
+            self._added[deed] = None
+
+    def _begin(self, at_s: float) -> None:
+        if self._times:
+            self._uses.settle(self)
+        self._until_s = (at_s // DAY_S + 1) * DAY_S
+        self._at_s = at_s
+        self._uses.hand_in(self)
+
+    def take(self) -> tuple[int, float, Mapping[Deed, int]]:
+        """Take what was noted since the last time: how often, when at last, and how often each deed."""
+        times, self._times, self._until_s = self._times, 0, 0.0
+        added, self._added = self._added, {}
+        done = dict.fromkeys(self.deeds, times) if times else {}
+        for each in added:
+            done[each] = done.get(each, 0) + 1
+        return times, self._at_s, done or ({_NOTHING: times} if times else {})
+
+
+@dataclass
 class Uses:
-    """The last use of each token since the last flush. What a process that dies had gathered is lost."""
+    """The uses of tokens since the last flush."""
 
-    def __init__(self) -> None:
-        self._last: dict[UUID, Use] = {}
+    clock_s: Callable[[], float] = time.time
+    _pending: list[Use] = field(default_factory=list, repr=False)
+    _tallies: dict[UUID, Tally] = field(default_factory=dict, repr=False)
+    _kept: int = 0
+    _lost: int = 0
 
-    def note(self, token_id: UUID, address: str | None, user_agent: str | None) -> None:
-        """Note that a token was used now."""
-        self._last[token_id] = Use(now(), address, user_agent)
+    def of(self, token: Token, address: str | None, user_agent: str | None, deeds: tuple[Deed, ...] = ()) -> Use:
+        """Describe a use, which is to be noted."""
+        return Use(self, token, address, user_agent, deeds)
+
+    def hand_in(self, use: Use) -> None:
+        """Take a use that is being noted, to be settled later."""
+        self._pending.append(use)
+        if len(self._pending) > MOST_PENDING:
+            self._settle_all(but=use)
+
+    def _settle_all(self, but: Use | None = None) -> None:
+        pending, self._pending = self._pending, [] if but is None else [but]
+        for use in pending:
+            if use is not but:
+                self.settle(use)
+
+    def settle(self, use: Use) -> None:
+        """Add a use to what is known of its token."""
+        times, at_s, done = use.take()
+        if not done:
+            return
+        tally = self._tallies.get(use.token.id)
+        if tally is None:
+            if not self._has_room():
+                return
+            tally = self._tallies[use.token.id] = Tally(use.token.account_id)
+        if times:
+            tally.used(at_s, use.address, use.user_agent)
+        if use.token.kind is TokenKind.SESSION:
+            return
+        for (action, outcome), many in done.items():
+            key = (int(at_s // DAY_S), action)
+            if key in tally.days or self._has_room():
+                tally.count(
+                    key,
+                    0 if outcome is Outcome.REFUSED else many,
+                    many if outcome is Outcome.REFUSED else 0,
+                    many if outcome is Outcome.TRIAL_REFUSED else 0,
+                )
+        whence = (use.address or "", use.user_agent or "")
+        if times and (whence in tally.origins or self._has_room()):
+            self._kept -= tally.came(whence, at_s, at_s, times)
+
+    def _has_room(self) -> bool:
+        if self._kept >= MOST_KEPT:
+            self._lost += 1
+            return False
+        self._kept += 1
+        return True
 
     async def flush(self) -> None:
         """Write what was gathered. A later use that another process wrote stays; a token being changed waits."""
-        waiting: dict[UUID, Use] = {}
-        while self._last:
-            batch = dict(self._last.popitem() for _ in range(min(BATCH, len(self._last))))
-            try:
-                async with in_transaction():
-                    free = await _locked(list(batch))
-                    for token_id in free:
-                        await _write(token_id, batch[token_id])
-            except BaseException:
-                self._last = batch | waiting | self._last
-                raise
-            waiting |= {token_id: use for token_id, use in batch.items() if token_id not in free}
-        self._last = waiting | self._last
+        self._settle_all()
+        left, self._tallies, self._kept = self._tallies, {}, 0
+        lost, self._lost = self._lost, 0
+        if lost:
+            _log.warning("%s counts of uses of tokens were dropped: there were too many at once", lost)
+        order = sorted(left)
+        try:
+            for start in range(0, len(order), BATCH):
+                for token_id in await tallies.write({each: left[each] for each in order[start : start + BATCH]}):
+                    del left[token_id]
+        finally:
+            self._put_back(left)
+
+    def _put_back(self, left: Mapping[UUID, Tally]) -> None:
+        for token_id, earlier in left.items():
+            later = self._tallies.get(token_id)
+            if later is not None:
+                earlier.include(later)
+            self._tallies[token_id] = earlier
+        self._kept = sum(tally.size for tally in self._tallies.values())
 
     @asynccontextmanager
     async def flushed(self) -> AsyncIterator[None]:
         """Flush every few seconds, and once more at the end."""
-        flushing = asyncio.create_task(self._flush_forever(), context=outside_transaction())
+        ending = asyncio.Event()
+        flushing = asyncio.create_task(self._flush_until(ending), context=outside_transaction())
         try:
             yield
         finally:
-            flushing.cancel()
-            with suppress(asyncio.CancelledError):
-                await flushing
+            ending.set()  # never cancelled: nobody could say what of a flush had been written
+            await flushing
             await self.flush()
 
-    async def _flush_forever(self) -> None:
-        while True:
-            await asyncio.sleep(FLUSH_EVERY_S)
+    async def _flush_until(self, ending: asyncio.Event) -> None:
+        while not ending.is_set():
             try:
-                await self.flush()
-            except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
-                _log.warning("last uses of tokens could not be written; they are kept", exc_info=True)
+                async with asyncio.timeout(FLUSH_EVERY_S):
+                    await ending.wait()
+            except TimeoutError:
+                await self._flushed_or_kept()
 
-
-async def _locked(token_ids: list[UUID]) -> set[UUID]:
-    """Lock tokens, but none that somebody else has locked: who holds some and waits for others may wait for good."""
-    return {token.id for token in await Token.filter(id__in=token_ids).select_for_update(skip_locked=True).only("id")}
-
-
-async def _write(token_id: UUID, use: Use) -> None:
-    earlier = Q(last_used_at__isnull=True) | Q(last_used_at__lt=use.at)
-    await Token.filter(earlier, id=token_id).update(
-        last_used_at=use.at, last_used_address=use.address, last_used_agent=use.user_agent
-    )
+    async def _flushed_or_kept(self) -> None:
+        try:
+            await self.flush()
+        except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
+            _log.warning("uses of tokens could not be written; they are kept", exc_info=True)

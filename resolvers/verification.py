@@ -11,7 +11,11 @@ from core.receipt import Receipt
 from core.vocabulary import Action
 from models import Token, now
 from resolvers.access import Answer, Authorized, Question, authorize
-from resolvers.callers import Caller, Request, bearer, is_bearer, recognised
+from resolvers.callers import Caller, Request, bearer, is_bearer, note_deeds, recognised
+from resolvers.uses import Deed, deed
+
+VERIFIED: Deed = deed(Action.VERIFY_ACCESS_TOKEN.value, allowed=True)
+"""What the asker's token is used for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,17 @@ class Verified:
 
 
 def require_verifier(caller: Caller) -> Token:
+    """Give the token that asks, and note that it did. Raises `Forbidden` as `_asking` does."""
+    try:
+        token = _asking(caller)
+    except Forbidden:
+        note_deeds(caller, deed(Action.VERIFY_ACCESS_TOKEN.value, allowed=False))
+        raise
+    note_deeds(caller, VERIFIED)
+    return token
+
+
+def _asking(caller: Caller) -> Token:
     """Give the token that asks. Raises `Forbidden` unless it is one, not a session, and may verify."""
     if not caller.sees(Action.VERIFY_ACCESS_TOKEN, caller.account):  # a yes or no, as often as it is asked
         raise Forbidden(Action.VERIFY_ACCESS_TOKEN.value, "acct")
@@ -67,7 +82,7 @@ async def verify(
     """
     asker = require_verifier(caller)
     authorize(caller, questions)  # refuses too many before looking
-    request = replace(caller.request, address=_address(address), user_agent=None)
+    request = replace(caller.request, address=_address(address), user_agent=None, uses=[])
     try:
         subject = await bearer(secret, caller.account.id, request)
     except Unauthenticated:
@@ -80,9 +95,9 @@ def recall(
 ) -> Verified | None:
     """Say what `verify` would, without waiting; None where it would have to ask the database, or has nothing to tell.
 
-    The use is not noted, and the subject's request is of the subject's address alone.
+    No use is noted, and the subject's request is of the subject's address alone.
     """
-    asker = require_verifier(caller)
+    asker = _asking(caller)
     authorize(caller, questions)
     subject = recognised(secret, caller.request.house)
     if subject is None or not is_bearer(subject, caller.account.id):

@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 from starlette.types import Scope, Send
 from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE
 
-from resolvers.callers import Caller, is_current, note_use
+from resolvers.callers import Caller, is_current
+from resolvers.uses import Use
 
 ANSWERS_KEPT = 32_768
 """How many answers a process keeps, each of some hundred bytes."""
@@ -67,19 +68,24 @@ class Answer:
         return lines(self.headers) + self.id_name + b": "
 
 
-class Use(NamedTuple):
-    """A caller whom an answer depends on, and what is noted when it is given: from where and by which program."""
+class Party(NamedTuple):
+    """A caller whom an answer depends on, and the use of their token that giving it is."""
 
     caller: Caller
-    address: str | None
-    agent: str | None
+    use: Use
 
 
 class Settled(NamedTuple):
     """An answer that memory gave. It holds as long as all its callers are current; without any, for now only."""
 
     answer: Answer
-    uses: tuple[Use, ...] = ()
+    parties: tuple[Party, ...] = ()
+
+    def note(self) -> "Settled":
+        """Note that it is given."""
+        for _, use in self.parties:
+            use.note()
+        return self
 
 
 class Prompt(Protocol):
@@ -125,17 +131,15 @@ class Answers:
         settled = self._kept.get(digest)
         if settled is None:
             return None
-        for use in settled.uses:
-            if not is_current(use.caller):
+        for party in settled.parties:
+            if not is_current(party.caller):
                 return None
         self._kept.move_to_end(digest)
-        for use in settled.uses:
-            note_use(*use)
-        return settled
+        return settled.note()
 
     def keep(self, digest: bytes, settled: Settled) -> None:
         """Keep an answer, in the place of an earlier one, unless it holds for now only."""
-        if not settled.uses:
+        if not settled.parties:
             return
         self._kept[digest] = settled
         self._kept.move_to_end(digest)

@@ -18,10 +18,11 @@ from uuid_utils import uuid7
 from core.errors import Unauthenticated
 from core.routes import Request as Proxied
 from core.routes import Unreadable
-from resolvers.callers import Caller, Request, bearer, is_bearer, note_use, recognised
+from resolvers.callers import Caller, Request, bearer, is_bearer, note_deeds, recognised, use_of
 from resolvers.gates import CompiledGate, decide, find, remembered
 from resolvers.house import House
-from web.answers import Answer, Header, Heard, Settled, Use
+from resolvers.uses import NO_ACTION, Deed, deed
+from web.answers import Answer, Header, Heard, Party, Settled
 from web.credentials import MAX_CREDENTIAL_LENGTH, MAX_USER_AGENT_LENGTH
 from web.errors import Formatted, masked
 from web.proxied import AGENT, FORWARDED_FOR, PREFIX, Asked
@@ -77,10 +78,9 @@ class ForwardAuth:
         caller = recognised(asked.secret, self._house)
         if caller is None or not is_bearer(caller, gate.account_id):
             return None
-        answer = _judged(gate, caller, asked)
-        use = Use(caller, *self._whence(heard, asked))
-        note_use(*use)
-        return Settled(answer, (use,))
+        answer, deeds = _judged(gate, caller, asked)
+        use = use_of(caller, *self._whence(heard, asked), deeds)
+        return Settled(answer, (Party(caller, use),)).note()
 
     async def _answer(self, heard: Heard, request_id: str) -> Answer:
         if not self._proxies.trusts(heard.peer):
@@ -94,9 +94,12 @@ class ForwardAuth:
         if (answer := _unasked(gate, asked)) is not None:
             return answer
         try:
-            return _judged(gate, await _caller(gate, asked.secret, request), asked)
+            caller = await _caller(gate, asked.secret, request)
         except Unauthenticated:
             return _unauthenticated(presented=True)
+        answer, deeds = _judged(gate, caller, asked)
+        note_deeds(caller, *deeds)
+        return answer
 
     @cached_property
     def _house(self) -> House:
@@ -132,16 +135,16 @@ async def _caller(gate: CompiledGate, secret: str, request: Request) -> Caller:
     return await bearer(secret, gate.account_id, request)
 
 
-def _judged(gate: CompiledGate, caller: Caller, asked: Asked) -> Answer:
+def _judged(gate: CompiledGate, caller: Caller, asked: Asked) -> tuple[Answer, tuple[Deed, ...]]:
     try:
         passage = decide(gate, caller, asked.wanted(gate.source))
     except Unreadable as problem:
-        return _forbidden(str(problem), caller)
+        return _forbidden(str(problem), caller), (deed(NO_ACTION, allowed=False),)
     if passage:
-        return _yes(_ids(caller))
+        return _yes(_ids(caller)), passage.deeds
     if passage.lacking is None:
-        return _forbidden("no route of the gate matches the request", caller)
-    return _insufficient(caller, *passage.lacking)
+        return _forbidden("no route of the gate matches the request", caller), passage.deeds
+    return _insufficient(caller, *passage.lacking), passage.deeds
 
 
 def _forbidden(message: str, caller: Caller | None = None) -> Answer:

@@ -26,11 +26,11 @@ from core.ids import global_id
 from core.vocabulary import Action
 from models import Token, TokenKind
 from resolvers.access import Asked, Question
-from resolvers.callers import Caller, Request, note_use, recognised
+from resolvers.callers import Caller, Request, recognised, use_of
 from resolvers.house import House
 from resolvers.scope_words import scope_words
-from resolvers.verification import Verified, recall, require_verifier, verify
-from web.answers import Answer, Heard, Settled, Use
+from resolvers.verification import VERIFIED, Verified, recall, require_verifier, verify
+from web.answers import Answer, Heard, Party, Settled
 from web.bodies import read_body, reply
 from web.credentials import Gate, Presented
 from web.errors import RejectedError, masked
@@ -101,14 +101,16 @@ class Introspection:
         verified = recall(asker, asked.token, asked.address, asked.questions)
         if verified is None:
             return None
-        uses = (
-            Use(asker, *self._gate.whence(heard.peer, headers)),
-            Use(verified.subject, verified.subject.request.address, None),
-        )
         answer = _active(verified)
-        for use in uses:
-            note_use(*use)
-        return Settled(answer, uses if verified.cache_until is None else ())
+        subject = verified.subject
+        settled = Settled(
+            answer,
+            (
+                Party(asker, use_of(asker, *self._gate.whence(heard.peer, headers), (VERIFIED,))),
+                Party(subject, use_of(subject, subject.request.address, None, verified.answers.deeds)),
+            ),
+        ).note()
+        return settled if verified.cache_until is None else Settled(answer)
 
     @cached_property
     def _house(self) -> House:

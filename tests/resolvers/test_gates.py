@@ -14,6 +14,7 @@ from resolvers.access import Question
 from resolvers.callers import Caller, bearer
 from resolvers.gates import CompiledGate, NewGate, Passage
 from resolvers.scopes import Scope
+from resolvers.uses import NO_ACTION, Outcome
 from resolvers.writing import Said
 from tests.organisation import PROJ, Organisation, founded
 from tests.resolvers.conftest import Refused
@@ -175,6 +176,19 @@ async def test_all_routes_that_match_must_allow(organisation: Organisation) -> N
     assert gates.decide(there, caller, routes.Request("GET", ("web", "open")))
     refused = gates.decide(there, caller, routes.Request("GET", ("web", "secret")))
     assert refused == Passage(allowed=False, lacking=("createProject", "proj/web"))
+
+
+async def test_it_says_what_was_asked_of_the_token(organisation: Organisation) -> None:
+    twice = {"pattern": "/web/x", "action": "viewProject", "resource": "proj/app"}
+    further = {"pattern": "/web/secret", "action": "createProject", "resource": "proj/web"}
+    await gates.define(organisation.owner, gate(routes=[VIEW, twice, further]), Said())
+    anyone, there = await organisation.token(organisation.owner, Scope(BuiltInRole.READER)), await found(organisation)
+    for path, deeds in (
+        (("web", "x"), (("viewProject", Outcome.ALLOWED),)),
+        (("web", "secret"), (("createProject", Outcome.REFUSED),)),
+        ((), ((NO_ACTION, Outcome.REFUSED),)),
+    ):
+        assert gates.decide(there, anyone, routes.Request("GET", path)).deeds == deeds
 
 
 async def test_a_refusal_names_the_closed_gate_above(organisation: Organisation) -> None:

@@ -1,28 +1,66 @@
-"""Last uses of tokens are gathered and written, never backwards, and never disturb anything else."""
+"""Uses of tokens are gathered and written, never backwards, and never disturb anything else."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tortoise.transactions import in_transaction
 
-from models import Account, Token
-from resolvers.callers import Request, used
-from resolvers.uses import Uses
+from core.errors import Forbidden
+from models import Account, Token, TokenDay, TokenOrigin
+from models.engines.transactions import Statements
+from resolvers import tallies, tokens, uses, verification
+from resolvers.access import Question, authorize
+from resolvers.callers import Request, note_deeds, used
+from resolvers.scopes import Scope
+from resolvers.uses import Outcome, Uses, deed
+from resolvers.writing import Said
 from tests.databases import Elsewhere
 from tests.organisation import Organisation
+
+FLAG = "proj/web:env/dev:flag/f"
+READS: Any = Scope(
+    statements=[
+        {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*"]},
+        {"effect": "allow", "actions": ["viewFlag"], "resources": ["proj/*:env/*:flag/*"]},
+    ]
+)
+
+
+async def a_token(organisation: Organisation) -> Token:
+    caller = await organisation.token(organisation.owner)
+    assert caller.token
+    return caller.token
+
+
+async def counted(token: Token) -> dict[str, tuple[int, int]]:
+    """What is kept of a token's uses: how often each action was allowed and refused."""
+    return {row.action: (row.allowed, row.refused) for row in await TokenDay.filter(token_id=token.id)}
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.at_s = time.time()
+
+    def __call__(self) -> float:
+        return self.at_s
 
 
 async def test_a_use_is_written_with_where_it_came_from(organisation: Organisation) -> None:
     made = await organisation.made(organisation.owner)
     assert made.secret
-    uses = organisation.house.uses
     await used(made.secret, Request(organisation.house, "1", "192.0.2.7", "curl/8"))
     assert (await Token.get(id=made.row.id)).last_used_at is None
     version = (await Account.get(id=organisation.account.id)).version
 
-    await uses.flush()
+    await organisation.house.uses.flush()
 
     token = await Token.get(id=made.row.id)
     assert token.last_used_at is not None
@@ -32,60 +70,327 @@ async def test_a_use_is_written_with_where_it_came_from(organisation: Organisati
 
 
 async def test_an_earlier_use_never_replaces_a_later_one(organisation: Organisation) -> None:
-    caller = await organisation.token(organisation.owner)
-    assert caller.token
+    token = await a_token(organisation)
     later = datetime.now(UTC) + timedelta(minutes=5)
-    await Token.filter(id=caller.token.id).update(last_used_at=later, last_used_address="192.0.2.9")
+    await Token.filter(id=token.id).update(last_used_at=later, last_used_address="192.0.2.9")
     uses = Uses()
-    uses.note(caller.token.id, "192.0.2.8", None)
+    uses.of(token, "192.0.2.8", None).note()
     await uses.flush()
-    kept = await Token.get(id=caller.token.id)
+    kept = await Token.get(id=token.id)
     assert (kept.last_used_at, kept.last_used_address) == (later, "192.0.2.9")
+    assert await counted(token) == {"": (1, 0)}
 
 
 async def test_what_is_noted_at_the_end_is_not_lost(organisation: Organisation) -> None:
-    caller = await organisation.token(organisation.owner)
-    assert caller.token
+    token = await a_token(organisation)
     uses = Uses()
     async with uses.flushed():
-        uses.note(caller.token.id, "192.0.2.8", None)
-    assert (await Token.get(id=caller.token.id)).last_used_address == "192.0.2.8"
+        uses.of(token, "192.0.2.8", None).note()
+    assert (await Token.get(id=token.id)).last_used_address == "192.0.2.8"
+
+
+async def test_it_is_flushed_every_few_seconds(organisation: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = await a_token(organisation)
+    monkeypatch.setattr(uses, "FLUSH_EVERY_S", 0.05)
+    gathered = Uses()
+    async with gathered.flushed(), asyncio.timeout(20):
+        gathered.of(token, "192.0.2.8", None).note()
+        while (await Token.get(id=token.id)).last_used_address is None:  # noqa: ASYNC110 - it is another task that writes it
+            await asyncio.sleep(0.02)
+
+
+async def test_what_could_not_be_written_is_kept(organisation: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = await a_token(organisation)
+    uses = Uses()
+    use = uses.of(token, "192.0.2.8", None, (deed("updateOn", allowed=True),))
+    use.note()
+    with monkeypatch.context() as broken:
+        broken.setattr(tallies, "_OWN", (*tallies._OWN, "no_such_column"))  # noqa: SLF001 - so that the database says no
+        with pytest.raises(Exception, match=r"no_such_column|syntax"):
+            await uses.flush()
+    assert (await Token.get(id=token.id)).last_used_at is None
+    use.note()
+    await uses.flush()
+    assert await counted(token) == {"updateOn": (2, 0)}
+    (origin,) = await TokenOrigin.filter(token_id=token.id)
+    assert origin.uses == 2
 
 
 async def test_flushes_and_changes_never_wait_for_each_other_in_a_circle(organisation: Organisation) -> None:
-    made = [(await organisation.token(organisation.owner)).token for _ in range(20)]
-    ids = [token.id for token in made if token]
+    made = [await a_token(organisation) for _ in range(20)]
 
-    async def flush(order: list[UUID]) -> None:
+    async def flush(order: list[Token]) -> None:
         uses = Uses()
-        for token_id in order:
-            uses.note(token_id, "192.0.2.8", None)
+        for token in order:
+            uses.of(token, "192.0.2.8", None).note()
         await uses.flush()
 
-    async def change(order: list[UUID]) -> None:
+    async def change(order: list[Token]) -> None:
         async with in_transaction():
-            for token_id in order:
-                await Token.filter(id=token_id).update(name="another")
+            for token in order:
+                await Token.filter(id=token.id).update(name="another")
 
     async with asyncio.timeout(30):
-        await asyncio.gather(*(flush(order) for order in (ids, ids[::-1]) * 3), change(ids[1:]), change(ids))
-    assert {token.name for token in await Token.filter(id__in=ids)} == {"another"}
+        await asyncio.gather(*(flush(order) for order in (made, made[::-1]) * 3), change(made[1:]), change(made))
+    assert {token.name for token in await Token.filter(id__in=[token.id for token in made])} == {"another"}
 
 
 @pytest.mark.usefixtures("postgresql")
 async def test_the_use_of_a_token_that_is_being_changed_is_written_later(
     organisation: Organisation, elsewhere: Elsewhere
 ) -> None:
-    tokens = [(await organisation.token(organisation.owner)).token for _ in range(2)]
-    first, second = (token.id for token in tokens if token)
+    first, second = [await a_token(organisation) for _ in range(2)]
     uses = Uses()
-    uses.note(first, "192.0.2.8", None)
-    uses.note(second, "192.0.2.8", None)
+    uses.of(first, "192.0.2.8", None).note()
+    uses.of(second, "192.0.2.8", None).note()
     with elsewhere.transaction() as run:
-        run(f"SELECT 1 FROM token WHERE id = '{first}' FOR UPDATE")  # noqa: S608 - an id of ours
+        run(f"SELECT 1 FROM token WHERE id = '{first.id}' FOR UPDATE")  # noqa: S608 - an id of ours
         async with asyncio.timeout(10):
             await uses.flush()
         written = {row.id for row in await Token.filter(last_used_address="192.0.2.8")}
-        assert written == {second}
+        assert written == {second.id}
     await uses.flush()
     assert await Token.filter(last_used_address="192.0.2.8").count() == 2
+    assert (await counted(first), await counted(second)) == ({"": (1, 0)}, {"": (1, 0)})
+
+
+async def test_what_was_used_and_is_gone_is_forgotten(organisation: Organisation) -> None:
+    token, gone = await a_token(organisation), Token(id=organisation.account.id, account_id=organisation.account.id)
+    uses = Uses()
+    for each in (token, gone):
+        each.kind = token.kind
+        uses.of(each, None, None).note()
+    await uses.flush()
+    assert uses._tallies == {}  # noqa: SLF001 - it is about the memory
+    assert await counted(token) == {"": (1, 0)}
+
+
+async def test_a_token_is_written_once_an_interval_however_often_it_is_used(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [await a_token(organisation) for _ in range(3)]
+    await organisation.house.uses.flush()
+    written: list[tuple[str, int]] = []
+    for name in ("execute_query", "execute_many"):
+        run = getattr(Statements, name)
+
+        async def noted(
+            client: Statements, query: str, values: list[Any] | None = None, run: Callable[..., Any] = run
+        ) -> Any:
+            if not query.startswith("SELECT"):
+                written.append((query.split(" WHERE ", maxsplit=1)[0].split(" (", maxsplit=1)[0], len(values or [])))
+            return await run(client, query, values)
+
+        monkeypatch.setattr(Statements, name, noted)
+    for number in range(3_000):
+        organisation.house.uses.of(made[number % 3], "192.0.2.8", None, (deed("updateOn", allowed=True),)).note()
+    await organisation.house.uses.flush()
+    texts = [text.split(" SET")[0] for text, _ in written]
+    assert texts == ["UPDATE token", "INSERT INTO token_day", "INSERT INTO token_origin", "DELETE FROM token_origin"]
+    assert written[0][1] == len(made)
+    assert [await counted(token) for token in made] == [{"updateOn": (1_000, 0)}] * 3
+    written.clear()
+    await organisation.house.uses.flush()
+    assert written == []
+
+
+async def test_the_day_is_that_of_the_use_in_utc(organisation: Organisation) -> None:
+    token, clock = await a_token(organisation), Clock()
+    clock.at_s = datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC).timestamp()
+    uses = Uses(clock)
+    use = uses.of(token, None, None, (deed("updateOn", allowed=True),))
+    for _ in range(3):
+        use.note()
+        clock.at_s += 1
+    await uses.flush()
+    days = {row.day: row.allowed for row in await TokenDay.filter(token_id=token.id)}
+    assert days == {date(2026, 3, 1): 1, date(2026, 3, 2): 2}
+
+
+async def test_what_is_refused_or_on_trial_is_counted_apart(organisation: Organisation) -> None:
+    token, uses = await a_token(organisation), Uses()
+    for outcome, times in ((Outcome.ALLOWED, 3), (Outcome.REFUSED, 2), (Outcome.TRIAL_REFUSED, 1)):
+        for _ in range(times):
+            uses.of(token, None, None, (("updateOn", outcome),)).note()
+    await uses.flush()
+    (row,) = await TokenDay.filter(token_id=token.id)
+    assert (row.action, row.allowed, row.refused, row.trial_refused) == ("updateOn", 4, 2, 1)
+
+
+async def test_only_words_of_the_catalogue_are_counted(organisation: Organisation) -> None:
+    secret = (await organisation.made(organisation.owner, READS)).secret or ""
+    caller = await used(secret, organisation.request)
+    assert caller.token
+    asked = [
+        Question("viewFlag", FLAG),
+        Question("viewFlag", f"{FLAG}2"),
+        Question("updateOn", FLAG),
+        Question("stealFlag", FLAG),
+        Question("viewFlag", "no such thing"),
+        *(Question(f"made{number}up", FLAG) for number in range(900)),
+    ]
+    assert authorize(caller, asked).allowed[:5] == [True, True, False, False, False]
+    assert [answer.problem is None for answer in authorize(caller, asked).decisions[:5]] == [True] * 3 + [False] * 2
+    await organisation.house.uses.flush()
+    assert await counted(caller.token) == {"viewFlag": (1, 0), "updateOn": (0, 1)}
+
+
+async def test_what_a_presented_token_was_asked_for_counts_for_it_and_the_question_for_the_asker(
+    organisation: Organisation,
+) -> None:
+    asker = await used((await organisation.made(organisation.owner)).secret or "", organisation.request)
+    presented = (await organisation.made(organisation.owner, READS)).secret or ""
+    verified = await verification.verify(asker, presented, "192.0.2.7", [Question("viewFlag", FLAG)])
+    assert verified
+    assert verified.answers.allowed == [True]
+    stranger = await used((await organisation.made(organisation.owner, READS)).secret or "", organisation.request)
+    with pytest.raises(Forbidden):
+        await verification.verify(stranger, presented)
+    await organisation.house.uses.flush()
+    assert asker.token
+    assert stranger.token
+    assert await counted(asker.token) == {"verifyAccessToken": (1, 0)}
+    assert await counted(verified.token) == {"viewFlag": (1, 0)}
+    assert await counted(stranger.token) == {"verifyAccessToken": (0, 1)}
+
+
+async def test_latchkeys_own_actions_count_too(organisation: Organisation) -> None:
+    may = {"effect": "allow", "actions": ["updateAccessTokenName"], "resources": ["member/*:token/*"]}
+    sees = {"effect": "allow", "actions": ["viewAccessToken"], "resources": ["member/*:token/*"]}
+    secret = (await organisation.made(organisation.owner, Scope(statements=[may, sees]))).secret or ""
+    caller = await used(secret, organisation.request)
+    assert caller.token
+    target = await a_token(organisation)
+    await tokens.update(caller, target.id, tokens.TokenChange(name="renamed"), Said())
+    with pytest.raises(Forbidden):
+        await tokens.revoke(caller, target.id, Said())
+    await organisation.house.uses.flush()
+    assert await counted(caller.token) == {"updateAccessTokenName": (1, 0), "deleteAccessToken": (0, 1)}
+
+
+async def test_a_session_has_a_last_use_and_no_counts(organisation: Organisation) -> None:
+    session = organisation.owner.token
+    assert session
+    await used(organisation.secrets[str(session.id)], Request(organisation.house, "1", "192.0.2.7", "curl/8"))
+    await organisation.house.uses.flush()
+    assert (await Token.get(id=session.id)).last_used_address == "192.0.2.7"
+    assert await TokenDay.exists() is False
+    assert await TokenOrigin.exists() is False
+
+
+async def test_the_latest_hundred_origins_are_kept(organisation: Organisation) -> None:
+    token, clock = await a_token(organisation), Clock()
+    begun = datetime.fromtimestamp(clock.at_s, UTC)
+    uses = Uses(clock)
+    for round_ in range(3):
+        for number in range(60):
+            clock.at_s += 1
+            uses.of(token, "192.0.2.7", f"agent {round_} {number}").note()
+            uses.of(token, "192.0.2.8", None).note()
+        await uses.flush()
+    kept = await TokenOrigin.filter(token_id=token.id).order_by("-last_at", "-id")
+    assert len(kept) == 100
+    ((always,), others) = (
+        [row for row in kept if row.address == "192.0.2.8"],
+        {row.user_agent for row in kept if row.address == "192.0.2.7"},
+    )
+    assert (always.user_agent, always.uses) == ("", 180)
+    assert always.last_at - always.first_at == timedelta(seconds=179)
+    assert always.first_at - begun == timedelta(seconds=1)
+    assert others == {f"agent 2 {number}" for number in range(60)} | {f"agent 1 {number}" for number in range(21, 60)}
+
+
+async def test_memory_is_bounded_whatever_a_token_sends(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, gathered = [await a_token(organisation) for _ in range(3)], Uses()
+    monkeypatch.setattr(uses, "MOST_KEPT", 150)
+    for number in range(5_000):
+        for token in made:
+            gathered.of(token, "192.0.2.7", f"agent {number}").note()
+        assert len(gathered._pending) <= uses.MOST_PENDING + 1  # noqa: SLF001 - it is about the memory
+    gathered._settle_all()  # noqa: SLF001 - see above
+    kept = sum(tally.size for tally in gathered._tallies.values())  # noqa: SLF001 - see above
+    assert kept == gathered._kept <= 150  # noqa: SLF001 - see above
+    await gathered.flush()
+    assert "were dropped" in caplog.text
+    assert await counted(made[0]) == {"": (5_000, 0)}
+
+
+async def test_what_ends_a_token_is_not_undone_by_the_use_of_a_request_in_flight(organisation: Organisation) -> None:
+    made = await organisation.made(organisation.owner)
+    caller = await used(made.secret or "", organisation.request)
+    await tokens.revoke(organisation.owner, made.row.id, Said())
+    revoked = await Token.get(id=made.row.id)
+    note_deeds(caller, deed("updateOn", allowed=True))
+    await organisation.house.uses.flush()
+    after = await Token.get(id=made.row.id)
+    assert after.revoked_at == revoked.revoked_at is not None
+    assert (after.version, after.updated_at) == (revoked.version, revoked.updated_at)
+    assert after.last_used_at is not None
+
+
+ROUNDS, USES = 10, 100
+"""How often each of two processes flushes, and how many uses it notes before."""
+
+FLUSHER = """
+import asyncio, sys
+from uuid import UUID
+from models import Token
+from models.database import opened
+from resolvers.uses import Uses, deed
+
+async def main(url, ids, rounds, uses):
+    async with opened(url):
+        found = {row.id: row for row in await Token.filter(id__in=[UUID(each) for each in ids])}
+        tokens, gathered = [found[UUID(each)] for each in ids], Uses()
+        sys.stdout.write("ready\\n")
+        sys.stdout.flush()
+        sys.stdin.readline()
+        for _ in range(int(rounds)):
+            for number in range(int(uses)):
+                gathered.of(tokens[number % len(tokens)], sys.argv[-1], None, (deed("updateOn", allowed=True),)).note()
+            await gathered.flush()
+        while gathered._tallies:
+            await gathered.flush()
+
+asyncio.run(main(sys.argv[1], sys.argv[2].split(","), sys.argv[3], sys.argv[4]))
+"""
+
+
+async def test_two_processes_lose_no_use_and_never_go_backwards(organisation: Organisation, database_url: str) -> None:
+    made = [await a_token(organisation) for _ in range(4)]
+    ids = [str(token.id) for token in made]
+    processes = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", FLUSHER, database_url, ",".join(order), str(ROUNDS), str(USES), address),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=Path(__file__).parent.parent.parent,
+        )
+        for order, address in ((ids, "192.0.2.1"), (ids[::-1], "192.0.2.2"))
+    ]
+    for process in processes:
+        assert process.stdout
+        assert await process.stdout.readline() == b"ready\n"
+    seen: dict[str, list[Any]] = {each: [] for each in ids}
+    for process in processes:
+        assert process.stdin
+        process.stdin.write(b"go\n")
+        await process.stdin.drain()
+    running = asyncio.gather(*(process.wait() for process in processes))
+    while not running.done():
+        for row in await Token.filter(id__in=ids).values_list("id", "last_used_at"):
+            if row[1] is not None:
+                seen[str(row[0])].append(row[1])
+        await asyncio.sleep(0.005)
+    assert await running == [0, 0]
+    for token in made:
+        assert seen[str(token.id)] == sorted(seen[str(token.id)])
+        assert await counted(token) == {"updateOn": (2 * ROUNDS * USES // len(made), 0)}
+        origins = await TokenOrigin.filter(token_id=token.id).order_by("address")
+        assert [(row.address, row.uses) for row in origins] == [
+            ("192.0.2.1", ROUNDS * USES // len(made)),
+            ("192.0.2.2", ROUNDS * USES // len(made)),
+        ]
+        assert (await Token.get(id=token.id)).last_used_at == max(row.last_at for row in origins)

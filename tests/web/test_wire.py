@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from models import GateSource, Token, TokenKind, now
+from models import GateSource, Token, TokenDay, TokenKind, TokenOrigin, now
 from resolvers import accounts, gates, tokens
 from resolvers.accounts import AccountChange
 from resolvers.gates import NewGate
@@ -265,14 +265,23 @@ async def test_every_use_is_noted(exchange: Exchange) -> None:
     told = exchange.introspect("User-Agent: api", form="&address=198.51.100.8")
     await warmed(exchange, agent, told)
     line = exchange.line()
+    await house.uses.flush()
     for _ in range(2):
-        house.uses._last.clear()  # noqa: SLF001 - uses are looked at before they are written
+        await TokenDay.all().delete()
+        await TokenOrigin.all().delete()
         assert line.at_once(agent).startswith(YES)
-        assert [use[1:] for use in house.uses._last.values()] == [("198.51.100.7", "curl/8")]  # noqa: SLF001
-        house.uses._last.clear()  # noqa: SLF001
         assert line.at_once(told).startswith(YES)
-        noted = {token_id == token.id: use[1:] for token_id, use in house.uses._last.items()}  # noqa: SLF001
-        assert noted == {True: ("127.0.0.1", "api"), False: ("198.51.100.8", None)}
+        await house.uses.flush()
+        noted = await TokenOrigin.all().values_list("token_id", "address", "user_agent", "uses")
+        asker = (token.id, "127.0.0.1", "api", 1)
+        assert sorted(row[1:] for row in noted if row != asker) == [
+            ("198.51.100.7", "curl/8", 1),
+            ("198.51.100.8", "", 1),
+        ]
+        assert asker in noted
+        days = await TokenDay.all().values_list("token_id", "action", "allowed", "refused")
+        assert sorted(row[1:] for row in days if row[0] != token.id) == [("", 1, 0), ("viewProject", 1, 0)]
+        assert [row[1:] for row in days if row[0] == token.id] == [("verifyAccessToken", 1, 0)]
 
 
 async def test_who_is_no_trusted_proxy_is_not_taken_for_one_that_asked_the_same(exchange: Exchange) -> None:
