@@ -41,7 +41,7 @@ PATIENCE_S = 10.0
 CAN = "query ($checks: [AccessCheckInput!]!) { checkAccess(checks: $checks) { allowed } }"
 CHECK = {"action": "viewProject", "resource": "proj/web"}
 LISTENERS = """SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
-AND (application_name = 'latchkey listener' OR query LIKE 'LISTEN %' OR query = 'SELECT 1')"""
+AND application_name = 'latchkey listener'"""
 
 
 def main() -> None:
