@@ -80,7 +80,12 @@ class Catalogue:
 
     @cached_property
     def proper(self) -> set[tuple[tuple[str, ...], tuple[bool, ...]]]:
-        """The paths of kinds, and where on them a name is missing, that were found to be as they should."""
+        """The paths of kinds that were found to be as they should, and where on them a name is missing, if one is."""
+        return set()
+
+    @cached_property
+    def askable(self) -> set[tuple[tuple[str, ...], str]]:
+        """The paths of kinds, with an action, that were found to be as they should where every segment has a name."""
         return set()
 
     def mark(self, kind: str, action: str) -> Mark | None:

@@ -1,12 +1,15 @@
 """The law of access: a caller may do what every one of its sides allows, now. The least of all sides decides."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from core.policy import CompiledPolicy, Reason
 from core.specifiers import Resource
 from core.vocabulary import OWNER_ONLY
+
+MAX_KNOWN = 512
+"""Of how many actions on paths of kinds an authority remembers whether it allows all there."""
 
 
 class SideKind(StrEnum):
@@ -84,6 +87,8 @@ class Authority:
     sides: tuple[Side, ...]
     owner_id: str | None
     member_id: str | None
+    _all: dict[tuple[tuple[str, ...], str], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Whether an action is allowed on whatever is on a path of kinds, the owner's own aside."""
 
     def decide(self, action: str, resource: Resource) -> Verdict:
         """Decide, with the statements that decided."""
@@ -99,10 +104,20 @@ class Authority:
         """Say whether `decide` allows, without its reasons."""
         if not self.sides or self._guards(action, resource):
             return False
+        if None not in resource.names and self._allows_all(action, resource.path):
+            return True
         for side in self.sides:  # noqa: SIM110 - as above
             if not side.allows(action, resource):
                 return False
         return True
+
+    def _allows_all(self, action: str, path: tuple[str, ...]) -> bool:
+        known = self._all.get((path, action))
+        if known is None:
+            known = all(any(named.policy.allows_all(action, path) for named in side.policies) for side in self.sides)
+            if len(self._all) < MAX_KNOWN:
+                self._all[path, action] = known
+        return known
 
     def lacking(self, action: str, resource: Resource) -> tuple[tuple[str, Resource], ...]:
         """Say what some side that refuses does not allow: the action itself, and gates above, each looked at alone."""

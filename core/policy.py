@@ -223,7 +223,7 @@ def check(policy: Policy, catalogue: Catalogue, field: str) -> None:
 
 def check_resource(resource: Resource, catalogue: Catalogue, field: str) -> None:
     """Refuse a resource whose kinds the catalogue does not know, or does not nest or name so. Raises `Invalid`."""
-    shape = (resource.path, tuple([name is None for name in resource.names]))
+    shape = (resource.path, tuple([name is None for name in resource.names]) if None in resource.names else ())
     if shape not in catalogue.proper:
         for _ in _checked_kinds(resource.segments, catalogue, field):
             pass
@@ -375,6 +375,10 @@ class CompiledPolicy:
             if not above.passes(Resource(known.segments[:length])):
                 return False
         return True
+
+    def allows_all(self, action: str, path: tuple[str, ...]) -> bool:
+        """Say whether it allows whatever is on a path of kinds, as long as every segment has a name."""
+        return self._plan(action, path).wide_open
 
     def opens(self, action: str, resource: Resource) -> bool:
         """Say whether it allows, gates aside."""

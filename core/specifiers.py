@@ -22,7 +22,7 @@ MAX_TEXT_LENGTH = 4096
 """Characters in one specifier or resource."""
 
 REMEMBERED_LENGTH = 128
-"""Characters of a segment that is remembered, at most."""
+"""Characters of a segment, or of a whole resource, that is remembered, at most."""
 
 _WORD = re.compile(r"[^\s:;,/*{}$]{1,256}")
 _GLOB = re.compile(r"[^\s:;,/{}$]{1,256}")
@@ -117,10 +117,10 @@ class Resource:
         object.__setattr__(self, "path", tuple([segment.kind for segment in self.segments]))
         object.__setattr__(self, "names", tuple([segment.name for segment in self.segments]))
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
+    @staticmethod
+    def parse(text: str) -> "Resource":
         """Read `proj/web;a,b:env/dev;{critical:true}:flag/f;`. Raises `Malformed`."""
-        return cls(tuple([_segment(piece) for piece in _pieces(text)]))
+        return _remembered_resource(text) if len(text) <= REMEMBERED_LENGTH else _resource(text)
 
     @classmethod
     def of(cls, *segments: tuple[str, str | None]) -> Self:
@@ -144,6 +144,13 @@ class Resource:
 
     def __str__(self) -> str:
         return ":".join(map(str, self.segments))
+
+
+def _resource(text: str) -> Resource:
+    return Resource(tuple([_segment(piece) for piece in _pieces(text)]))
+
+
+_remembered_resource = lru_cache(maxsize=4096)(_resource)
 
 
 @dataclass(frozen=True, slots=True)

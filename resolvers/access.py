@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from core.catalogue import Catalogue
@@ -25,8 +25,7 @@ NAMELESS = frozenset({*BuiltInRole, INLINE})
 """What policies are called that are no custom role's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What a caller asks: an action and a concrete resource, as text. What the resource does not state is unknown."""
 
     action: str
@@ -44,10 +43,7 @@ class Asked:
     def of(cls, question: Question, catalogue: Catalogue, field: str = "") -> "Asked":
         """Read a question. Raises `Invalid` naming the part of the question beneath `field`."""
         resource = _resource(question.resource, f"{field}resource")
-        check_resource(resource, catalogue, f"{field}resource")
-        if len(question.action) > MAX_WORD_LENGTH:
-            raise Invalid(f"{field}action", f"must have at most {MAX_WORD_LENGTH} characters")
-        check_action(question.action, resource, catalogue, f"{field}action")
+        _check(question.action, resource, catalogue, field)
         return cls(question.action, resource.known_to(catalogue))
 
 
@@ -109,7 +105,11 @@ class Authorized:
     @property
     def allowed(self) -> list[bool]:
         """Every answer, yes or no."""
-        return [self.allows(index) for index in range(len(self.questions))]
+        if self._allowed:
+            return [self.allows(index) for index in range(len(self.questions))]
+        allowed = [self._passes(question) for question in self.questions]
+        self._allowed.update(enumerate(allowed))
+        return allowed
 
     def answer(self, index: int) -> Answer:
         """Answer one question, with reasons."""
@@ -133,11 +133,12 @@ class Authorized:
 
     def _passes(self, question: Question) -> bool:
         try:
-            asked = Asked.of(question, self.caller.catalogue)
+            resource = _resource(question.resource, "resource")
+            _check(question.action, resource, self.caller.catalogue, "")
         except Invalid:
             return False
-        allowed = self.caller.rights.allows(asked.action, asked.resource)
-        self._note(asked.action, allowed=allowed)
+        allowed = self.caller.rights.allows(question.action, resource)
+        self._note(question.action, allowed=allowed)
         return allowed
 
     def _note(self, action: str, *, allowed: bool) -> None:
@@ -159,6 +160,19 @@ def _resource(text: str, field: str) -> Resource:
         return Resource.parse(text)
     except Malformed as problem:
         raise Invalid(field, str(problem)) from None
+
+
+def _check(action: str, resource: Resource, catalogue: Catalogue, field: str) -> None:
+    """Refuse what the catalogue does not know. Raises `Invalid` naming the part of the question beneath `field`."""
+    named = None not in resource.names
+    if named and (resource.path, action) in catalogue.askable:
+        return
+    check_resource(resource, catalogue, f"{field}resource")
+    if len(action) > MAX_WORD_LENGTH:
+        raise Invalid(f"{field}action", f"must have at most {MAX_WORD_LENGTH} characters")
+    check_action(action, resource, catalogue, f"{field}action")
+    if named:
+        catalogue.askable.add((resource.path, action))  # as few as the catalogue has
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,8 @@ class Decisions:
     @face.field()
     def allowed(self) -> list[bool]:
         """Yes or no, and no more: the fastest way to ask."""
-        return in_turns(len(self.answers.questions), self.answers.allows)
+        count = len(self.answers.questions)
+        return self.answers.allowed if count <= AT_ONCE else in_turns(count, self.answers.allows)
 
     @face.field()
     def decisions(self) -> list[Decision]:

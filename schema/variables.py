@@ -33,7 +33,7 @@ NONE_GIVEN = VariableValues({}, {})
 """Of an operation without variables. Nobody writes into it."""
 
 _Read = Callable[[Any], Any]
-"""Reads a value. Raises `_OddError` where it takes the long way."""
+"""Reads a value. Whatever it raises asks for the long way."""
 
 
 class _OddError(Exception):
@@ -138,6 +138,8 @@ def _reading_object(type_: GraphQLInputObjectType, within: tuple[GraphQLInputObj
         for name, field in type_.fields.items()
     ]
     out_type = type_.out_type
+    if all(absent is _OddError for *_, absent in fields):
+        return _reading_whole(fields, out_type)
 
     def read(value: object) -> Any:  # noqa: ANN401 - what the type makes of it
         if type(value) is not dict:
@@ -155,6 +157,20 @@ def _reading_object(type_: GraphQLInputObjectType, within: tuple[GraphQLInputObj
         if known != len(value):
             raise _OddError
         return out_type(made)
+
+    return read
+
+
+def _reading_whole(
+    fields: Sequence[tuple[str, str, _Read, object]], out_type: Callable[[dict[str, Any]], Any]
+) -> _Read:
+    """Make what reads an object all of whose fields are required."""
+    plain = [(name, out_name, read) for name, out_name, read, _ in fields]
+
+    def read(value: object) -> Any:  # noqa: ANN401 - as above
+        if type(value) is not dict or len(value) != len(plain):
+            raise _OddError
+        return out_type({out_name: read(value[name]) for name, out_name, read in plain})
 
     return read
 
