@@ -132,8 +132,9 @@ async def recorded(caller: Caller, after: int | None) -> AsyncGenerator[Recorded
                     seen = entry.sequence
                 if len(found) < BATCH:
                     seen = end
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(rung.wait(), POLL_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await rung.wait()
 
 
 async def _end(caller: Caller) -> int:
