@@ -51,7 +51,7 @@ class Action(StrEnum):
     REVOKE_SESSION = "revokeSession", "Sign a member out of a session."
 
     VIEW_ACCESS_TOKEN = "viewAccessToken", "See a token and what it may do; never its secret."
-    VIEW_ACCESS_TOKEN_USE = "viewAccessTokenUse", "See from where a token was last used."
+    VIEW_ACCESS_TOKEN_USE = "viewAccessTokenUse", "See how often a token is used, for what and from where."
     CREATE_ACCESS_TOKEN = "createAccessToken", "Make a token."
     DELETE_ACCESS_TOKEN = "deleteAccessToken", "End a token's life at once."
     RESET_ACCESS_TOKEN = "resetAccessToken", "Give a token a new secret; the old one dies when its grace ends."

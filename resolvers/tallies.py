@@ -1,4 +1,4 @@
-"""What is kept of the uses of tokens: written for many tokens at once, and read for many at once."""
+"""What is kept of the uses of tokens, and how it is written: for many tokens at once."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,9 +11,11 @@ from uuid import UUID
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.transactions import in_transaction
 
-from models import Token, new_id, now
+from models import Token, TokenDay, new_id, now
 
 DAY_S = 24 * 60 * 60
+DAYS_KEPT = 400
+"""For how many days the counts of a token that is used are kept."""
 ORIGINS_KEPT = 100
 """From how many places a token is known to be used; the one not used for longest makes room."""
 ROWS = 1_000
@@ -90,7 +92,7 @@ async def write(tallies: Mapping[UUID, Tally]) -> set[UUID]:
 
 
 async def _write_last(connection: BaseDBAsyncClient, tallies: Mapping[UUID, Tally]) -> None:
-    one, two, three, four, five = _places(connection, 5)
+    one, two, three, four, five = places(connection, 5)
     sql = (
         f"UPDATE token SET last_used_at = {one}, last_used_address = {two}, last_used_agent = {three}"  # noqa: S608 - places
         f" WHERE id = {four} AND (last_used_at IS NULL OR last_used_at < {five})"
@@ -114,12 +116,24 @@ async def _write_days(connection: BaseDBAsyncClient, tallies: Mapping[UUID, Tall
         for token_id, tally in tallies.items()
         for (day, action), counts in sorted(tally.days.items())
     ]
+    made: set[str] = set()
     for some in _chunks(rows):
         sql, values = _insert(connection, "token_day", (*_OWN, "day", "action", *_DAY), some)
-        sql += (
-            f" ON CONFLICT (account_id, token_id, day, action) DO UPDATE SET {added}, updated_at = excluded.updated_at"
-        )
-        await connection.execute_query(sql, values)
+        sql += " ON CONFLICT (account_id, token_id, day, action) DO UPDATE SET"
+        sql += f" {added}, updated_at = excluded.updated_at RETURNING id"
+        made |= await _made(connection, sql, values, some)
+    if made:
+        kept_from = max(row[_DAY_AT] for row in rows) - timedelta(days=DAYS_KEPT)
+        await TokenDay.filter(token_id__in=sorted(made), day__lt=kept_from).using_db(connection).delete()
+
+
+async def _made(
+    connection: BaseDBAsyncClient, sql: str, values: list[Any], rows: Sequence[tuple[Any, ...]]
+) -> set[str]:
+    """Run an insert that returns ids, and give the tokens that have a new row: those where an id of ours stayed."""
+    _, stored = await connection.execute_query(sql, values)
+    known = {str(row["id"]) for row in stored}
+    return {row[_TOKEN_AT] for row in rows if row[_ID_AT] in known}
 
 
 async def _write_origins(connection: BaseDBAsyncClient, tallies: Mapping[UUID, Tally]) -> None:
@@ -139,24 +153,23 @@ async def _write_origins(connection: BaseDBAsyncClient, tallies: Mapping[UUID, T
             f" first_at = {least}(token_origin.first_at, excluded.first_at),"
             f" last_at = {greatest}(token_origin.last_at, excluded.last_at) RETURNING id"
         )
-        _, stored = await connection.execute_query(sql, values)
-        known = {str(row["id"]) for row in stored}
-        made |= {row[5] for row in some if row[0] in known}  # an id of ours was kept: the row is new
+        made |= await _made(connection, sql, values, some)
     if made:
         await _forget_oldest(connection, sorted(made))
 
 
 async def _forget_oldest(connection: BaseDBAsyncClient, token_ids: Sequence[str]) -> None:
-    places = ", ".join(_places(connection, len(token_ids)))
+    tokens = ", ".join(places(connection, len(token_ids)))
     sql = (
         "DELETE FROM token_origin WHERE id IN (SELECT id FROM ("  # noqa: S608 - places and a number of our own
         "SELECT id, ROW_NUMBER() OVER (PARTITION BY token_id ORDER BY last_at DESC, id DESC) AS place_"
-        f" FROM token_origin WHERE token_id IN ({places})) AS placed WHERE place_ > {ORIGINS_KEPT})"
+        f" FROM token_origin WHERE token_id IN ({tokens})) AS placed WHERE place_ > {ORIGINS_KEPT})"
     )
     await connection.execute_query(sql, list(token_ids))
 
 
 _OWN = ("id", "version", "created_at", "updated_at", "account_id", "token_id")
+_ID_AT, _TOKEN_AT, _DAY_AT = 0, 5, 6
 
 
 def _columns(token_id: UUID, tally: Tally) -> tuple[Any, ...]:
@@ -167,13 +180,14 @@ def _columns(token_id: UUID, tally: Tally) -> tuple[Any, ...]:
 def _insert(
     connection: BaseDBAsyncClient, table: str, names: Sequence[str], rows: Collection[Sequence[Any]]
 ) -> tuple[str, list[Any]]:
-    places = _places(connection, len(names) * len(rows))
-    listed = (", ".join(places[start : start + len(names)]) for start in range(0, len(places), len(names)))
+    each = places(connection, len(names) * len(rows))
+    listed = (", ".join(each[start : start + len(names)]) for start in range(0, len(each), len(names)))
     sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({'), ('.join(listed)})"  # noqa: S608 - names of our own
     return sql, list(chain.from_iterable(rows))
 
 
-def _places(connection: BaseDBAsyncClient, many: int) -> list[str]:
+def places(connection: BaseDBAsyncClient, many: int) -> list[str]:
+    """Write so many placeholders as the database has them."""
     return ["?"] * many if _is_sqlite(connection) else [f"${index + 1}" for index in range(many)]
 
 

@@ -1,7 +1,7 @@
 """Tokens in the schema: listed, made, changed, reset, revoked."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -13,8 +13,9 @@ from core.law import SideKind
 from core.vocabulary import Action, BuiltInRole
 from models import Token as Row
 from models import TokenKind as RowKind
+from models import TokenOrigin as OriginRow
 from models import TokenState, now
-from resolvers import access, entries, lists, tokens
+from resolvers import access, entries, lists, tokens, usage
 from resolvers.access import Effective, Exceeding, RoleWords
 from resolvers.callers import Caller
 from resolvers.entries import EntryFilter
@@ -23,6 +24,7 @@ from resolvers.pages import Order, Window
 from resolvers.reading import readable
 from resolvers.scopes import Scope
 from resolvers.tokens import NewToken, TokenChange
+from resolvers.usage import Counts
 from resolvers.writing import Done
 from schema import audit, face, nodes
 from schema.audit import AuditEntry
@@ -43,6 +45,12 @@ UPDATES = (
     Action.UPDATE_ACCESS_TOKEN_POLICY,
     Action.UPDATE_ACCESS_TOKEN_EXPIRY,
 )
+
+
+MOST_COUNTED = 2**31 - 1
+"""What GraphQL's `Int` holds; what is counted further shows as this."""
+DAILY_SIZE = ORIGINS_SIZE = 20
+"""How long the lists of uses are taken to be."""
 
 
 @face.choice(
@@ -128,6 +136,63 @@ class ExceedingStatement:
 
 
 @face.output
+class TokenDayUses:
+    """How often a token was used for an action on a day. An action counts once for a request that asks about it."""
+
+    day: date = face.shown("The day, in UTC.")
+    action: str | None = face.shown("The action; null for requests that presented the token and asked for none.")
+    allowed: int = face.shown("How often it was allowed.")
+    refused: int = face.shown("How often it was refused.")
+
+
+@face.output
+class TokenUses:
+    """How often a token was used. What happened in the last seconds may be missing."""
+
+    allowed: int = face.shown("How often actions were allowed, in all.")
+    refused: int = face.shown("How often actions were refused, in all.")
+    daily: list[TokenDayUses] = face.shown(
+        f"By day and action, the latest day first, up to {usage.LINES_SHOWN:,} of them.", size=DAILY_SIZE
+    )
+
+    @classmethod
+    def of(cls, counts: Counts) -> "TokenUses":
+        """Show counts."""
+        daily = [
+            TokenDayUses(
+                day=line.day,
+                action=line.action or None,
+                allowed=min(line.allowed, MOST_COUNTED),
+                refused=min(line.refused, MOST_COUNTED),
+            )
+            for line in counts.daily
+        ]
+        return cls(allowed=min(counts.allowed, MOST_COUNTED), refused=min(counts.refused, MOST_COUNTED), daily=daily)
+
+
+@face.output
+class TokenOrigin:
+    """From where, and by which program, a token was used."""
+
+    address: str | None = face.shown("The network address; null if it is not known.")
+    user_agent: str | None = face.shown("The program, in its own words; null if it did not say.")
+    first_used_at: datetime = face.shown("When it was first used from there.")
+    last_used_at: datetime = face.shown("When it was last used from there.")
+    uses: int = face.shown("How often it was used from there.")
+
+    @classmethod
+    def of(cls, row: OriginRow) -> "TokenOrigin":
+        """Show an origin."""
+        return cls(
+            address=row.address or None,
+            user_agent=row.user_agent or None,
+            first_used_at=row.first_at,
+            last_used_at=row.last_at,
+            uses=min(row.uses, MOST_COUNTED),
+        )
+
+
+@face.output
 class Token(Node):
     """A credential for automated work. Its secret was shown once, when it was made, and is nowhere."""
 
@@ -191,6 +256,32 @@ class Token(Node):
         effective = await info.context.batched("Token.effective", self.row, load)
         assert effective is not None  # noqa: S101 - `load` answers for every row
         return effective
+
+    @face.field(Action.VIEW_ACCESS_TOKEN_USE)
+    async def uses(
+        self,
+        info: Info,
+        days: Annotated[
+            int, strawberry.argument(description=f"Of how many days, up to {usage.DAYS_SHOWN}; today is one.")
+        ] = 30,
+    ) -> TokenUses | None:
+        """How often it was used, and what for."""
+        since = usage.shown_since(days)
+
+        async def load(caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Counts]:
+            return await usage.counts(caller.account.id, ids, since)
+
+        return TokenUses.of(await info.context.batched(("Token.uses", since), self.row.id, load) or Counts())
+
+    @face.field(Action.VIEW_ACCESS_TOKEN_USE, size=ORIGINS_SIZE)
+    async def origins(self, info: Info) -> list[TokenOrigin] | None:
+        """From where it was used, the latest first: the last hundred pairs of an address and a program."""
+
+        async def load(caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, list[OriginRow]]:
+            return await usage.origins(caller.account.id, ids)
+
+        rows = await info.context.batched("Token.origins", self.row.id, load)
+        return [TokenOrigin.of(row) for row in rows or []]
 
     @face.field()
     def owner(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")] | None:

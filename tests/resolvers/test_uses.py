@@ -186,7 +186,13 @@ async def test_a_token_is_written_once_an_interval_however_often_it_is_used(
         organisation.house.uses.of(made[number % 3], "192.0.2.8", None, (deed("updateOn", allowed=True),)).note()
     await organisation.house.uses.flush()
     texts = [text.split(" SET")[0] for text, _ in written]
-    assert texts == ["UPDATE token", "INSERT INTO token_day", "INSERT INTO token_origin", "DELETE FROM token_origin"]
+    assert texts == [
+        "UPDATE token",
+        "INSERT INTO token_day",
+        'DELETE FROM "token_day"',
+        "INSERT INTO token_origin",
+        "DELETE FROM token_origin",
+    ]
     assert written[0][1] == len(made)
     assert [await counted(token) for token in made] == [{"updateOn": (1_000, 0)}] * 3
     written.clear()
@@ -394,3 +400,14 @@ async def test_two_processes_lose_no_use_and_never_go_backwards(organisation: Or
             ("192.0.2.2", ROUNDS * USES // len(made)),
         ]
         assert (await Token.get(id=token.id)).last_used_at == max(row.last_at for row in origins)
+
+
+async def test_what_is_older_than_is_kept_goes_with_the_next_new_count(organisation: Organisation) -> None:
+    token, clock = await a_token(organisation), Clock()
+    uses, begun = Uses(clock), datetime.fromtimestamp(clock.at_s, UTC).date()
+    for days in (0, 1, tallies.DAYS_KEPT, tallies.DAYS_KEPT + 1):
+        clock.at_s += (begun + timedelta(days=days) - datetime.fromtimestamp(clock.at_s, UTC).date()).days * 86_400
+        uses.of(token, None, None).note()
+        await uses.flush()
+    kept = {row.day for row in await TokenDay.filter(token_id=token.id)}
+    assert kept == {begun + timedelta(days=days) for days in (1, tallies.DAYS_KEPT, tallies.DAYS_KEPT + 1)}

@@ -78,6 +78,8 @@ class World:
             "link": (invited.secret or "").rpartition("/")[2],
         }
         await Token.filter(id=token.row.id).update(last_used_address="192.0.2.7", last_used_agent="curl")
+        organisation.house.uses.of(token.row, "192.0.2.7", "curl").note()
+        await organisation.house.uses.flush()
         await with_password(owner.member)
         return world
 
@@ -176,6 +178,8 @@ EXAMPLES = {
     "Role.statements": "{ role(id: $role) { statements { effect } } }",
     "Role.members": "{ role(id: $held) { members { nodes { name } } } }",
     "Token.lastUsedAddress": "{ token(id: $token) { lastUsedAddress } }",
+    "Token.uses": "{ token(id: $token) { uses { allowed } } }",
+    "Token.origins": "{ token(id: $token) { origins { address } } }",
     "Token.lastUsedAgent": "{ token(id: $token) { lastUsedAgent } }",
     "Token.auditEntries": "{ token(id: $token) { auditEntries { nodes { id } } } }",
     "Justification.statement": "{ auditEntry(id: $deed) { because { statement { effect } } } }",

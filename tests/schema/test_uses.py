@@ -1,0 +1,126 @@
+"""How tokens were used, as the schema shows it."""
+
+from datetime import timedelta
+
+import pytest
+
+from models import Token, TokenDay, TokenOrigin, now
+from resolvers import usage
+from resolvers.uses import Uses, deed
+from schema.nodes import global_id
+from tests.organisation import Organisation
+from tests.schema.conftest import Ask
+
+USES = "{ allowed refused daily { day action allowed refused } }"
+ORIGINS = "{ address userAgent firstUsedAt lastUsedAt uses }"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at = now()
+
+    def __call__(self) -> float:
+        return self.at.timestamp()
+
+
+async def used(organisation: Organisation) -> tuple[Token, Clock]:
+    """A token that was used today, yesterday and 40 days ago."""
+    made, clock = await organisation.made(organisation.owner), Clock()
+    row: Token = made.row
+    uses, today = Uses(clock), clock.at
+    for days, allowed, refused in ((40, 1, 0), (1, 2, 0), (0, 3, 1)):
+        clock.at = today - timedelta(days=days)
+        for yes in (True,) * allowed + (False,) * refused:
+            uses.of(row, "192.0.2.7", "curl/8", (deed("updateOn", allowed=yes),)).note()
+    uses.of(row, None, None).note()
+    await uses.flush()
+    return row, clock
+
+
+async def test_uses_are_shown_by_day_and_action(organisation: Organisation, ask: Ask) -> None:
+    row, clock = await used(organisation)
+    token = global_id("Token", row.id)
+    shown = await ask(
+        organisation.owner, f'{{ token(id: "{token}") {{ uses {USES} long: uses(days: 41) {{ allowed }} }} }}'
+    )
+    today, before = clock.at.date(), clock.at.date() - timedelta(days=1)
+    assert shown == {
+        "data": {
+            "token": {
+                "uses": {
+                    "allowed": 6,
+                    "refused": 1,
+                    "daily": [
+                        {"day": today.isoformat(), "action": None, "allowed": 1, "refused": 0},
+                        {"day": today.isoformat(), "action": "updateOn", "allowed": 3, "refused": 1},
+                        {"day": before.isoformat(), "action": "updateOn", "allowed": 2, "refused": 0},
+                    ],
+                },
+                "long": {"allowed": 7},
+            }
+        }
+    }
+
+
+async def test_origins_are_shown_the_latest_first(organisation: Organisation, ask: Ask) -> None:
+    row, clock = await used(organisation)
+    shown = await ask(organisation.owner, f'{{ token(id: "{global_id("Token", row.id)}") {{ origins {ORIGINS} }} }}')
+    now_, first = clock.at.isoformat(), (clock.at - timedelta(days=40)).isoformat()
+    unknown = {"address": None, "userAgent": None, "firstUsedAt": now_, "lastUsedAt": now_, "uses": 1}
+    known = {"address": "192.0.2.7", "userAgent": "curl/8", "firstUsedAt": first, "lastUsedAt": now_, "uses": 7}
+    origins = shown["data"]["token"]["origins"]
+    assert sorted(origins, key=lambda each: each["uses"]) == [unknown, known]
+
+
+async def test_so_many_days_are_shown_and_no_more(organisation: Organisation, ask: Ask) -> None:
+    row, _ = await used(organisation)
+    for days in (0, -1, usage.DAYS_SHOWN + 1):
+        shown = await ask(
+            organisation.owner,
+            f'{{ token(id: "{global_id("Token", row.id)}") {{ uses(days: {days}) {{ allowed }} }} }}',
+        )
+        (error,) = shown["errors"]
+        assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "days")
+
+
+async def test_the_latest_lines_are_listed_and_all_are_counted(
+    organisation: Organisation, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "LINES_SHOWN", 1)
+    row, clock = await used(organisation)
+    shown = await ask(organisation.owner, f'{{ token(id: "{global_id("Token", row.id)}") {{ uses {USES} }} }}')
+    uses = shown["data"]["token"]["uses"]
+    assert (uses["allowed"], uses["refused"]) == (6, 1)
+    assert uses["daily"] == [{"day": clock.at.date().isoformat(), "action": None, "allowed": 1, "refused": 0}]
+
+
+async def test_more_than_an_int_holds_is_shown_as_the_most_it_holds(organisation: Organisation, ask: Ask) -> None:
+    row, _ = await used(organisation)
+    await TokenDay.filter(token_id=row.id).update(allowed=2**40)
+    await TokenOrigin.filter(token_id=row.id).update(uses=2**40)
+    shown = await ask(
+        organisation.owner, f'{{ token(id: "{global_id("Token", row.id)}") {{ uses {USES} origins {ORIGINS} }} }}'
+    )
+    token = shown["data"]["token"]
+    assert token["uses"]["allowed"] == token["uses"]["daily"][0]["allowed"] == token["origins"][0]["uses"] == 2**31 - 1
+
+
+async def test_fifty_tokens_show_their_uses_in_one_statement_more(
+    organisation: Organisation, ask: Ask, statements: list[str]
+) -> None:
+    uses = Uses()
+    for _ in range(50):
+        made = await organisation.made(organisation.owner)
+        uses.of(made.row, "192.0.2.7", "curl/8").note()
+    await uses.flush()
+    for asked, most in (
+        ("name", 1),
+        (f"uses {USES}", 2),
+        (f"origins {ORIGINS}", 2),
+        (f"uses {USES} origins {ORIGINS}", 3),
+    ):
+        statements.clear()
+        shown = await ask(organisation.owner, f"{{ tokens(first: 50) {{ nodes {{ {asked} }} }} }}")
+        assert "errors" not in shown
+        assert len(shown["data"]["tokens"]["nodes"]) == 50
+        assert len(statements) == most, asked
