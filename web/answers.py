@@ -15,7 +15,7 @@ from resolvers.callers import Caller, is_current
 from resolvers.uses import Use
 
 ANSWERS_KEPT = 32_768
-"""How many answers a process keeps, each of some hundred bytes."""
+"""How many answers one memory keeps, each of some hundred bytes."""
 
 Header = tuple[bytes, bytes]
 
@@ -38,6 +38,14 @@ class Heard(NamedTuple):
         """Read an ASGI scope."""
         peer = scope["client"][0] if scope["client"] else None
         return cls(peer, scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body)
+
+    @property
+    def essence(self) -> bytes:
+        """Write it all in one way: equal ones are equal questions."""
+        told = [part for header in self.headers for part in header]
+        size = b"%d" % len(self.body)  # the one part that may hold a NUL is at the end, and known by this
+        parts = (size, str(self.peer).encode(), self.method.encode(), self.path, self.query, *told, self.body)
+        return b"\0".join(parts)
 
 
 def lines(headers: Sequence[Header]) -> bytes:
@@ -102,29 +110,15 @@ class Prompt(Protocol):
 
 
 class Answers:
-    """Answers that were given, each found by a digest of all that was asked, so that no credential is kept.
-
-    The digest is of the bytes that came in, or, slower and more often the same, of what was heard in them.
-    """
+    """Answers that were given, each found by a digest of all that was asked, so that no credential is kept."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._kept: OrderedDict[bytes, Settled] = OrderedDict()
 
-    def digest_sent(self, peer: str | None, data: bytes) -> bytes:
-        """Digest what a peer sent."""
-        # No address has a line break, so that what is digested has one reading; neither way is ever the other's.
-        return self._digest(b"%b\n%b" % (str(peer).encode(), data), b"sent")
-
-    def digest_heard(self, heard: Heard) -> bytes:
+    def digest(self, asked: bytes) -> bytes:
         """Digest a question."""
-        told = [part for header in heard.headers for part in header]
-        size = b"%d" % len(heard.body)  # the one part that may hold a NUL is at the end, and known by this
-        parts = (size, str(heard.peer).encode(), heard.method.encode(), heard.path, heard.query, *told, heard.body)
-        return self._digest(b"\0".join(parts), b"heard")
-
-    def _digest(self, asked: bytes, way: bytes) -> bytes:
-        return blake2b(asked, key=self._key, person=way, digest_size=32).digest()
+        return blake2b(asked, key=self._key, digest_size=32).digest()
 
     def find(self, digest: bytes) -> Settled | None:
         """Find the answer to what was asked before and note the uses, if it would still be given."""

@@ -19,8 +19,9 @@ MAX_REQUEST_BYTES = 8192
 
 _GATES, _INTROSPECTION = b"/authz/", b"/oauth2/introspect"
 
-MISSES = 64
-"""After how many requests in a row that memory did not know byte by byte it is asked for one in as many."""
+PATIENCE = 1024
+"""After how many known questions in a row of which the bytes were new, bytes are looked for in one of `SELDOM` only."""
+SELDOM = 64
 
 
 class Wire(HttpToolsProtocol):
@@ -30,7 +31,10 @@ class Wire(HttpToolsProtocol):
     runs the application before that, nobody can tell the two ways apart.
     """
 
-    answers: Answers = Answers()
+    sent: Answers = Answers()
+    """By the very bytes that came in, and the peer."""
+    heard: Answers = Answers()
+    """By what was heard in them."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*arguments, **named)
@@ -42,7 +46,8 @@ class Wire(HttpToolsProtocol):
         """Whether the parser is between two requests."""
         self._chunked = False
         """Whether there ever was a chunked body, whose trailers come in as headers do."""
-        self._misses = 0
+        self._strange = 0
+        """How many known questions came in new bytes since one came in known ones."""
         self._begun = 0
         """How many requests began in the data that is being read."""
         self._held: Heard | None = None
@@ -62,7 +67,7 @@ class Wire(HttpToolsProtocol):
         was_between, self._begun, self._settled = self._between, 0, None
         digest = self._digest(data) if was_between else None
         if digest is not None and self._is_free() and (settled := self._found(digest)) is not None:
-            self._misses = 0
+            self._strange = 0
             self._unset_keepalive_if_required()
             self._write(settled.answer, keep_alive=True)
             return
@@ -71,7 +76,7 @@ class Wire(HttpToolsProtocol):
             self._let_go()
         # Exactly one request, from its first byte to its last: equal bytes, read from the same state, are an equal one.
         if digest is not None and self._settled is not None and self._begun == 1:
-            self.answers.keep(digest, self._settled)
+            self.sent.keep(digest, self._settled)
 
     def on_message_begin(self) -> None:
         """Begin a request; see httptools."""
@@ -123,10 +128,9 @@ class Wire(HttpToolsProtocol):
         begins = data[:32]
         if self._chunked or len(data) > MAX_REQUEST_BYTES or not (_GATES in begins or _INTROSPECTION in begins):
             return None
-        self._misses += 1
-        if self._misses > MISSES and self._misses % MISSES:
+        if self._strange > PATIENCE and self._strange % SELDOM:
             return None
-        return self.answers.digest_sent(self._peer, data)
+        return self.sent.digest(b"%b\n%b" % (str(self._peer).encode(), data))  # no address has a line break
 
     def _is_free(self) -> bool:
         """Say whether an answer that is written now comes in its turn, and can be sent."""
@@ -153,22 +157,23 @@ class Wire(HttpToolsProtocol):
 
     def _found(self, digest: bytes) -> Settled | None:
         try:
-            return self.answers.find(digest)
+            return self.sent.find(digest)
         except Exception:  # noqa: BLE001 - the application meets it as well, and answers for it
             return None
 
     def _answered(self, heard: Heard, *, keep_alive: bool) -> Answer | None:
         try:
-            digest = self.answers.digest_heard(heard)
-            known = self.answers.find(digest)
+            digest = self.heard.digest(heard.essence)
+            known = self.heard.find(digest)
             if known is not None:  # so it is asked again and again, perhaps in the same bytes
+                self._strange += 1
                 self._settled = known if keep_alive else None
                 return known.answer
             settled = self._app.at_once(heard)
             if settled is None:
                 return None
             settled.answer.lines  # noqa: B018 - so that what cannot be written is found out here
-            self.answers.keep(digest, settled)
+            self.heard.keep(digest, settled)
         except Exception:  # noqa: BLE001 - as above
             return None
         return settled.answer

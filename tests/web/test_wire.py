@@ -28,7 +28,7 @@ from tests.web.test_forward_auth import ONE, ROUTES
 from web import answers
 from web.answers import Answers
 from web.proxies import LOOPBACK
-from web.wire import MAX_BODY_BYTES, MISSES, Wire
+from web.wire import MAX_BODY_BYTES, PATIENCE, SELDOM, Wire
 
 REQUEST_ID = re.compile(rb"(x-(?:latchkey-)?request-id: |, request |\"requestId\":\")[0-9a-f-]{36}")
 DATE = b"Mon, 01 Jan 2024 00:00:00 GMT"
@@ -145,7 +145,8 @@ def raw(first: str, lines: Sequence[str], body: str = "") -> bytes:
 
 @pytest.fixture
 async def exchange(organisation: Organisation, monkeypatch: pytest.MonkeyPatch, sqlite: None) -> Exchange:  # noqa: ARG001
-    monkeypatch.setattr(Wire, "answers", Answers())
+    for memory in ("sent", "heard"):
+        monkeypatch.setattr(Wire, memory, Answers())
     return await Exchange(organisation).furnish()
 
 
@@ -175,7 +176,7 @@ async def test_what_memory_knows_is_answered_before_anything_else_runs(exchange:
 
 def is_kept(request: bytes) -> bool:
     """Say whether the bytes themselves are known again."""
-    return Wire.answers.digest_sent("127.0.0.1", request) in Wire.answers._kept  # noqa: SLF001 - it is about the memory
+    return Wire.sent.digest(b"127.0.0.1\n" + request) in Wire.sent._kept  # noqa: SLF001 - it is about the memory
 
 
 async def test_only_bytes_that_were_one_whole_request_are_known_again(exchange: Exchange) -> None:
@@ -195,7 +196,7 @@ async def test_only_bytes_that_were_one_whole_request_are_known_again(exchange: 
     line = exchange.line()
     assert [line.at_once(request)[:15] for _ in range(2)] == [YES, YES]
     assert is_kept(request)
-    assert exchange.secret.encode() not in repr(list(Wire.answers._kept.items())).encode()  # noqa: SLF001
+    assert exchange.secret not in repr([*Wire.sent._kept.items(), *Wire.heard._kept.items()])  # noqa: SLF001
 
 
 async def test_headers_that_decide_nothing_do_not_keep_an_answer_from_being_known_again(
@@ -206,7 +207,7 @@ async def test_headers_that_decide_nothing_do_not_keep_an_answer_from_being_know
     for request in (exchange.authz, exchange.introspect):
         assert line.at_once(request("X-Request-Id: 0", "Cookie: a=b")).startswith(YES)
     monkeypatch.setattr(type(exchange.app), "at_once", None)
-    for number in range(3 * MISSES):
+    for number in range(PATIENCE + 3 * SELDOM):
         for request in (exchange.authz, exchange.introspect):
             assert line.at_once(request(f"X-Request-Id: {number}", "Traceparent: 00-1-2-01")).startswith(YES)
 
@@ -215,9 +216,9 @@ async def test_the_memory_has_an_end(exchange: Exchange, monkeypatch: pytest.Mon
     monkeypatch.setattr(answers, "ANSWERS_KEPT", 3)
     await warmed(exchange, exchange.authz())
     line = exchange.line()
-    for number in range(10):
-        assert line.at_once(exchange.authz(uri=f"/web/{number}")).startswith(YES)
-    assert len(Wire.answers._kept) == 3  # noqa: SLF001
+    for number in range(20):
+        assert line.at_once(exchange.authz(uri=f"/web/{number // 2}")).startswith(YES)
+    assert len(Wire.sent._kept) == len(Wire.heard._kept) == 3  # noqa: SLF001
 
 
 async def test_an_answer_ends_with_what_it_depends_on(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +257,7 @@ async def test_where_verdicts_may_be_kept_each_answer_says_its_own_until_when(ex
     await warmed(exchange, exchange.introspect())
     line = exchange.line()
     assert all(b'"cache_until":' in line.at_once(exchange.introspect()) for _ in range(2))
-    assert not Wire.answers._kept  # noqa: SLF001 - it is about the memory
+    assert not Wire.heard._kept  # noqa: SLF001 - it is about the memory
 
 
 async def test_every_use_is_noted(exchange: Exchange) -> None:
