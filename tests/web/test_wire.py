@@ -451,6 +451,8 @@ async def test_what_a_proxy_may_send_is_answered_as_ever(exchange: Exchange) -> 
         *(each("Connection: Upgrade", "Upgrade: h2c") for each in (exchange.authz, exchange.introspect)),
         *(each("Connection: close", "Connection: keep-alive") for each in (exchange.authz, exchange.introspect)),
         *(each("Connection: keep-alive", version="1.0") for each in (exchange.authz, exchange.introspect)),
+        exchange.introspect("Content-Encoding: gzip"),
+        exchange.introspect("Content-Type: text/plain"),
         exchange.introspect(secret=exchange.dead),
         exchange.introspect(form="&x=1&x=2"),
         exchange.authz(f"Authorization: Bearer {exchange.secret}"),
