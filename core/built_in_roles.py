@@ -39,10 +39,12 @@ def built_in_policy(role: BuiltInRole, catalogue: Catalogue, self_id: str | None
 
     Raises `specifiers.Malformed` for an id that no member can have.
     """
-    if role is BuiltInRole.NO_ACCESS:
-        return ()
-    everywhere = tuple(_statements(catalogue, _GRANTS[role]))
-    return everywhere if self_id is None else (*everywhere, *_on_oneself(catalogue, self_id))
+    return (*everywhere(role, catalogue), *on_oneself(role, catalogue, self_id))
+
+
+def everywhere(role: BuiltInRole, catalogue: Catalogue) -> Policy:
+    """Give the part of it that is the same for whoever holds the role."""
+    return () if role is BuiltInRole.NO_ACCESS else tuple(_statements(catalogue, _GRANTS[role]))
 
 
 def _statements(catalogue: Catalogue, grants: Grant) -> Iterator[Statement]:
@@ -54,7 +56,10 @@ def _statements(catalogue: Catalogue, grants: Grant) -> Iterator[Statement]:
             yield Statement(Effect.ALLOW, actions=actions, resources=(every,))
 
 
-def _on_oneself(catalogue: Catalogue, self_id: str) -> Policy:
+def on_oneself(role: BuiltInRole, catalogue: Catalogue, self_id: str | None) -> Policy:
+    """Give the part that comes behind it, on whoever holds the role."""
+    if role is BuiltInRole.NO_ACCESS or self_id is None:
+        return ()
     # By way of a resource, which is concrete: an id that were a glob would reach other members.
     oneself = Specifier.parse(str(Resource.of(("member", self_id))))
     own_tokens = Specifier((*oneself.segments, Segment("token", "*")))

@@ -1,9 +1,11 @@
 """The resource kinds that policies speak of, their actions, and how the kinds nest."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
+from weakref import WeakValueDictionary
 
 
 class Mark(StrEnum):
@@ -87,6 +89,11 @@ class Catalogue:
     def askable(self) -> set[tuple[tuple[str, ...], str]]:
         """The paths of kinds, with an action, that were found to be as they should where every segment has a name."""
         return set()
+
+    @cached_property
+    def compiled(self) -> WeakValueDictionary[Hashable, Any]:
+        """What was made ready by this catalogue, found by what it says, each for as long as somebody uses it."""
+        return WeakValueDictionary()
 
     def mark(self, kind: str, action: str) -> Mark | None:
         """The mark of an action of a kind; None for what the catalogue does not know."""

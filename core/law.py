@@ -77,7 +77,7 @@ class Verdict:
         return self.allowed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Authority:
     """All that limits one caller. Every side must allow; without any, nothing is allowed.
 

@@ -347,14 +347,29 @@ class CompiledPolicy:
     What a resource states that the catalogue does not know counts as not stated.
     """
 
-    __slots__ = ("_catalogue", "_lines", "_plans", "attributes", "policy")
+    __slots__ = ("__weakref__", "_beginning", "_catalogue", "_lines", "_plans", "attributes", "policy")
 
     def __init__(self, policy: Policy, catalogue: Catalogue, attributes: Attributes = NO_ATTRIBUTES) -> None:
         self.policy = policy
         self.attributes: Attributes = MappingProxyType(dict(attributes))
         self._catalogue = catalogue
-        self._lines = [_Line(index, line, _reach(line, self.attributes)) for index, line in enumerate(policy)]
+        self._beginning: CompiledPolicy | None = None
+        self._lines: list[_Line] = []
         self._plans: dict[tuple[tuple[str, ...], str], _Plan] = {}
+        self._read(policy)
+
+    def and_then(self, more: Policy) -> "CompiledPolicy":
+        """Make the policy that has further statements behind these; what is ready of these is shared."""
+        longer = CompiledPolicy((), self._catalogue, self.attributes)
+        longer.policy = (*self.policy, *more)
+        longer._beginning = self  # kept as long, for others that begin with it
+        longer._lines = [*self._lines]
+        longer._read(more)
+        return longer
+
+    def _read(self, policy: Policy) -> None:
+        for index, line in enumerate(policy, start=len(self._lines)):
+            self._lines.append(_Line(index, line, _reach(line, self.attributes)))
 
     def decide(self, action: str, resource: Resource) -> Decision:
         """Decide, with exactly the statements that decided."""

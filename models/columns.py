@@ -1,5 +1,6 @@
 """Columns are read when asked for: most of a row never is, and times, ids and JSON cost more than the query."""
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
@@ -36,6 +37,12 @@ def read(row: Model, name: str) -> Any:  # noqa: ANN401 - as `object.__getattr__
         raise AttributeError(f"`{type(row).__name__}` has no `{name}`", name=name, obj=row)
     value = row.__dict__[name] = _readings(type(row))[name](columns)
     return value
+
+
+def text(row: Model, name: str) -> str:
+    """Give a JSON column as text. One that was never asked for is not read: it is as the database gave it."""
+    given = row.__dict__.get("_columns", {}).get(name)
+    return given if isinstance(given, str) and name not in row.__dict__ else json.dumps(getattr(row, name))
 
 
 @cache

@@ -5,12 +5,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from hashlib import blake2b
 from typing import Protocol
 from uuid import UUID
 
+from tortoise.connection import get_connections
 from tortoise.exceptions import OperationalError
-from tortoise.queryset import QuerySet
 
 from core.catalogue import Catalogue
 from core.covers import Allowance, sides_cover
@@ -19,26 +20,27 @@ from core.law import Authority, Side, Verdict
 from core.policy import Effect
 from core.secret import Digest, Malformed, Secret
 from core.specifiers import Resource
-from core.vocabulary import OWN_KINDS, Action, BuiltInRole
+from core.vocabulary import Action
 from models import (
     Account,
     ActorKind,
     Link,
     Member,
-    MemberRole,
     MemberState,
-    ResourceKind,
     Role,
     Row,
+    ScopeKind,
     SecretDigest,
     Token,
-    TokenKind,
     TokenRole,
+    new_id,
     now,
 )
 from resolvers import rights
 from resolvers.house import House
+from resolvers.realms import Realm, catalogue_of, owner_of
 from resolvers.reuses import Presented
+from resolvers.statements import Statement, found
 from resolvers.uses import Deed, Use, deed
 
 MEMORY_SIZE = 10_000
@@ -283,19 +285,23 @@ async def _recalled(credential: str, request: Request) -> Caller:
         digests = request.house.keys.candidates(Secret.parse(credential))
     except Malformed:
         raise Unauthenticated from None
+    realms = request.house.realms
     while True:
-        proof = await _found(SecretDigest.filter(digest__in=[digest.hex for digest in digests]))
+        proof = await _proved("digest", [digest.hex for digest in digests])
         if proof.expires_at is not None and proof.expires_at <= now():
             request.house.reuses.note(proof.id, Presented(request.id, request.address, request.user_agent))
-        caller = await _by_proof(proof, request)
+        _refuse_over(proof)
+        realm = realms.find(proof.account) or await realms.read(proof.account)
+        proof.account = realm.account  # one object for all who are remembered
+        caller = await _in_realm(proof.token, realm, request, proof)
         # A fill that raced with a change may be torn between two states: it is thrown away.
         if await is_unchanged(caller):
             break
-    assert isinstance(caller.proof, SecretDigest)  # noqa: S101 - what _by_proof makes
+    realms.keep(realm)
     _remembered[_mark(credential)] = caller
     if len(_remembered) > MEMORY_SIZE:
         _remembered.popitem(last=False)
-    await _renewed(caller.proof, digests[0])
+    await _renewed(proof, digests[0])
     return caller
 
 
@@ -306,11 +312,19 @@ async def _renewed(proof: SecretDigest, newest: Digest) -> None:
             await SecretDigest.filter(id=proof.id).update(digest=newest.hex, key_id=newest.key_id)
 
 
-async def again(caller: Caller) -> Caller:
-    """Make the caller anew, from the database alone. Called inside the transaction of every write."""
+async def again(caller: Caller, *, untouched: bool = False) -> Caller:
+    """Make the caller anew, from the database alone. Called inside the transaction of every write.
+
+    `untouched` says that the account is locked and nothing of it written yet: then what is remembered of the version
+    that was just read is what the database would say.
+    """
     match caller.proof:
         case SecretDigest(id=proof_id):
-            fresh = await _by_proof(await _found(SecretDigest.filter(id=proof_id)), caller.request)
+            proof = await _proved("id", [str(proof_id)])
+            _refuse_over(proof)
+            realms = caller.request.house.realms
+            realm = (realms.find(proof.account) if untouched else None) or await realms.read(proof.account)
+            fresh = await _in_realm(proof.token, realm, caller.request, proof)
             return replace(fresh, rights=caller.rights) if isinstance(caller.rights, Credential) else fresh
         case Link(id=link_id):
             link = await Link.get_or_none(id=link_id, expires_at__gt=now()).select_related("member")
@@ -326,32 +340,39 @@ async def again(caller: Caller) -> Caller:
             return replace(caller, catalogue=await catalogue_of(caller.account))
 
 
-async def _found(proofs: QuerySet[SecretDigest]) -> SecretDigest:
-    proof = await proofs.select_related("account", "token", "token__owner").order_by("id").first()
-    if proof is None:
+async def _proved(column: str, values: list[str]) -> SecretDigest:
+    """Find what proves a credential, with its token, that one's owner and the account."""
+    statement = _proofs(get_connections().get("default").capabilities.dialect, column, len(values))
+    for proof in statement.rows(await found(statement.sql, values)):
+        return proof
+    raise Unauthenticated
+
+
+def _refuse_over(proof: SecretDigest) -> None:
+    """End here for a secret that is over, as for one that was not found: before anything else is read."""
+    if _is_over(proof, proof.token, proof.token.owner):
         raise Unauthenticated
-    return proof
 
 
-async def _by_proof(proof: SecretDigest, request: Request) -> Caller:
-    """Make the caller of a secret that was found. One that is over ends here, as one that was not found did before."""
-    token = proof.token
-    if _is_over(proof, token, token.owner):
-        raise Unauthenticated
-    return await of_token(token, proof.account, request, proof)
+@cache
+def _proofs(dialect: str, column: str, count: int) -> Statement[SecretDigest]:  # noqa: ARG001 - each database has its own
+    proofs = SecretDigest.filter(**{f"{column}__in": [str(new_id()) for _ in range(count)]}).order_by("id")
+    return Statement.of(proofs.select_related("account", "token", "token__owner"))
 
 
-async def of_token(token: Token, account: Account, request: Request, proof: SecretDigest | None = None) -> Caller:
-    """Read what a token, or a session, may do now. The token's owner is fetched already."""
-    catalogue = await catalogue_of(account)
-    owner_id = await owner_of(account.id)
+async def of_token(token: Token, account: Account, request: Request) -> Caller:
+    """Read what a token, or a session, may do now, from the database alone. The token's owner is fetched already."""
+    return await _in_realm(token, await request.house.realms.read(account), request)
+
+
+async def _in_realm(token: Token, realm: Realm, request: Request, proof: SecretDigest | None = None) -> Caller:
     member = token.owner
-    held = await roles_of_member(member) if member else ()
-    own = () if token.kind is TokenKind.SESSION else await roles_of_token(token)
-    sides = rights.of_token(token, own, member, held, catalogue)
-    authority = Authority(sides, owner_id, str(member.id) if member else None)
+    held = await realm.roles_of(member) if member else ()
+    own = await roles_of_token(token) if token.scope_kind is ScopeKind.CUSTOM_ROLES else ()
+    sides = rights.of_token(token, own, member, held, realm.catalogue)
+    authority = rights.authority(sides, realm.owner_id, str(member.id) if member else None, realm.catalogue)
     actor = ActorKind(token.kind.value)
-    return Caller(account, authority, catalogue, owner_id, request, actor, member, token, proof)
+    return Caller(realm.account, authority, realm.catalogue, realm.owner_id, request, actor, member, token, proof)
 
 
 def alive(caller: Caller) -> Caller:
@@ -376,24 +397,6 @@ def _is_over(proof: SecretDigest | Link | None, token: Token, owner: Member | No
         return False
     at = now()
     return token.dead(at) is not None or (proof_ends is not None and proof_ends <= at)
-
-
-async def catalogue_of(account: Account) -> Catalogue:
-    """Read the account's catalogue: Latchkey's own kinds and the integrations'."""
-    kinds = await ResourceKind.filter(account_id=account.id).order_by("key")
-    return Catalogue.of((*OWN_KINDS, *(row.kind for row in kinds)))
-
-
-async def owner_of(account_id: UUID) -> str | None:
-    """Find the id of the account's owner; None only while the account is being made."""
-    owner = await Member.get_or_none(account_id=account_id, base_role=BuiltInRole.OWNER).only("id")
-    return str(owner.id) if owner else None
-
-
-async def roles_of_member(member: Member) -> list[Role]:
-    """Read a member's custom roles, in the order of their keys."""
-    held = await MemberRole.filter(account_id=member.account_id, member_id=member.id).select_related("role")
-    return sorted((row.role for row in held), key=lambda role: role.key)
 
 
 async def roles_of_token(token: Token) -> list[Role]:

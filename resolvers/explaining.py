@@ -16,9 +16,10 @@ from models import Member, MemberState, Role, Token, TokenKind, TokenState, now
 from resolvers import input as typed
 from resolvers import rights
 from resolvers.access import Answer, Asked, Question
-from resolvers.callers import Caller, catalogue_of, owner_of, roles_of_member, roles_of_token
+from resolvers.callers import Caller, roles_of_token
 from resolvers.history import Forgotten, Moment
 from resolvers.reading import readable
+from resolvers.realms import catalogue_of, owner_of, roles_of_member
 from resolvers.rights import INLINE
 from resolvers.tokens import state
 

@@ -16,10 +16,11 @@ from models.database import Database
 from resolvers import input as typed
 from resolvers.access import Answer, Asked, Question
 from resolvers.admins import require_full_admin
-from resolvers.callers import Caller, catalogue_of
+from resolvers.callers import Caller
 from resolvers.house import House
 from resolvers.keyed import defining
 from resolvers.reading import readable
+from resolvers.realms import catalogue_of
 from resolvers.uses import NO_ACTION, Deed, deed
 from resolvers.writing import At, Done, Said, change
 

@@ -30,7 +30,7 @@ from models import (
     ScopeKind,
     Token,
 )
-from resolvers.callers import owner_of
+from resolvers.realms import owner_of
 from resolvers.writing import fetch_held
 
 R = TypeVar("R", bound=Row)

@@ -7,6 +7,7 @@ from models.database import Database
 from resolvers.attempts import Attempts
 from resolvers.bell import Bell
 from resolvers.pace import Pace
+from resolvers.realms import Realms
 from resolvers.reuses import Reuses
 from resolvers.uses import Uses
 
@@ -26,5 +27,6 @@ class House:
     attempts: Attempts = field(default_factory=Attempts)
     bell: Bell = field(default_factory=Bell)
     uses: Uses = field(default_factory=Uses)
+    realms: Realms = field(default_factory=Realms, repr=False)
     reuses: Reuses = field(default_factory=Reuses)
     reports: Pace = field(default_factory=lambda: Pace(REPORTS_A_MINUTE))

@@ -26,8 +26,9 @@ from models import (
 )
 from resolvers import input as typed
 from resolvers import passwords, rights
-from resolvers.callers import Caller, Request, of_token, roles_of_member, with_credential
+from resolvers.callers import Caller, Request, of_token, with_credential
 from resolvers.reading import readable
+from resolvers.realms import roles_of_member
 from resolvers.scopes import roles_named
 from resolvers.sessions import proved, set_password
 from resolvers.writing import At, Deed, Done, Said, change

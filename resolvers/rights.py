@@ -1,14 +1,19 @@
-"""From rows to rights: the policies a member has, those a token's scope holds, and ceilings frozen by value."""
+"""From rows to rights: the policies a member has, those a token's scope holds, and ceilings frozen by value.
 
-from collections.abc import Iterable, Mapping, Sequence
+Policies that say the same by the same catalogue are one object, and so are authorities of the same sides.
+"""
+
+import json
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from core.built_in_roles import built_in_policy
+from core.built_in_roles import built_in_policy, everywhere, on_oneself
 from core.catalogue import Catalogue
-from core.law import NamedPolicy, Side, SideKind
+from core.law import Authority, NamedPolicy, Side, SideKind
 from core.policy import CompiledPolicy, parse_policy
 from core.vocabulary import BuiltInRole
 from models import BasePermissions, Member, Role, ScopeKind, Token, TokenKind
+from models.columns import text
 
 Attributes = Mapping[str, Sequence[str]]
 
@@ -18,15 +23,27 @@ INLINE = "inline"
 
 def of_role(role: Role, catalogue: Catalogue, attributes: Attributes, self_id: str | None) -> NamedPolicy:
     """Read a custom role: its own statements, joined by those it builds on, so that its denies bind both."""
-    statements = parse_policy(role.policy, "policy")
-    if role.base_permissions is BasePermissions.READER:
-        statements = (*statements, *built_in_policy(BuiltInRole.READER, catalogue, self_id))
-    return NamedPolicy(role.key, _compiled(statements, catalogue, attributes))
+    if role.base_permissions is not BasePermissions.READER:
+        return NamedPolicy(role.key, _written(text(role, "policy"), "policy", catalogue, attributes))
+
+    def joined() -> CompiledPolicy:
+        own = _written(text(role, "policy"), "policy", catalogue, attributes)
+        return own.and_then(built_in_policy(BuiltInRole.READER, catalogue, self_id))
+
+    said = (text(role, "policy"), _frozen(attributes), BuiltInRole.READER, self_id)
+    return NamedPolicy(role.key, _shared(catalogue, said, joined))
 
 
 def of_built_in(role: BuiltInRole, catalogue: Catalogue, self_id: str | None) -> NamedPolicy:
     """Read a built-in role as the catalogue stands now."""
-    return NamedPolicy(role.value, CompiledPolicy(built_in_policy(role, catalogue, self_id), catalogue, {}))
+
+    def anybody() -> CompiledPolicy:
+        return CompiledPolicy(everywhere(role, catalogue), catalogue)
+
+    def own() -> CompiledPolicy:
+        return _shared(catalogue, (role, None), anybody).and_then(on_oneself(role, catalogue, self_id))
+
+    return NamedPolicy(role.value, _shared(catalogue, (role, self_id), own if self_id else anybody))
 
 
 def of_member(member: Member, roles: Iterable[Role], catalogue: Catalogue, self_id: str | None = None) -> Side:
@@ -47,8 +64,8 @@ def of_scope(token: Token, roles: Iterable[Role], catalogue: Catalogue, owner: M
         case ScopeKind.CUSTOM_ROLES:
             policies = tuple(of_role(role, catalogue, attributes, self_id) for role in roles)
         case ScopeKind.INLINE:
-            statements = parse_policy(token.scope_policy or [], "policy")
-            policies = (NamedPolicy(INLINE, _compiled(statements, catalogue, attributes)),)
+            written = text(token, "scope_policy")
+            policies = (NamedPolicy(INLINE, _written(written, "policy", catalogue, attributes)),)
         case _:
             policies = (of_built_in(token.scope_role or BuiltInRole.NO_ACCESS, catalogue, self_id),)
     return Side(SideKind.SCOPE, policies)
@@ -63,7 +80,15 @@ def of_token(
     """
     scope = () if token.kind is TokenKind.SESSION else (of_scope(token, roles, catalogue, owner),)
     owned = () if owner is None else (of_member(owner, held, catalogue),)
-    return (*scope, *owned, *(of_ceiling(ceiling, catalogue) for ceiling in token.ceilings))
+    ceilings = json.loads(text(token, "ceilings"))  # read without being kept: they may be long
+    return (*scope, *owned, *(of_ceiling(ceiling, catalogue) for ceiling in ceilings))
+
+
+def authority(sides: tuple[Side, ...], owner_id: str | None, member_id: str | None, catalogue: Catalogue) -> Authority:
+    """Make the authority of a caller; those with the same sides share one."""
+    made = Authority(sides, owner_id, member_id)
+    shared: Authority = catalogue.compiled.setdefault(made, made)
+    return shared
 
 
 def frozen(side: Side) -> dict[str, Any]:
@@ -86,13 +111,29 @@ def of_ceiling(ceiling: Mapping[str, Any], catalogue: Catalogue) -> Side:
         SideKind.CEILING,
         tuple(
             NamedPolicy(
-                stored["name"],
-                _compiled(parse_policy(stored["statements"], "ceiling"), catalogue, stored["attributes"]),
+                stored["name"], _written(json.dumps(stored["statements"]), "ceiling", catalogue, stored["attributes"])
             )
             for stored in ceiling["policies"]
         ),
     )
 
 
-def _compiled(statements: Any, catalogue: Catalogue, attributes: Attributes) -> CompiledPolicy:  # noqa: ANN401
-    return CompiledPolicy(statements, catalogue, {key: tuple(values) for key, values in attributes.items()})
+def _written(written: str, field: str, catalogue: Catalogue, attributes: Attributes) -> CompiledPolicy:
+    """Read a policy that is written in JSON; null is one that says nothing."""
+
+    def compiled() -> CompiledPolicy:
+        return CompiledPolicy(parse_policy(json.loads(written) or [], field), catalogue, dict(values))
+
+    values = _frozen(attributes)
+    return _shared(catalogue, (written, values), compiled)
+
+
+def _shared(catalogue: Catalogue, said: Hashable, compile_: Callable[[], CompiledPolicy]) -> CompiledPolicy:
+    policy: CompiledPolicy | None = catalogue.compiled.get(said)
+    if policy is None:
+        policy = catalogue.compiled[said] = compile_()
+    return policy
+
+
+def _frozen(attributes: Attributes) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple([(key, tuple(values)) for key, values in attributes.items()])

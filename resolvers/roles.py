@@ -15,8 +15,9 @@ from core.vocabulary import Action, BuiltInRole
 from models import BasePermissions, Member, MemberRole, Role, Token, TokenRole, living, now
 from resolvers import input as typed
 from resolvers import rights
-from resolvers.callers import Caller, of_token, roles_of_member
+from resolvers.callers import Caller, of_token
 from resolvers.reading import readable
+from resolvers.realms import roles_of_member
 from resolvers.rights import INLINE
 from resolvers.writing import At, Deed, Done, Said, asked_for, change
 

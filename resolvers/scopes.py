@@ -14,8 +14,9 @@ from core.vocabulary import BuiltInRole
 from models import Role, ScopeKind, Token, TokenRole
 from resolvers import input as typed
 from resolvers import rights
-from resolvers.callers import Caller, roles_of_member, roles_of_token
+from resolvers.callers import Caller, roles_of_token
 from resolvers.reading import readable
+from resolvers.realms import roles_of_member
 
 MAX_ROLES = 100
 """How many custom roles are named at once, at most."""

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from pypika_tortoise.terms import Parameterizer
@@ -15,7 +15,8 @@ from tortoise.connection import get_connections
 from tortoise.models import Model
 from tortoise.queryset import QuerySet, ValuesQuery
 
-from resolvers.callers import Caller, Rights
+if TYPE_CHECKING:
+    from resolvers.callers import Caller, Rights
 
 M = TypeVar("M", bound=Model)
 Found = Sequence[Mapping[str, Any]]
@@ -26,16 +27,16 @@ MEMORY_SIZE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Made(Generic[M]):
-    """A kind of row that a statement gives: its model, how many columns, and beside which attribute of the first."""
+    """A kind of row that a statement gives: its model, how many columns, and along which attributes from the first."""
 
     model: type[M]
     width: int
-    beside: str | None
+    along: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Statement(Generic[M]):
-    """A query for rows, and for those that stand beside them (`select_related`, one step)."""
+    """A query for rows, and for those that stand beside them (`select_related`)."""
 
     sql: str
     values: Sequence[Any]
@@ -46,7 +47,9 @@ class Statement(Generic[M]):
         """Write a query out; its placeholders come `after` those of a text that it is put into."""
         sql, values = written(rows, after)
         selected = cast("list[tuple[type[M], int, Any, Any, tuple[str | None, ...]]]", rows._select_related_idx)  # noqa: SLF001 - known when it is written
-        return cls(sql, values, [Made(model, width, path[-1]) for model, width, _, _, path in selected])
+        return cls(
+            sql, values, [Made(model, width, tuple(filter(None, path))) for model, width, _, _, path in selected]
+        )
 
     async def run(self) -> list[M]:
         """Read the rows. What stands beside several of them is one object."""
@@ -62,6 +65,7 @@ class Statement(Generic[M]):
             (other, start, end, [name.partition(".")[2] for name in names[start:end]])
             for other, (start, end) in zip(others, pairwise(places), strict=True)
         ]
+        parts.sort(key=lambda part: len(part[0].along))  # what stands beside a row comes after that row
         ids = [start + columns.index("id") for _, start, _, columns in parts]
         own = names[: places[0]]
         known: dict[tuple[int, Any], Model] = {}
@@ -74,7 +78,12 @@ class Statement(Generic[M]):
                 if beside is None and values[id_] is not None:
                     beside = other.model._init_from_db(**dict(zip(columns, values[start:end], strict=True)))  # noqa: SLF001 - see above
                     known[start, values[id_]] = beside
-                row.__dict__[f"_{other.beside}"] = beside
+                *steps, last = other.along
+                holder: Model | None = row
+                for step in steps:
+                    holder = holder and holder.__dict__[f"_{step}"]
+                if holder is not None:
+                    holder.__dict__[f"_{last}"] = beside
             rows.append(row)
         return rows
 
@@ -99,10 +108,10 @@ async def found(sql: str, values: Sequence[Any]) -> Found:
     return cast("Found", rows)
 
 
-_remembered: OrderedDict[Hashable, tuple[Rights, Statement[Any]]] = OrderedDict()
+_remembered: "OrderedDict[Hashable, tuple[Rights, Statement[Any]]]" = OrderedDict()
 
 
-async def remembered(caller: Caller, what: Hashable, write: Callable[[], Awaitable[QuerySet[M]]]) -> Statement[M]:
+async def remembered(caller: "Caller", what: Hashable, write: Callable[[], Awaitable[QuerySet[M]]]) -> Statement[M]:
     """Write a query out, or find it written already for what this caller may do.
 
     `what` must tell all that it depends on besides the caller's account and rights, and it may not depend on the time.

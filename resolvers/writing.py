@@ -122,10 +122,11 @@ async def opened(caller: Caller, said: Said, head: AuditHead | None = None) -> A
     A replay is refused. Those who follow the log are told after the commit, of the outermost where several are nested.
     """
     house, account_id = caller.request.house, caller.account.id
+    untouched = not is_inside_transaction()
     try:
         async with in_transaction():
             head = head or await AuditHead.select_for_update().get(account_id=account_id)
-            fresh = await again(caller)
+            fresh = await again(caller, untouched=untouched)
             await _refuse_replay(fresh, said)
             yield fresh, head
     finally:

@@ -18,8 +18,8 @@ from models import Account, Member, MemberState, ScopeKind, Token, TokenKind, To
 from models.database import Database
 from resolvers import explaining, members, roles, tokens
 from resolvers.access import Asked, Question
-from resolvers.callers import catalogue_of
 from resolvers.explaining import AccessAnswer, Explained, Standing, Subject
+from resolvers.realms import catalogue_of
 from resolvers.roles import RoleChange
 from resolvers.scopes import Scope
 from resolvers.writing import Said
