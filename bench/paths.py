@@ -109,6 +109,12 @@ def forward_auth_varied(organisation: Organisation, count: int = URIS) -> Target
     return replace(forward_auth(organisation), varied=Varied("X-Forwarded-Uri", uris))
 
 
+def forward_auth_noisy(organisation: Organisation, count: int = 5 * URIS) -> Target:
+    """Ask as a proxy does that hands on what each request has of its own, and that decides nothing."""
+    ids = [f"{number:032x}" for number in range(count)]
+    return replace(forward_auth(organisation), varied=Varied("X-Request-Id", ids))
+
+
 def forwarded(secret: str) -> dict[str, str]:
     """Write the headers of a proxy that asks about a request."""
     return {

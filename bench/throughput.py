@@ -70,6 +70,7 @@ def _asked_of(organisation: Organisation) -> dict[str, Target]:
     return {
         **quick.asked_of(organisation),
         "forward_auth_10000": paths.forward_auth_varied(organisation),
+        "forward_auth_noisy": paths.forward_auth_noisy(organisation),
         "verify_token": paths.verify_token(organisation),
     }
 
