@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import uvloop
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from starlette.types import Receive, Scope, Send
 from tortoise.exceptions import OperationalError
@@ -38,8 +38,10 @@ from schema import schema
 from web.answers import Heard, Settled
 from web.app import Application, application
 from web.console import console_routes
+from web.execution import Engine
 from web.limits import Limits
 from web.proxies import LOOPBACK, Proxies
+from web.trusted import ManifestError, Trusted
 from web.wire import Wire
 
 T = TypeVar("T")
@@ -89,6 +91,12 @@ class Settings(BaseSettings):
     max_query_tokens: int = Field(_LIMITS.tokens, ge=1, description="words in a GraphQL document")
     max_query_depth: int = Field(_LIMITS.depth, ge=1, description="fields within fields")
     max_query_cost: int = Field(_LIMITS.cost, ge=1, description="objects that one operation may resolve")
+    operations_file: Path | None = Field(
+        None, description="manifest of the operations that clients may ask for by id: Relay's, or Apollo's"
+    )
+    only_trusted_operations: bool = Field(
+        default=False, description="run no other operations than those of the manifest"
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -132,6 +140,20 @@ class Settings(BaseSettings):
         place = parse(self.database)
         return place.parent if isinstance(place, Path) else self.data_dir
 
+    @field_validator("only_trusted_operations")
+    @classmethod
+    def _has_operations(cls, only: bool, known: ValidationInfo) -> bool:
+        if only and known.data.get("operations_file") is None:
+            raise ValueError(f"needs `{PREFIX}OPERATIONS_FILE`")
+        return only
+
+    @property
+    def trusted(self) -> Trusted:
+        """The operations of the manifest. Raises `ManifestError`, and OSError if there is no such file."""
+        if self.operations_file is None:
+            return Trusted()
+        return Trusted.read(self.operations_file, only=self.only_trusted_operations)
+
     @property
     def limits(self) -> Limits:
         """What one request may ask for."""
@@ -172,6 +194,7 @@ def assembled(settings: Settings, house: House) -> Application:
         cors_origins=settings.cors_origins,
         proxies=Proxies.parse(settings.trusted_proxies),
         limits=settings.limits,
+        trusted=settings.trusted,
         routes=console_routes(CONSOLE),
     )
 
@@ -354,13 +377,14 @@ def main(typed: Sequence[str] | None = None) -> int:
         return _failed("\n".join(_problem(problem, given) for problem in error.errors()))
     except Refusal as refusal:
         return _failed(refusal.message)
-    except (KeysError, DatabaseTooNewError, BrokenMigrationError, OperationalError, OSError) as error:
+    except (KeysError, ManifestError, DatabaseTooNewError, BrokenMigrationError, OperationalError, OSError) as error:
         return _failed(str(error))
 
 
 def _done(settings: Settings, arguments: Namespace) -> int:
     if arguments.command != "serve":
         return _run(command(settings, arguments))
+    Engine(schema, settings.limits, open_introspection=False, trusted=settings.trusted)  # before anything is begun
     if not arguments.demo:
         return serve(settings)
     if settings.workers > 1:

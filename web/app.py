@@ -25,6 +25,7 @@ from web.limits import Limits
 from web.proxies import Proxies
 from web.sessions import Sessions, SignedIn
 from web.sockets import INIT_TIMEOUT_S, Sockets
+from web.trusted import Trusted
 
 GRAPHQL_PATH = "/graphql"
 
@@ -43,6 +44,7 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     proxies: Proxies | None = None,
     limits: Limits | None = None,
     open_introspection: bool = False,
+    trusted: Trusted | None = None,
     init_timeout_s: float = INIT_TIMEOUT_S,
     routes: Sequence[BaseRoute] = (),
 ) -> "Application":
@@ -52,7 +54,7 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     only after the last mutation whose caller left.
     """
     limits = limits or Limits()
-    engine = Engine(schema, limits, open_introspection=open_introspection)
+    engine = Engine(schema, limits, open_introspection=open_introspection, trusted=trusted)
     proxies = proxies or Proxies()
     gate = Gate(asking, identify, public_url, proxies)
     endpoint = Endpoint(engine, gate, body_limit_bytes=limits.body_bytes)

@@ -132,12 +132,23 @@ class Documents:
         self._limits = limits
         self._once = Kept(count // 4, size_bytes // 4)
         self._again = Kept(count - count // 4, size_bytes - size_bytes // 4)
+        self._learnt: dict[str, Document] = {}
+        """What is kept whatever comes: our own, and those that an operator trusts."""
         self._dropped: OrderedDict[int, None] = OrderedDict()
         """Hashes of texts that were asked once and dropped: the next time is asking again."""
 
+    def learn(self, text: str) -> None:
+        """Make a document ahead of its use. Raises `RequestError`."""
+        if text not in self._learnt:
+            self._learnt[text] = self._made(text, hints=True)
+
+    def has_learnt(self, text: str) -> bool:
+        """Say whether a document was made ahead of its use."""
+        return text in self._learnt
+
     def read(self, text: str, *, hints: bool) -> Document:
         """Make a document of its text, or find it made. `hints` lets errors suggest names of the schema."""
-        document = self._again.get(text)
+        document = self._learnt.get(text) or self._again.get(text)
         if document is None:
             document = self._once.pop(text)
             if document is not None or hash(text) in self._dropped:
@@ -149,7 +160,7 @@ class Documents:
         return document
 
     def __len__(self) -> int:
-        return len(self._once) + len(self._again)
+        return len(self._learnt) + len(self._once) + len(self._again)
 
     def _drop(self, texts: Sequence[str]) -> None:
         self._dropped.update((hash(text), None) for text in texts)

@@ -21,6 +21,7 @@ from schema.plans import Run, is_awaitable
 from web.documents import Documents
 from web.errors import Formatted, RequestError, formatted, masked, refused
 from web.limits import Limits
+from web.trusted import ManifestError, Trusted, id_of
 
 Response = dict[str, Any]
 """`data`, and `errors` if there are any."""
@@ -28,11 +29,12 @@ Response = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """A well-formed GraphQL request."""
+    """A well-formed GraphQL request: for the document with a text, or else for that with an id."""
 
-    query: str
+    query: str | None
     operation_name: str | None
     variables: Mapping[str, Any] | None
+    document_id: str = ""
 
     @classmethod
     def parse(cls, raw: object) -> "Parameters":
@@ -42,16 +44,17 @@ class Parameters:
         if not isinstance(raw, dict):
             raise _malformed("the request must be a JSON object")
         query = raw.get("query")
-        if not isinstance(query, str):
+        if not isinstance(raw.get("extensions"), dict | None):
+            raise _malformed("`extensions` must be an object or null")
+        document_id = id_of(raw) if query is None else None
+        if document_id is None and not isinstance(query, str):
             raise _malformed("`query` must be a string")
         operation_name, variables = raw.get("operationName"), raw.get("variables")
         if not isinstance(operation_name, str | None):
             raise _malformed("`operationName` must be a string or null")
         if not isinstance(variables, dict | None):
             raise _malformed("`variables` must be an object or null")
-        if not isinstance(raw.get("extensions"), dict | None):
-            raise _malformed("`extensions` must be an object or null")
-        return cls(query, operation_name, variables)
+        return cls(query, operation_name, variables, document_id or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +69,30 @@ class Operation:
 class Engine:
     """Prepares and runs the operations of one schema."""
 
-    def __init__(self, schema: strawberry.Schema, limits: Limits, *, open_introspection: bool) -> None:
+    def __init__(
+        self, schema: strawberry.Schema, limits: Limits, *, open_introspection: bool, trusted: Trusted | None = None
+    ) -> None:
+        """Make ready. Raises `ManifestError` naming the first trusted document that the schema does not answer."""
         self._schema = schema._schema  # noqa: SLF001 - Strawberry offers no public way to the graphql-core schema
         self._limits = limits
         self._open_introspection = open_introspection
         self._documents = Documents(self._schema, limits)
+        self._trusted = trusted or Trusted()
         self._unfinished: set[asyncio.Task[Response]] = set()
+        for document_id, text in self._trusted.texts.items():
+            try:
+                self.learn(text)
+            except RequestError as error:
+                raise ManifestError(f"the trusted document `{document_id}` is not answered: {error}") from None
 
     def learn(self, text: str) -> None:
-        """Read a document of our own ahead of its use. Raises `RequestError` if the schema does not answer it."""
-        self._documents.read(text, hints=True)
+        """Read a document ahead of its use, and keep it. Raises `RequestError` if the schema does not answer it."""
+        self._documents.learn(text)
 
     def prepare(self, parameters: Parameters, context: Context) -> Operation:
         """Decide whether and what to run. Raises `RequestError`; nothing has been resolved then."""
         hints = context.anyone is not None
-        document = self._documents.read(parameters.query, hints=hints)
+        document = self._documents.read(self._text(parameters), hints=hints)
         if document.introspects and not (hints or self._open_introspection):
             raise RequestError.because(Unauthenticated(), status=401)
         operation = document.operation(parameters.operation_name)
@@ -89,6 +101,13 @@ class Engine:
             raise RequestError.labelled(variables, "BAD_USER_INPUT")
         operation.afford(variables.coerced, self._limits.cost)
         return Operation(operation.type, context, Run(operation.plan, context, variables, hide_suggestions=not hints))
+
+    def _text(self, parameters: Parameters) -> str:
+        if parameters.query is None:
+            return self._trusted.text(parameters.document_id)
+        if self._trusted.only and not self._documents.has_learnt(parameters.query):
+            raise RequestError.of("only listed operations are run", "QUERY_NOT_IN_SAFELIST")
+        return parameters.query
 
     async def run(self, operation: Operation) -> Response:
         """Run a query or a mutation to its end. A mutation goes on when whoever waits for it is cancelled."""

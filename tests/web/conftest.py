@@ -3,10 +3,12 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
 import uvicorn
+from starlette.applications import Starlette
 
 from tests.web.house import ORIGIN, World, build
 
@@ -35,12 +37,11 @@ class Server(uvicorn.Server):
         self.up.set()
 
 
-@pytest.fixture
-async def server(world: World) -> AsyncIterator[str]:
-    """Serve the application on a free port; yields `host:port`."""
+@asynccontextmanager
+async def serving(app: Starlette) -> AsyncIterator[str]:
+    """Serve an application on a free port; gives `host:port`."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    app = build(world, init_timeout_s=0.2)
     config = uvicorn.Config(app, log_level="error", ws="websockets-sansio", lifespan="on", timeout_graceful_shutdown=1)
     running = Server(config)
     serving = asyncio.create_task(running.serve([listening]))
@@ -49,3 +50,10 @@ async def server(world: World) -> AsyncIterator[str]:
     running.should_exit = True
     await serving
     listening.close()
+
+
+@pytest.fixture
+async def server(world: World) -> AsyncIterator[str]:
+    """Serve the application on a free port; yields `host:port`."""
+    async with serving(build(world, init_timeout_s=0.2)) as server:
+        yield server
