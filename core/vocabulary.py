@@ -27,6 +27,7 @@ class Action(StrEnum):
     UPDATE_VERDICT_LIFETIME = "updateVerdictLifetime", "Change for how long integrations may keep a verdict."
     UPDATE_TOKEN_LIFETIMES = "updateTokenLifetimes", "Change for how long tokens may live; those beyond it get an end."
     UPDATE_TOKEN_LIMITS = "updateTokenLimits", "Change how many tokens there may be, and how many a member may have."
+    UPDATE_RATE_LIMITS = "updateRateLimits", "Change how often all tokens together may be used."
     UPDATE_REUSE_RESPONSE = "updateReuseResponse", "Change whether a token ends when an old secret of it comes back."
     VERIFY_ACCESS_TOKEN = "verifyAccessToken", "Ask what a token that somebody presented may do."
     RECORD_AUDIT_ENTRY = "recordAuditEntry", "Report to the log what was done with a token elsewhere."
@@ -59,6 +60,10 @@ class Action(StrEnum):
     UPDATE_ACCESS_TOKEN_DESCRIPTION = "updateAccessTokenDescription", "Change a token's description."
     UPDATE_ACCESS_TOKEN_POLICY = "updateAccessTokenPolicy", "Change a token's scope."
     UPDATE_ACCESS_TOKEN_EXPIRY = "updateAccessTokenExpiry", "Change when a token ends."
+    UPDATE_ACCESS_TOKEN_RESTRICTIONS = (
+        "updateAccessTokenRestrictions",
+        "Change from where a token may be used, and how often.",
+    )
     UPDATE_ACCESS_TOKEN_RESPONSIBLE = "updateAccessTokenResponsible", "Change which member answers for a token."
     REUSE_ACCESS_TOKEN = (
         "reuseAccessToken",
@@ -100,6 +105,7 @@ _TOKEN = (
     A.UPDATE_ACCESS_TOKEN_NAME,
     A.UPDATE_ACCESS_TOKEN_DESCRIPTION,
     A.UPDATE_ACCESS_TOKEN_EXPIRY,
+    A.UPDATE_ACCESS_TOKEN_RESTRICTIONS,
 )
 """What may be done with a token, whosever it is."""
 
@@ -118,6 +124,7 @@ OWN_KINDS = (
         A.UPDATE_VERDICT_LIFETIME,
         A.UPDATE_TOKEN_LIFETIMES,
         A.UPDATE_TOKEN_LIMITS,
+        A.UPDATE_RATE_LIMITS,
         A.UPDATE_REUSE_RESPONSE,
         A.VERIFY_ACCESS_TOKEN,
         A.RECORD_AUDIT_ENTRY,
@@ -167,6 +174,7 @@ OWN_KINDS = (
         A.UPDATE_ACCESS_TOKEN_DESCRIPTION,
         A.UPDATE_ACCESS_TOKEN_POLICY,
         A.UPDATE_ACCESS_TOKEN_EXPIRY,
+        A.UPDATE_ACCESS_TOKEN_RESTRICTIONS,
         A.UPDATE_ACCESS_TOKEN_RESPONSIBLE,
         description="A legacy account-wide token, by id. Flagged for deletion.",
     ),

@@ -20,6 +20,7 @@ class Account(Row):
         "lifetimes": "tokenLifetimes",
         "max_tokens": "maxTokens",
         "max_member_tokens": "maxMemberTokens",
+        "rate_limits": "rateLimits",
         "revokes_reused": "revokesReused",
     }
 

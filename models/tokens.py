@@ -55,6 +55,8 @@ class Token(Owned):
         "scope_kind": "scopeKind",
         "scope_role": "scopeRole",
         "scope_policy": "scopePolicy",
+        "networks": "networks",
+        "rate_limits": "rateLimits",
         "ending": "ending",
         "expires_at": "expiresAt",
         "revoked_at": "revokedAt",

@@ -1,10 +1,11 @@
 """Accounts: made on the command line, each with its owner and the link that lets them in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tortoise.exceptions import IntegrityError
 
-from core import chain
+from core import chain, rates
 from core.errors import Conflict, Invalid
 from core.vocabulary import Action, BuiltInRole
 from models import Account, ActorKind, AuditHead, Member, new_id
@@ -22,6 +23,7 @@ class AccountChange:
 
     name: str | None = None
     verdict_lifetime_s: int | None = None
+    rate_limits: Sequence[str] | None = None
 
 
 async def create(request: Request, key: str, name: str, owner_email: str) -> Done[Account]:
@@ -52,7 +54,9 @@ async def update(caller: Caller, wanted: AccountChange, said: Said) -> Done[Acco
             if not 0 <= wanted.verdict_lifetime_s <= MAX_VERDICT_LIFETIME_S:
                 raise Invalid("verdictLifetimeS", f"must be from 0 to {MAX_VERDICT_LIFETIME_S} seconds")
             account.verdict_lifetime_s = wanted.verdict_lifetime_s
-        await account.save(update_fields=["name", "verdict_lifetime_s"])
+        if wanted.rate_limits is not None:
+            account.rate_limits = [str(rate) for rate in rates.parse(wanted.rate_limits, "rateLimits")]
+        await account.save(update_fields=["name", "verdict_lifetime_s", "rate_limits"])
     return Done(deed.row, deed.entry)
 
 
@@ -60,4 +64,5 @@ def _actions(wanted: AccountChange) -> list[Action]:
     return asked_for(
         (Action.UPDATE_ACCOUNT_NAME, wanted.name is not None),
         (Action.UPDATE_VERDICT_LIFETIME, wanted.verdict_lifetime_s is not None),
+        (Action.UPDATE_RATE_LIMITS, wanted.rate_limits is not None),
     )

@@ -36,12 +36,13 @@ from models import (
     new_id,
     now,
 )
-from resolvers import rights
+from resolvers import restrictions, rights
 from resolvers.house import House
 from resolvers.realms import Realm, catalogue_of, owner_of
+from resolvers.restrictions import Restrictions
 from resolvers.reuses import Presented
 from resolvers.statements import Statement, found
-from resolvers.uses import Deed, Use, deed
+from resolvers.uses import NO_ACTION, Deed, Use, deed
 
 MEMORY_SIZE = 10_000
 """How many callers a process keeps. Each is compared with the account's version at every use."""
@@ -109,6 +110,8 @@ class Caller:
     token: Token | None = None
     proof: SecretDigest | Link | None = None
     """The row that proves the credential; looked at again before anything is written."""
+    restrictions: Restrictions | None = None
+    """What restricts the token beside its rights; None if nothing does."""
 
     def may(self, action: Action, target: Row | Resource) -> Verdict:
         """Decide about an action on a row, or on a resource in policy words."""
@@ -151,7 +154,12 @@ class Caller:
             self.member,
             self.token,
             self.proof,
+            self.restrictions,
         )
+
+    def is_admitted(self, address: str | None) -> bool:
+        """Say whether the credential may be used from an address."""
+        return self.restrictions is None or self.restrictions.networks.holds(address)
 
     @property
     def is_session(self) -> bool:
@@ -199,25 +207,31 @@ async def identify(credential: str, request: Request) -> Caller:
     """Make a caller from a presented secret. Raises `Unauthenticated` for all that does not work now.
 
     A caller in memory is used only while its account's version, looked at at every use, is the one it was built from,
-    and while its token and its secret last. Unknown secrets never enter the memory, and a secret that is over takes
-    the same work as one that never was.
+    and while its token and its secret last. Unknown secrets never enter the memory, and a secret that is over, or comes
+    from where it may not be used, takes the same work as one that never was.
     """
     mark = _mark(credential)
     known = _remembered.get(mark)
-    if known is not None and known.request.house is request.house and lives(known) and await is_unchanged(known):
+    if (
+        known is not None
+        and known.request.house is request.house
+        and lives(known)
+        and known.is_admitted(request.address)
+        and await is_unchanged(known)
+    ):
         _remembered[mark] = _remembered.pop(mark, known)
         return known.asking(request)
     return await _recalled(credential, request)
 
 
-def recognised(credential: str, house: House) -> Caller | None:
-    """Find the caller whom `identify` would make, without waiting; None where it would have to ask the database.
+def recognised(credential: str, house: House, address: str | None) -> Caller | None:
+    """Find the caller whom `identify` would make for a request from an address, without waiting.
 
-    Its request is an earlier one.
+    None where it would have to ask the database. Its request is an earlier one.
     """
     mark = _mark(credential)
     known = _remembered.get(mark)
-    if known is None or known.request.house is not house or not is_current(known):
+    if known is None or known.request.house is not house or not (is_current(known) and known.is_admitted(address)):
         return None
     _remembered.move_to_end(mark)
     return known
@@ -290,7 +304,7 @@ async def _recalled(credential: str, request: Request) -> Caller:
         proof = await _proved("digest", [digest.hex for digest in digests])
         if proof.expires_at is not None and proof.expires_at <= now():
             request.house.reuses.note(proof.id, Presented(request.id, request.address, request.user_agent))
-        _refuse_over(proof)
+        _refuse_over(proof, request)
         realm = realms.find(proof.account) or await realms.read(proof.account)
         proof.account = realm.account  # one object for all who are remembered
         caller = await _in_realm(proof.token, realm, request, proof)
@@ -321,7 +335,7 @@ async def again(caller: Caller, *, untouched: bool = False) -> Caller:
     match caller.proof:
         case SecretDigest(id=proof_id):
             proof = await _proved("id", [str(proof_id)])
-            _refuse_over(proof)
+            _refuse_over(proof, caller.request)
             realms = caller.request.house.realms
             realm = (realms.find(proof.account) if untouched else None) or await realms.read(proof.account)
             fresh = await _in_realm(proof.token, realm, caller.request, proof)
@@ -348,9 +362,16 @@ async def _proved(column: str, values: list[str]) -> SecretDigest:
     raise Unauthenticated
 
 
-def _refuse_over(proof: SecretDigest) -> None:
-    """End here for a secret that is over, as for one that was not found: before anything else is read."""
-    if _is_over(proof, proof.token, proof.token.owner):
+def _refuse_over(proof: SecretDigest, request: Request) -> None:
+    """End here for a secret that is over or may not come from there, as for one that was not found.
+
+    Before anything else is read.
+    """
+    token = proof.token
+    if _is_over(proof, token, token.owner):
+        raise Unauthenticated
+    if not restrictions.networks_of(token).holds(request.address):
+        request.house.uses.of(token, request.address, request.user_agent).add(deed(NO_ACTION, allowed=False))
         raise Unauthenticated
 
 
@@ -372,7 +393,10 @@ async def _in_realm(token: Token, realm: Realm, request: Request, proof: SecretD
     sides = rights.of_token(token, own, member, held, realm.catalogue)
     authority = rights.authority(sides, realm.owner_id, str(member.id) if member else None, realm.catalogue)
     actor = ActorKind(token.kind.value)
-    return Caller(realm.account, authority, realm.catalogue, realm.owner_id, request, actor, member, token, proof)
+    restricted = await restrictions.of_token(token, realm.account)
+    return Caller(
+        realm.account, authority, realm.catalogue, realm.owner_id, request, actor, member, token, proof, restricted
+    )
 
 
 def alive(caller: Caller) -> Caller:

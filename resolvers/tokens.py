@@ -1,14 +1,17 @@
 """Tokens: made by members for one use each, never able to do more than their owner."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from tortoise.expressions import F
 
+from core import rates
 from core.covers import side_covers
 from core.errors import Forbidden, Invalid
 from core.law import Side, SideKind
+from core.networks import Networks
 from core.secret import Secret, SecretKind
 from core.vocabulary import Action
 from models import Member, MemberState, SecretDigest, Token, TokenKind, TokenState, new_id, now
@@ -31,13 +34,15 @@ CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """A token as a caller asks for it."""
+    """A token as a caller asks for it. Restrictions that are None are those of the token that it asks with, if any."""
 
     kind: TokenKind
     name: str
     scope: Scope
     description: str = ""
     expires_at: datetime | None = None
+    networks: Sequence[str] | None = None
+    rate_limits: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,13 @@ class TokenChange:
     scope: Scope | None = None
     expires_at: datetime | None = None
     clear_expiry: bool = False
+    networks: Sequence[str] | None = None
+    rate_limits: Sequence[str] | None = None
+
+    @property
+    def restricts(self) -> bool:
+        """Whether restrictions are to change."""
+        return self.networks is not None or self.rate_limits is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,7 @@ async def create(caller: Caller, wanted: NewToken, said: Said) -> Done[Token]:
     """Make a token. Its secret is in the answer, and nowhere else ever again.
 
     A personal token is made by and for its own member. One made with a token is bounded by that token's scope,
-    ceilings and expiry; a service token also by its maker's rights of this moment.
+    ceilings, expiry and restrictions; a service token also by its maker's rights of this moment.
     """
     if wanted.kind not in SECRET_KINDS:
         raise Invalid("kind", "must be `PERSONAL` or `SERVICE`")
@@ -83,6 +95,7 @@ async def create(caller: Caller, wanted: NewToken, said: Said) -> Done[Token]:
         scope = await checked(deed.caller, wanted.scope)
         scope.onto(row)
         _bound(deed.caller, row)
+        _restrict(deed.caller, row, wanted)
         refuse_hopeless(_side(deed.caller, row, scope), deed.caller.catalogue, caller.request.allowance)
         await row.save()
         await scope.save_roles(row)
@@ -110,6 +123,36 @@ def _bound(caller: Caller, row: Token) -> None:
     _refuse_outliving(caller, row.expires_at)
 
 
+def _restrict(caller: Caller, row: Token, wanted: NewToken) -> None:
+    maker = None if caller.is_session else caller.token
+    inherited = ([], []) if maker is None else (maker.networks, maker.rate_limits)
+    _set_restrictions(row, *inherited)
+    _set_restrictions(row, wanted.networks, wanted.rate_limits)
+    _refuse_wider(caller, row)
+
+
+def _set_restrictions(row: Token, networks: Sequence[str] | None, rate_limits: Sequence[str] | None) -> None:
+    if networks is not None:
+        row.networks = Networks.parse(networks, "networks").texts
+    if rate_limits is not None:
+        row.rate_limits = [str(rate) for rate in rates.parse(rate_limits, "rateLimits")]
+
+
+def _refuse_wider(caller: Caller, row: Token) -> None:
+    """Refuse restrictions wider than those of the token that asks for them."""
+    maker = None if caller.is_session else caller.token
+    if maker is None:
+        return
+    if not Networks.of(row.networks).within(Networks.of(maker.networks)):
+        raise Invalid("networks", f"must lie within those of the token that asks for it: {_listed(maker.networks)}")
+    if not rates.within(rates.of(row.rate_limits), rates.of(maker.rate_limits)):
+        raise Invalid("rateLimits", f"must keep those of the token that asks for it: {_listed(maker.rate_limits)}")
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return ", ".join(f"`{text}`" for text in texts)
+
+
 def _refuse_outliving(caller: Caller, at: datetime | None) -> None:
     """Refuse an end after that of the token which asks for it: nothing is made, nor prolonged, beyond its own."""
     ends = None if caller.is_session or caller.token is None else caller.token.expires_at
@@ -131,12 +174,12 @@ async def _open_with(deed: Deed[Token], secret: Secret) -> None:
 async def update(caller: Caller, token_id: UUID, wanted: TokenChange, said: Said) -> Done[Token]:
     """Change a token. Each field needs its own action; widening needs the owner's own session.
 
-    What has ended is not revived: its scope and expiry are as they were.
+    What has ended is not revived: its scope, expiry and restrictions are as they were.
     """
     async with change(caller, _actions(wanted), At(Token, token_id), said) as deed:
         token = deed.row
         await token.fetch_related("owner")
-        if wanted.scope is not None or wanted.clear_expiry or wanted.expires_at is not None:
+        if wanted.scope is not None or wanted.restricts or wanted.clear_expiry or wanted.expires_at is not None:
             _refuse_ended(token)
         if wanted.name is not None:
             token.name = typed.name("name", wanted.name)
@@ -146,6 +189,8 @@ async def update(caller: Caller, token_id: UUID, wanted: TokenChange, said: Said
             await _expire(deed, wanted)
         if wanted.scope is not None:
             await _rescope(deed, wanted.scope)
+        if wanted.restricts:
+            await _rerestrict(deed, wanted)
         await token.save()
     return Done(deed.row, deed.entry)
 
@@ -156,7 +201,18 @@ def _actions(wanted: TokenChange) -> list[Action]:
         (Action.UPDATE_ACCESS_TOKEN_DESCRIPTION, wanted.description is not None),
         (Action.UPDATE_ACCESS_TOKEN_POLICY, wanted.scope is not None),
         (Action.UPDATE_ACCESS_TOKEN_EXPIRY, wanted.clear_expiry or wanted.expires_at is not None),
+        (Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS, wanted.restricts),
     )
+
+
+async def _rerestrict(deed: Deed[Token], wanted: TokenChange) -> None:
+    token = deed.row
+    networks, limits = Networks.of(token.networks), rates.of(token.rate_limits)
+    _set_restrictions(token, wanted.networks, wanted.rate_limits)
+    narrows = Networks.of(token.networks).within(networks) and rates.within(rates.of(token.rate_limits), limits)
+    if not narrows:
+        _refuse_wider(deed.caller, token)
+        await _require_power(deed, Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS)
 
 
 async def _expire(deed: Deed[Token], wanted: TokenChange) -> None:

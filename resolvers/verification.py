@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from uuid import UUID
 
 from core.errors import Forbidden, Invalid, Unauthenticated
@@ -99,10 +99,11 @@ def recall(
     """
     asker = _asking(caller)
     authorize(caller, questions)
-    subject = recognised(secret, caller.request.house)
+    presented_from = _address(address)
+    subject = recognised(secret, caller.request.house, presented_from)
     if subject is None or not is_bearer(subject, caller.account.id):
         return None
-    return _verified(asker, subject.asking(Request(caller.request.house, "", _address(address))), questions)
+    return _verified(asker, subject.asking(Request(caller.request.house, "", presented_from)), questions)
 
 
 def _verified(asker: Token, subject: Caller, questions: Sequence[Question]) -> Verified:
@@ -114,6 +115,7 @@ def _address(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        return str(ip_address(text))
+        address = ip_address(text)
     except ValueError:
         raise Invalid("address", "must be an IPv4 or IPv6 address") from None
+    return str(address.ipv4_mapped or address if isinstance(address, IPv6Address) else address)

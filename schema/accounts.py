@@ -28,6 +28,9 @@ class Account(Node):
     verdict_lifetime_s: int = face.shown(
         "For how many seconds integrations may go by a verdict without asking again, see `cacheUntil`. 0: not at all."
     )
+    rate_limits: list[str] = face.shown(
+        "How often all its tokens together may be used, such as `1000/minute`: every limit must leave room."
+    )
     version: int = face.shown("Counts the changes of all that is in it; give it as `expectedVersion`.")
 
     @classmethod
@@ -39,6 +42,7 @@ class Account(Node):
             name=row.name,
             created_at=row.created_at,
             verdict_lifetime_s=row.verdict_lifetime_s,
+            rate_limits=row.rate_limits,
             version=row.version,
         )
 
@@ -74,6 +78,11 @@ class UpdateAccountInput:
         "revocation does not reach them.",
         Action.UPDATE_VERDICT_LIFETIME,
     )
+    rate_limits: strawberry.Maybe[list[str] | None] = face.given(
+        "How often all its tokens together may be used, such as `1000/minute`: up to 10 limits, of 1 to 100,000 a "
+        "`second`, `minute`, `hour` or `day`. Null or empty: as often as they like.",
+        Action.UPDATE_RATE_LIMITS,
+    )
     comment: str | None = face.comment()
     expected_version: int | None = face.expected_version()
 
@@ -82,6 +91,7 @@ class UpdateAccountInput:
         return AccountChange(
             name=self.name.value if self.name else None,
             verdict_lifetime_s=self.verdict_lifetime_s.value if self.verdict_lifetime_s else None,
+            rate_limits=(self.rate_limits.value or []) if self.rate_limits else None,
         )
 
 
@@ -97,7 +107,7 @@ class UpdateAccountPayload:
 class AccountMutations:
     """Changing the account."""
 
-    @face.mutation((Action.UPDATE_ACCOUNT_NAME, Action.UPDATE_VERDICT_LIFETIME))
+    @face.mutation((Action.UPDATE_ACCOUNT_NAME, Action.UPDATE_VERDICT_LIFETIME, Action.UPDATE_RATE_LIMITS))
     async def update_account(self, info: Info, input: UpdateAccountInput) -> UpdateAccountPayload | None:
         """Change the account's settings. Each needs its own action."""
         done = await accounts.update(info.context.caller, input.wanted(), said(input))

@@ -44,6 +44,7 @@ UPDATES = (
     Action.UPDATE_ACCESS_TOKEN_DESCRIPTION,
     Action.UPDATE_ACCESS_TOKEN_POLICY,
     Action.UPDATE_ACCESS_TOKEN_EXPIRY,
+    Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS,
 )
 
 
@@ -204,6 +205,14 @@ class Token(Node):
     created_at: datetime = face.column("created_at", "When it was made.")
     updated_at: datetime = face.column("updated_at", "When it was last changed.")
     expires_at: datetime | None = face.column("expires_at", "When it ends; null if never.")
+    networks: list[str] = face.column(
+        "networks", "From where it may be used, as CIDR blocks; from anywhere if there are none."
+    )
+    rate_limits: list[str] = face.column(
+        "rate_limits",
+        "How often it may be used, such as `100/minute`: every limit must leave room, and so must those of its parent "
+        "and of the account.",
+    )
     reset_at: datetime | None = face.column("reset_at", "When it last got a new secret.")
     revoked_at: datetime | None = face.column("revoked_at", "When it was revoked.")
     last_used_at: datetime | None = face.column("last_used_at", "When it was last used; null if never.")
@@ -457,6 +466,22 @@ class ScopeInput:
         )
 
 
+_NETWORKS = (
+    "From where it may be used: up to 50 CIDR blocks such as `192.0.2.0/24` or `2001:db8::/32`, and addresses. "
+    "Null or empty: from anywhere."
+)
+_RATE_LIMITS = (
+    "How often it may be used, such as `100/minute`: up to 10 limits, of 1 to 100,000 a `second`, `minute`, `hour` or "
+    "`day`. Null or empty: as often as it likes."
+)
+_LEFT_OUT = "Left out: as the token that you ask with; never wider than that."
+
+
+def _listed(given: strawberry.Maybe[list[str] | None]) -> list[str] | None:
+    """Read a list that may be left out; null empties it."""
+    return (given.value or []) if given else None
+
+
 @face.input_
 class CreateTokenInput:
     """A token to make."""
@@ -466,6 +491,8 @@ class CreateTokenInput:
     description: str = face.given("What it is for. Up to 1,024 characters.", default="")
     scope: ScopeInput = face.given("What it is for, in policies.")
     expires_at: datetime | None = face.given("When it ends; without it, it never does.", default=None)
+    networks: strawberry.Maybe[list[str] | None] = face.given(f"{_NETWORKS} {_LEFT_OUT}")
+    rate_limits: strawberry.Maybe[list[str] | None] = face.given(f"{_RATE_LIMITS} {_LEFT_OUT}")
     comment: str | None = face.comment()
     idempotency_key: str | None = face.idempotency_key()
 
@@ -474,7 +501,15 @@ class CreateTokenInput:
         if self.kind is TokenKind.ACCOUNT:
             raise Invalid("kind", "cannot be `ACCOUNT`: those come from an import only")
         kind = RowKind(self.kind.value)
-        return NewToken(kind, self.name, self.scope.wanted(), self.description, self.expires_at)
+        return NewToken(
+            kind,
+            self.name,
+            self.scope.wanted(),
+            self.description,
+            self.expires_at,
+            networks=_listed(self.networks),
+            rate_limits=_listed(self.rate_limits),
+        )
 
 
 @face.input_
@@ -492,6 +527,10 @@ class UpdateTokenInput:
     expires_at: strawberry.Maybe[datetime | None] = face.given(
         "When it ends; null for never.", needs=Action.UPDATE_ACCESS_TOKEN_EXPIRY
     )
+    networks: strawberry.Maybe[list[str] | None] = face.given(_NETWORKS, needs=Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS)
+    rate_limits: strawberry.Maybe[list[str] | None] = face.given(
+        _RATE_LIMITS, needs=Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS
+    )
     comment: str | None = face.comment()
     expected_version: int | None = face.expected_version()
 
@@ -503,6 +542,8 @@ class UpdateTokenInput:
             scope=self.scope.value.wanted() if self.scope else None,
             expires_at=self.expires_at.value if self.expires_at else None,
             clear_expiry=self.expires_at is not None and self.expires_at.value is None,
+            networks=_listed(self.networks),
+            rate_limits=_listed(self.rate_limits),
         )
 
 
@@ -594,7 +635,7 @@ class TokenMutations:
 
     @face.mutation(UPDATES)
     async def update_token(self, info: Info, input: UpdateTokenInput) -> UpdateTokenPayload | None:
-        """Change a token. Only its owner's own session may widen or extend a personal token."""
+        """Change a token. Only its owner's own session may widen, extend or un-restrict a personal token."""
         token_id = nodes.uuid_of("id", input.id, "Token")
         done = await tokens.update(info.context.caller, token_id, input.wanted(), said(input))
         return UpdateTokenPayload(token=await _changed(done), audit_entry=_entry(info.context, done))

@@ -75,12 +75,12 @@ class ForwardAuth:
             return None
         if (answer := _unasked(gate, asked)) is not None:
             return Settled(answer)
-        caller = recognised(asked.secret, self._house)
+        address, agent = self._whence(heard, asked)
+        caller = recognised(asked.secret, self._house, address)
         if caller is None or not is_bearer(caller, gate.account_id):
             return None
         answer, deeds = _judged(gate, caller, asked)
-        use = use_of(caller, *self._whence(heard, asked), deeds)
-        return Settled(answer, (Party(caller, use),)).note()
+        return Settled(answer, (Party(caller, use_of(caller, address, agent, deeds)),)).note()
 
     async def _answer(self, heard: Heard, request_id: str) -> Answer:
         if not self._proxies.trusts(heard.peer):

@@ -94,7 +94,8 @@ class Introspection:
         headers = Headers(raw=list(heard.headers))
         _require_form(heard.method, headers, heard.query)
         presented = _Presented.by(headers)
-        asker = recognised(presented.secret, self._house)
+        address, agent = self._gate.whence(heard.peer, headers)
+        asker = recognised(presented.secret, self._house, address)
         if asker is None or not presented.fits(asker):
             return None
         asked = _Asked.of(heard.body, asker)
@@ -106,7 +107,7 @@ class Introspection:
         settled = Settled(
             answer,
             (
-                Party(asker, use_of(asker, *self._gate.whence(heard.peer, headers), (VERIFIED,))),
+                Party(asker, use_of(asker, address, agent, (VERIFIED,))),
                 Party(subject, use_of(subject, subject.request.address, None, verified.answers.deeds)),
             ),
         ).note()

@@ -31,6 +31,7 @@ async def test_an_account_begins_with_its_owner_a_link_and_an_entry(organisation
             "tokenLifetimes": {},
             "maxTokens": None,
             "maxMemberTokens": None,
+            "rateLimits": [],
             "revokesReused": False,
             "owner": str(owner.id),
             "ownerEmail": "Owner@Acme.example",

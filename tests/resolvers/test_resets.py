@@ -52,7 +52,7 @@ async def test_both_secrets_work_until_that_instant(
     for at, lives in ((until - MOMENT, True), (until, False), (until - timedelta(seconds=1), True)):
         set_clock(at)
         assert await works(organisation, old, new) == [lives, True]
-        assert (recognised(old.secret or "", organisation.house) is not None) is lives
+        assert (recognised(old.secret or "", organisation.house, None) is not None) is lives
         assert is_current(caller) is lives
 
 

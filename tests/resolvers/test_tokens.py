@@ -68,6 +68,8 @@ async def test_a_token_is_made_as_asked_and_recorded_without_its_secret(organisa
         "scopeRole": None,
         "scopePolicy": [GATE, FLAGS],
         "scopeRoles": [],
+        "networks": [],
+        "rateLimits": [],
         "ending": done.secret[-4:],
         "expiresAt": end.isoformat(),
         "revokedAt": None,

@@ -1,0 +1,106 @@
+"""From where a credential may be used: blocks of IPv4 and IPv6 addresses, or anywhere.
+
+An IPv4 address that is written as an IPv6 one (`::ffff:192.0.2.1`) is the IPv4 address, in blocks as well.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
+from typing import Self
+
+from core.errors import Invalid
+
+MOST = 50
+"""How many blocks there may be."""
+
+Network = IPv4Network | IPv6Network
+
+_LONGEST = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
+_MAPPED_BITS = 96
+"""How many bits of an IPv6 address come before the IPv4 one that is written in it."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The blocks of which an address must be in one. Without any, every address will do, and none."""
+
+    blocks: tuple[Network, ...] = ()
+
+    @classmethod
+    def parse(cls, typed: Sequence[str], field: str) -> Self:
+        """Read what a caller typed: blocks such as `192.0.2.0/24`, and addresses, which are blocks of one.
+
+        Raises `Invalid` naming the item beneath `field`.
+        """
+        if len(typed) > MOST:
+            raise Invalid(field, f"must hold at most {MOST}")
+        return cls(tuple(dict.fromkeys(_block(text, f"{field}[{index}]") for index, text in enumerate(typed))))
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Self:
+        """Read what `texts` gave."""
+        return cls(tuple(ip_network(text) for text in texts))
+
+    @property
+    def texts(self) -> list[str]:
+        """Each block as everybody writes it."""
+        return [str(block) for block in self.blocks]
+
+    def holds(self, address: str | None) -> bool:
+        """Say whether something may come from an address. What is unknown, or is no address, is in no block."""
+        if not self.blocks:
+            return True
+        try:
+            given = ip_address(address or "")
+        except ValueError:
+            return False
+        mapped = given.ipv4_mapped if isinstance(given, IPv6Address) else None
+        return any((mapped or given) in block for block in self.blocks)
+
+    def within(self, wider: "Networks") -> bool:
+        """Say whether every address that is in these is also in the wider ones."""
+        if not wider.blocks:
+            return True
+        return bool(self.blocks) and all(any(_is_in(block, one) for one in wider.collapsed) for block in self.blocks)
+
+    @cached_property
+    def collapsed(self) -> tuple[Network, ...]:
+        """The same in as few blocks as can be: what is in all of them together is in one of these."""
+        four = [block for block in self.blocks if isinstance(block, IPv4Network)]
+        six = [block for block in self.blocks if isinstance(block, IPv6Network)]
+        return (*collapse_addresses(four), *collapse_addresses(six))
+
+
+ANYWHERE = Networks()
+
+
+def _block(text: str, field: str) -> Network:
+    address, slash, bits = text.partition("/")
+    if len(text) > _LONGEST or "%" in address or (slash and not bits.isdecimal()):
+        raise _not_a_block(text, field)
+    try:
+        network = ip_network(text, strict=False)
+        given = ip_address(address)
+    except ValueError:
+        raise _not_a_block(text, field) from None
+    plain = _plain(network)
+    if given != network.network_address:
+        raise Invalid(field, f"has bits set beyond its length: `{text}`; the network is `{plain}`")
+    return plain
+
+
+def _not_a_block(text: str, field: str) -> Invalid:
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return Invalid(field, f"must be a network such as `192.0.2.0/24` or `2001:db8::/32`, or an address: `{shown}`")
+
+
+def _plain(network: Network) -> Network:
+    if isinstance(network, IPv4Network):
+        return network
+    mapped = network.network_address.ipv4_mapped
+    return network if mapped is None else IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
+
+
+def _is_in(block: Network, whole: Network) -> bool:
+    return type(block) is type(whole) and block.subnet_of(whole)  # type: ignore[arg-type] # of one version, as asked

@@ -1,0 +1,237 @@
+"""Restrictions of a token hold on every way in: GraphQL, WebSocket, introspection, forward-auth, and below ASGI."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+import uvicorn
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from websockets.asyncio.client import ClientConnection, connect
+
+from core.vocabulary import BuiltInRole
+from models import Token, TokenDay
+from resolvers import tokens
+from resolvers.scopes import Scope
+from resolvers.tokens import TokenChange
+from resolvers.writing import Said
+from server import Settings, assembled
+from tests.organisation import Organisation
+from tests.web.conftest import Server
+from tests.web.test_forward_auth import ONE
+from tests.web.test_sockets import INIT, PROTOCOL, hear, say, subscribe
+from tests.web.test_wire import Exchange, raw
+from web.answers import Answers
+from web.proxies import LOOPBACK
+from web.wire import Wire
+
+INSIDE, OUTSIDE = "192.0.2.7", "198.51.100.7"
+NETWORKS = ["192.0.2.0/24"]
+VIEWER = '{"query":"{ viewer { token { networks rateLimits } } }"}'
+CASES = 60
+
+
+@pytest.fixture
+async def exchange(organisation: Organisation, monkeypatch: pytest.MonkeyPatch) -> Exchange:
+    for memory in ("sent", "heard"):
+        monkeypatch.setattr(Wire, memory, Answers())
+    return await Exchange(organisation).furnish()
+
+
+def asked(exchange: Exchange, secret: str, address: str | None) -> dict[str, bytes]:
+    """Every way of using a token from an address, each as it comes over the wire. None: it cannot be told."""
+    told = f"X-Forwarded-For: {address or 'unknown'}"
+    lines = ["Host: l", f"Authorization: Bearer {secret}", "Content-Type: application/json", told]
+    verify = json.dumps(
+        {
+            "query": "query ($s: String!, $a: String) { verifyToken(secret: $s, address: $a) { active } }",
+            "variables": {"s": secret, "a": address},
+        }
+    )
+    by_asker = ["Host: l", f"Authorization: {exchange.client_secret}", "Content-Type: application/json"]
+    form = "" if address is None else f"&address={address}"
+    return {
+        "graphql": raw("POST /graphql HTTP/1.1", lines, VIEWER),
+        "forward-auth": exchange.authz(told, secret=secret),
+        "introspection": exchange.introspect(secret=secret, form=form),
+        "verifyToken": raw("POST /graphql HTTP/1.1", by_asker, verify),
+    }
+
+
+YES = {
+    "graphql": b'"networks":',
+    "forward-auth": b"HTTP/1.1 200 OK",
+    "introspection": b'"active":true',
+    "verifyToken": b'{"data":{"verifyToken":{"active":true}}}',
+}
+NO = {
+    "graphql": b"HTTP/1.1 401 Unauthorized",
+    "forward-auth": b"HTTP/1.1 401 Unauthorized",
+    "introspection": b'{"active":false}',
+    "verifyToken": b'{"data":{"verifyToken":{"active":false}}}',
+}
+
+
+async def works(exchange: Exchange, secret: str, address: str | None) -> bool:
+    """Use a token in every way, by both protocols, again and again; all must agree."""
+    found = set()
+    for way, request in asked(exchange, secret, address).items():
+        for protocol in (Wire, HttpToolsProtocol, Wire, Wire):
+            line = exchange.line(protocol)
+            told = await line.hear(request)
+            line.hang_up()
+            assert (YES[way] in told) is not (NO[way] in told), told
+            found.add(YES[way] in told)
+    assert len(found) == 1
+    return found.pop()
+
+
+async def test_it_works_from_its_networks_alone(exchange: Exchange) -> None:
+    organisation = exchange.organisation
+    scope = Scope(BuiltInRole.READER)
+    secret = (await organisation.made(organisation.owner, scope, networks=NETWORKS)).secret or ""
+    for _ in range(2):
+        assert await works(exchange, secret, INSIDE)
+        for address in (OUTSIDE, "2001:db8::1", None):
+            assert not await works(exchange, secret, address)
+        assert await works(exchange, secret, f"::ffff:{INSIDE}")
+
+
+async def test_from_elsewhere_it_is_refused_as_if_it_were_unknown(exchange: Exchange) -> None:
+    made = await exchange.organisation.made(exchange.organisation.owner, networks=NETWORKS)
+    unknown = exchange.dead
+    for secret in (made.secret or "", unknown):
+        line = exchange.line(HttpToolsProtocol)
+        assert await line.hear(*asked(exchange, secret, INSIDE).values()) is not None
+    for way, request in asked(exchange, made.secret or "", OUTSIDE).items():
+        told = await exchange.line(HttpToolsProtocol).hear(request)
+        dead = await exchange.line(HttpToolsProtocol).hear(asked(exchange, unknown, OUTSIDE)[way])
+        assert told == dead, way
+
+
+async def test_what_is_refused_is_counted_as_that_and_is_no_last_use(exchange: Exchange) -> None:
+    house = exchange.organisation.house
+    made = await exchange.organisation.made(exchange.organisation.owner, networks=NETWORKS)
+    for request in asked(exchange, made.secret or "", OUTSIDE).values():
+        await exchange.line().hear(request)
+    await house.uses.flush()
+    days = await TokenDay.filter(token_id=made.row.id).values_list("action", "allowed", "refused")
+    assert days == [("", 0, 4)]
+    assert (await Token.get(id=made.row.id)).last_used_at is None
+
+
+async def test_a_remembered_answer_is_for_its_address_alone(exchange: Exchange) -> None:
+    organisation = exchange.organisation
+    made = await organisation.made(organisation.owner, Scope(statements=[ONE]), networks=NETWORKS)
+    inside, outside = (asked(exchange, made.secret or "", address) for address in (INSIDE, OUTSIDE))
+    for way in ("forward-auth", "introspection"):
+        await exchange.line().hear(inside[way])
+        line = exchange.line()
+        for _ in range(3):
+            assert YES[way] in line.at_once(inside[way])
+            assert line.at_once(outside[way]) == b""
+            await line.hear()
+            line = exchange.line()
+        lines = [exchange.line() for _ in range(8)]
+        told = await asyncio.gather(
+            *(each.hear((inside, outside)[number % 2][way]) for number, each in enumerate(lines))
+        )
+        assert [YES[way] in each for each in told] == [True, False] * 4
+
+
+async def test_a_change_holds_for_the_next_use(exchange: Exchange) -> None:
+    organisation = exchange.organisation
+    made = await organisation.made(organisation.owner, Scope(BuiltInRole.READER))
+    secret = made.secret or ""
+    assert await works(exchange, secret, OUTSIDE)
+    await tokens.update(organisation.owner, made.row.id, TokenChange(networks=NETWORKS), Said())
+    assert not await works(exchange, secret, OUTSIDE)
+    assert await works(exchange, secret, INSIDE)
+    await tokens.update(organisation.owner, made.row.id, TokenChange(networks=[]), Said())
+    assert await works(exchange, secret, OUTSIDE)
+
+
+def cases() -> Iterator[tuple[list[str], str]]:
+    """Some networks, and an address that may be near them."""
+    four, six = st.ip_addresses(v=4, network="10.0.0.0/29"), st.ip_addresses(v=6, network="2001:db8::/125")
+    address = st.one_of(four, six)
+    block = st.builds(
+        lambda base, bits: str(ip_network((base, bits if base.version == 4 else 96 + bits), strict=False)),
+        address,
+        st.integers(26, 32),
+    )
+    gathered: list[tuple[list[str], str]] = []
+
+    @settings(max_examples=CASES, database=None, derandomize=True, phases=[Phase.generate], deadline=None)
+    @given(st.lists(block, max_size=3), address.map(str))
+    def gather(networks: list[str], whence: str) -> None:
+        gathered.append((networks, whence))
+
+    gather()
+    yield from gathered
+
+
+async def test_every_way_agrees_with_the_standard_library(exchange: Exchange, sqlite: None) -> None:  # noqa: ARG001
+    organisation = exchange.organisation
+    made = await organisation.made(organisation.owner, Scope(BuiltInRole.READER))
+    seen = set()
+    for networks, address in cases():
+        await tokens.update(organisation.owner, made.row.id, TokenChange(networks=networks), Said())
+        expected = not networks or any(ip_address(address) in ip_network(network) for network in networks)
+        assert await works(exchange, made.secret or "", address) is expected, (networks, address)
+        seen.add((bool(networks), expected))
+    assert seen == {(True, True), (True, False), (False, True)}
+
+
+@asynccontextmanager
+async def served(organisation: Organisation) -> AsyncIterator[str]:
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    app = assembled(Settings(trusted_proxies=LOOPBACK), organisation.house)
+    config = uvicorn.Config(app, log_level="error", ws="websockets-sansio", lifespan="off", timeout_graceful_shutdown=1)
+    running = Server(config)
+    serving = asyncio.create_task(running.serve([listening]))
+    await running.up.wait()
+    yield "{}:{}".format(*listening.getsockname())
+    running.should_exit = True
+    await serving
+    listening.close()
+
+
+@asynccontextmanager
+async def opened(server: str, address: str) -> AsyncIterator[ClientConnection]:
+    headers = {"x-forwarded-for": address}
+    async with connect(f"ws://{server}/graphql", subprotocols=[PROTOCOL], additional_headers=headers) as socket:
+        yield socket
+
+
+def init(secret: str) -> dict[str, Any]:
+    return {**INIT, "payload": {"authorization": secret}}
+
+
+async def test_a_socket_is_asked_at_its_start_at_each_operation_and_at_each_event(organisation: Organisation) -> None:
+    made = await organisation.made(organisation.owner, networks=NETWORKS)
+    secret = made.secret or ""
+    async with served(organisation) as server:
+        async with opened(server, OUTSIDE) as socket:
+            await say(socket, init(secret))
+            await socket.wait_closed()
+            assert (socket.close_code, socket.close_reason) == (4401, "Unauthorized")
+        async with opened(server, INSIDE) as socket:
+            await say(socket, init(secret), subscribe("1", "subscription { auditEntryRecorded { id } }"))
+            assert await hear(socket) == [{"type": "connection_ack"}]
+            await say(socket, subscribe("2", "{ viewer { token { networks } } }"))
+            assert (await hear(socket, 2))[0]["payload"]["data"]["viewer"]["token"] == {"networks": NETWORKS}
+            await tokens.update(organisation.owner, made.row.id, TokenChange(networks=["203.0.113.0/24"]), Said())
+            last = (await hear(socket))[0]
+            assert (last["id"], last["type"]) == ("1", "error")
+            assert last["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+            await say(socket, subscribe("3", "{ viewer { token { networks } } }"))
+            last = (await hear(socket))[0]
+            assert last["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
