@@ -95,14 +95,6 @@ def _segment(text: str) -> ResourceSegment:
     return _remembered(text) if len(text) <= REMEMBERED_LENGTH else ResourceSegment.parse(text)
 
 
-@lru_cache(maxsize=4096)
-def _plain_segment(kind: str, name: str | None) -> ResourceSegment:
-    _require_word(kind)
-    if name is not None:
-        _require_word(name)
-    return ResourceSegment(kind, name)
-
-
 @dataclass(frozen=True, slots=True)
 class Resource:
     """What a request asks about: concrete, no globs. `path` and `names` are those of the segments."""
@@ -122,10 +114,10 @@ class Resource:
         """Read `proj/web;a,b:env/dev;{critical:true}:flag/f;`. Raises `Malformed`."""
         return _remembered_resource(text) if len(text) <= REMEMBERED_LENGTH else _resource(text)
 
-    @classmethod
-    def of(cls, *segments: tuple[str, str | None]) -> Self:
+    @staticmethod
+    def of(*segments: tuple[str, str | None]) -> "Resource":
         """Make a resource of kinds and names, nothing else stated. Raises `Malformed` for what nothing is called."""
-        return cls(tuple([_plain_segment(kind, name) for kind, name in segments]))
+        return _made(segments)
 
     @property
     def ancestors(self) -> tuple[Self, ...]:
@@ -148,6 +140,16 @@ class Resource:
 
 def _resource(text: str) -> Resource:
     return Resource(tuple([_segment(piece) for piece in _pieces(text)]))
+
+
+@lru_cache(maxsize=4096)
+def _made(segments: tuple[tuple[str, str | None], ...]) -> Resource:
+    """Make a resource that is asked about again and again: of rows, for every guarded field of theirs."""
+    for kind, name in segments:
+        _require_word(kind)
+        if name is not None:
+            _require_word(name)
+    return Resource(tuple([ResourceSegment(kind, name) for kind, name in segments]))
 
 
 _remembered_resource = lru_cache(maxsize=4096)(_resource)

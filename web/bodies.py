@@ -19,17 +19,21 @@ class Found(Headers):
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(raw=scope["headers"])
-        self._found: dict[str, list[str]] = {}
+        self._found: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
-            self._found.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+            if name in self._found:
+                self._found[name].append(value)
+            else:
+                self._found[name] = [value]
 
     def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - as in Starlette
         """Give the first value of a header."""
-        return self._found[key][0] if key in self._found else default
+        found = self._found.get(key.encode("latin-1"))
+        return default if found is None else found[0].decode("latin-1")
 
     def getlist(self, key: str) -> list[str]:
         """Give every value of a header."""
-        return self._found.get(key, [])
+        return [value.decode("latin-1") for value in self._found.get(key.encode("latin-1"), ())]
 
 
 class Asked(Request):
