@@ -25,9 +25,12 @@ class ActorKind(StrEnum):
     LINK = "LINK"
     COMMAND_LINE = "COMMAND_LINE"
     SYSTEM = "SYSTEM"
+    POSSESSION = "POSSESSION"
 
 
-_FIRST_KINDS = "\n".join(f"{kind}: {kind}" for kind in ActorKind if kind is not ActorKind.SYSTEM)
+_FIRST_KINDS = "\n".join(
+    f"{kind}: {kind}" for kind in ActorKind if kind not in {ActorKind.SYSTEM, ActorKind.POSSESSION}
+)
 """What the column's comment in the database lists: for a kind more, no database is asked to alter the table."""
 
 

@@ -61,6 +61,7 @@ class Token(Owned):
         "expires_at": "expiresAt",
         "revoked_at": "revokedAt",
         "reset_at": "resetAt",
+        "leaked_at": "leakedAt",
         "responsible_id": "responsible",
     }
 

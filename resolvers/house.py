@@ -13,6 +13,8 @@ from resolvers.uses import Uses
 
 REPORTS_A_MINUTE = 6_000
 """How many deeds one token reports to the log within a minute, at most."""
+LEAKS_A_MINUTE = 1_000
+"""How many leaked secrets are reported from one network address within a minute, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +32,4 @@ class House:
     realms: Realms = field(default_factory=Realms, repr=False)
     reuses: Reuses = field(default_factory=Reuses)
     reports: Pace = field(default_factory=lambda: Pace(REPORTS_A_MINUTE))
+    leaks: Pace = field(default_factory=lambda: Pace(LEAKS_A_MINUTE))

@@ -3,8 +3,7 @@
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
-from uuid import UUID
+from collections.abc import Callable, Hashable
 
 from core.errors import RateLimited
 
@@ -17,9 +16,11 @@ class Pace:
     def __init__(self, most: int, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._clock_s = clock_s
-        self._done: OrderedDict[UUID, deque[tuple[float, int]]] = OrderedDict()  # whoever did something last comes last
+        self._done: OrderedDict[Hashable, deque[tuple[float, int]]] = (
+            OrderedDict()
+        )  # whoever did something last comes last
 
-    def take(self, whose: UUID, many: int) -> None:
+    def take(self, whose: Hashable, many: int) -> None:
         """Count `many`, no more than a minute may hold. Raises `RateLimited`, and counts none, if they are too many."""
         at_s = self._clock_s()
         self._forget(at_s - WINDOW_S)

@@ -313,12 +313,12 @@ async def revoke(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
         if deed.row.revoked_at is None:
             deed.row.revoked_at = now()
             await deed.row.save()
-        if ended := await _revoke_descendants(deed.row):
+        if ended := await revoke_descendants(deed.row):
             deed.note({}, {"revokedDescendants": ended})
     return Done(deed.row, deed.entry)
 
 
-async def _revoke_descendants(token: Token) -> int:
+async def revoke_descendants(token: Token) -> int:
     """Revoke what was made with a token, with that, and so on; returns how many were living."""
     ended, found = 0, [token.id]
     while found:

@@ -215,6 +215,9 @@ class Token(Node):
     )
     reset_at: datetime | None = face.column("reset_at", "When it last got a new secret.")
     revoked_at: datetime | None = face.column("revoked_at", "When it was revoked.")
+    leaked_at: datetime | None = face.column(
+        "leaked_at", "When somebody who held a secret of it last reported that it leaked."
+    )
     last_used_at: datetime | None = face.column("last_used_at", "When it was last used; null if never.")
     version: int = face.column("version", "Counts its changes; give it as `expectedVersion`.")
     last_used_address: str | None = face.column(

@@ -69,6 +69,7 @@ face.words(
     LINK="A one-time link.",
     COMMAND_LINE="The command line of the server.",
     SYSTEM="Latchkey itself: nobody did it, it was noticed.",
+    POSSESSION="Nothing but a secret, by reporting that it leaked.",
 )
 face.words(
     Outcome,

@@ -21,6 +21,8 @@ from web.forward_auth import PREFIX, ForwardAuth
 from web.health import healthz, readyz
 from web.introspection import PATH as INTROSPECTION_PATH
 from web.introspection import Introspection
+from web.leaks import PATH as LEAKS_PATH
+from web.leaks import Leaks
 from web.limits import Limits
 from web.proxies import Proxies
 from web.sessions import Sessions, SignedIn
@@ -73,6 +75,7 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
         WebSocketRoute(GRAPHQL_PATH, sockets),
         Route("/session", Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out)),
         Route(INTROSPECTION_PATH, introspecting),
+        Route(LEAKS_PATH, Leaks(gate)),
         Route("/schema.graphql", _sdl(schema.as_str())),
         Route("/healthz", healthz),
         Route("/readyz", readyz(database_answers)),

@@ -74,6 +74,7 @@ async def test_a_token_is_made_as_asked_and_recorded_without_its_secret(organisa
         "expiresAt": end.isoformat(),
         "revokedAt": None,
         "resetAt": None,
+        "leakedAt": None,
         "responsible": None,
     }
     [digest] = await SecretDigest.filter(token_id=row.id)

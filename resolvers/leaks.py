@@ -1,0 +1,88 @@
+"""Secrets that leaked: whoever holds one may end what it opens, and needs no other credential.
+
+Nothing that restricts how a token is used stands in the way: a secret is looked for as such, and never let in. Whoever
+reports learns nothing: what is known and what is not come to the same.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from tortoise.queryset import QuerySet
+
+from core.errors import Invalid
+from core.secret import Digest, Malformed, Secret
+from core.vocabulary import Action
+from models import ActorKind, Link, Member, SecretDigest, Token, TokenKind, now
+from resolvers.callers import Caller, Request, with_credential
+from resolvers.tokens import ENDED, revoke_descendants
+from resolvers.writing import At, Deed, Said, change
+
+R = TypeVar("R", Token, Member)
+
+MOST = 100
+"""How many secrets are reported at once."""
+SAID = Said(comment="reported as leaked")
+
+
+async def revoke(request: Request, secrets: Sequence[str]) -> None:
+    """End what leaked secrets open. Raises `Invalid` for none or more than a hundred, and `RateLimited`.
+
+    A current secret ends its token and all that was made with it, one in its grace itself alone, a session's the
+    session, a one-time link's the link. What is over by now, or never was, changes nothing.
+    """
+    if not 1 <= len(secrets) <= MOST:
+        raise Invalid("tokens", f"must be from 1 to {MOST}")
+    request.house.leaks.take(request.address, len(secrets))
+    digests = [digest.hex for text in dict.fromkeys(secrets) for digest in _digests(request, text)]
+    proofs = SecretDigest.filter(digest__in=digests).select_related("account", "token")
+    links = Link.filter(digest__in=digests).select_related("account")
+    for proof in await proofs.order_by("id"):
+        if _lives(proof) and proof.token.dead(now()) is None:
+            await _end(await with_credential(proof.account, request, ActorKind.POSSESSION), proof)
+    for link in await links.order_by("id"):
+        await _end_link(await with_credential(link.account, request, ActorKind.POSSESSION), link)
+
+
+def _digests(request: Request, text: str) -> tuple[Digest, ...]:
+    try:
+        return request.house.keys.candidates(Secret.parse(text))
+    except Malformed:
+        return ()
+
+
+def _lives(proof: SecretDigest) -> bool:
+    return proof.expires_at is None or proof.expires_at > now()
+
+
+async def _end(caller: Caller, proof: SecretDigest) -> None:
+    action = Action.REVOKE_SESSION if proof.token.kind is TokenKind.SESSION else Action.DELETE_ACCESS_TOKEN
+    async with change(caller, action, At(Token, proof.token_id, _any), SAID) as deed:
+        # As it is now that the token is locked: a reset may have been faster.
+        fresh = await SecretDigest.get_or_none(id=proof.id)
+        token = deed.row
+        if fresh is None or not _lives(fresh) or token.revoked_at is not None:
+            return
+        token.leaked_at = now()
+        if fresh.expires_at is None:
+            await _end_token(deed)
+        else:
+            await SecretDigest.filter(id=fresh.id).update(expires_at=ENDED)
+            deed.note({"oldSecretExpiresAt": fresh.expires_at.isoformat()}, {"oldSecretExpiresAt": None})
+        await token.save()
+
+
+async def _end_token(deed: Deed[Token]) -> None:
+    deed.row.revoked_at = deed.row.leaked_at
+    if ended := await revoke_descendants(deed.row):
+        deed.note({}, {"revokedDescendants": ended})
+
+
+async def _end_link(caller: Caller, link: Link) -> None:
+    async with change(caller, Action.CREATE_MEMBER, At(Member, link.member_id, _any), SAID) as deed:
+        if await Link.filter(id=link.id, expires_at__gt=now()).delete():
+            deed.note({}, {"linkEndedAt": now().isoformat()})
+
+
+def _any(caller: Caller, model: type[R]) -> QuerySet[R]:
+    """Find any row of the account: whoever holds the secret sees none, and is shown none."""
+    return model.filter(account_id=caller.account.id)
