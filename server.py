@@ -34,6 +34,7 @@ from models.urls import parse
 from resolvers import sessions
 from resolvers.callers import Request, used
 from resolvers.house import House
+from resolvers.noticing import noticing
 from schema import schema
 from web.answers import Heard, Settled
 from web.app import Application, application
@@ -176,6 +177,13 @@ def _url(path: Path) -> str:
     return f"sqlite://{quote(str(path.resolve()))}"
 
 
+@asynccontextmanager
+async def _working(house: House) -> AsyncIterator[None]:
+    """Do what is done beside requests: write the last uses of tokens, and what Latchkey notices."""
+    async with house.uses.flushed(), noticing(house):
+        yield
+
+
 def assembled(settings: Settings, house: House) -> Application:
     """Assemble the application around an open house."""
 
@@ -189,7 +197,7 @@ def assembled(settings: Settings, house: House) -> Application:
         sign_in=sessions.sign_in,
         sign_out=sessions.sign_out,
         database_answers=Account.exists,
-        lifespan=lambda _: house.uses.flushed(),
+        lifespan=lambda _: _working(house),
         public_url=house.public_url,
         cors_origins=settings.cors_origins,
         proxies=Proxies.parse(settings.trusted_proxies),

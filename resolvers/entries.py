@@ -13,7 +13,7 @@ from tortoise.queryset import QuerySet
 from core.errors import Invalid
 from core.specifiers import Resource
 from core.vocabulary import Action
-from models import AuditAccess, AuditEntry, AuditHead, Json
+from models import ActorKind, AuditAccess, AuditEntry, AuditHead, Json
 from resolvers import input as typed
 from resolvers.callers import Caller, again, alive, is_unchanged
 from resolvers.pages import Order, number
@@ -77,8 +77,17 @@ def is_own(caller: Caller, entry: AuditEntry) -> bool:
 
 
 def shows_origin(caller: Caller, entry: AuditEntry) -> bool:
-    """Say whether the caller may see from where and with which program it was done."""
-    return is_own(caller, entry) or caller.rights.allows(Action.VIEW_AUDIT_LOG.value, Resource.of(("acct", None)))
+    """Say whether the caller may see from where and with which program it was done.
+
+    What Latchkey noticed about a member's own token, such as the return of an old secret, is told them whole.
+    """
+    own = caller.member is not None and entry.target_member_id == caller.member.id
+    noticed = own and entry.actor_kind is ActorKind.SYSTEM
+    return (
+        noticed
+        or is_own(caller, entry)
+        or caller.rights.allows(Action.VIEW_AUDIT_LOG.value, Resource.of(("acct", None)))
+    )
 
 
 _GUARDED = {"email": Action.VIEW_MEMBER_EMAIL, "policy": Action.VIEW_ROLE_POLICY}

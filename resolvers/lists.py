@@ -111,6 +111,12 @@ class TokenFilter:
     state: TokenState | None = None
     owner_id: UUID | None = None
     creator_id: UUID | None = None
+    responsible_id: UUID | None = None
+    unattended: bool | None = None
+    """Whether no member owns them and none who is active answers for them."""
+    expires_from: datetime | None = None
+    expires_before: datetime | None = None
+    """The first moment at which they end, and the one before which they do: those that never end are not among them."""
     text: str | None = None
 
 
@@ -119,10 +125,21 @@ async def tokens(caller: Caller, wanted: TokenFilter) -> QuerySet[Token]:
     rows = _named(readable(caller, Token), wanted.text).select_related("owner")
     if wanted.kind is not None:
         rows = rows.filter(kind=wanted.kind)
-    if wanted.owner_id is not None:
-        rows = rows.filter(owner_id=wanted.owner_id)
-    if wanted.creator_id is not None:
-        rows = rows.filter(creator_id=wanted.creator_id)
+    columns = (
+        ("owner_id", wanted.owner_id),
+        ("creator_id", wanted.creator_id),
+        ("expires_at__gte", wanted.expires_from),
+        ("expires_at__lt", wanted.expires_before),
+    )
+    rows = rows.filter(**{name: value for name, value in columns if value is not None})
+    if wanted.responsible_id is not None:
+        seen = readable(caller, Member).filter(id=wanted.responsible_id)  # as far as `responsible` shows them
+        rows = rows.filter(responsible_id__in=Subquery(seen.values("id")))
+    if wanted.unattended is not None:
+        inactive = Member.filter(account_id=caller.account.id, state__not=MemberState.ACTIVE)
+        nobody = Q(responsible_id__isnull=True) | Q(responsible_id__in=Subquery(inactive.values("id")))
+        unattended = Q(owner_id__isnull=True) & nobody
+        rows = rows.filter(unattended if wanted.unattended else ~unattended)
     return rows if wanted.state is None else rows.filter(_in_state(wanted.state, now()))
 
 

@@ -6,18 +6,21 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from tortoise.expressions import F
+from tortoise.queryset import QuerySet
 
 from core import rates
 from core.covers import side_covers
-from core.errors import Forbidden, Invalid
+from core.errors import Conflict, Forbidden, Invalid
 from core.law import Side, SideKind
 from core.networks import Networks
 from core.secret import Secret, SecretKind
 from core.vocabulary import Action
-from models import Member, MemberState, SecretDigest, Token, TokenKind, TokenState, new_id, now
+from models import Account, Member, MemberState, SecretDigest, Token, TokenKind, TokenState, living, new_id, now
 from resolvers import input as typed
 from resolvers import rights
 from resolvers.callers import Caller, of_token
+from resolvers.lifetimes import Lifetime
+from resolvers.reading import readable
 from resolvers.scopes import Checked, Scope, checked, refuse_hopeless, scope_side
 from resolvers.writing import At, Deed, Done, Said, asked_for, change
 
@@ -28,6 +31,8 @@ ENDED = datetime(1970, 1, 1, tzinfo=UTC)
 """When a secret has ended that ends at once: long ago, so that it has also where a clock is behind."""
 ENDED_KEPT = 5
 """How many ended secrets of a token are known again, the latest."""
+REUSED = "reusedSecret"
+"""Under which name an entry says which ended secret was presented: by the id of its digest."""
 CHUNK = 500
 """How many ids stand in one statement, which no database takes in any number."""
 
@@ -43,11 +48,13 @@ class NewToken:
     expires_at: datetime | None = None
     networks: Sequence[str] | None = None
     rate_limits: Sequence[str] | None = None
+    never_ends: bool = False
+    """Whether it was said that it has no end. Where nothing is said, the account's default decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenChange:
-    """What to change of a token; what is None stays as it is. `clear_expiry` takes the expiry away."""
+    """What to change of a token; what is None stays as it is. What clears takes away what there was."""
 
     name: str | None = None
     description: str | None = None
@@ -56,11 +63,23 @@ class TokenChange:
     clear_expiry: bool = False
     networks: Sequence[str] | None = None
     rate_limits: Sequence[str] | None = None
+    responsible_id: UUID | None = None
+    clear_responsible: bool = False
 
     @property
     def restricts(self) -> bool:
         """Whether restrictions are to change."""
         return self.networks is not None or self.rate_limits is not None
+
+    @property
+    def sets_expiry(self) -> bool:
+        """Whether it says when the token ends."""
+        return self.clear_expiry or self.expires_at is not None
+
+    @property
+    def sets_responsible(self) -> bool:
+        """Whether it says who answers for the token."""
+        return self.clear_responsible or self.responsible_id is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +107,17 @@ async def create(caller: Caller, wanted: NewToken, said: Said) -> Done[Token]:
         parent_id=None if caller.is_session or caller.token is None else caller.token.id,
         name=typed.name("name", wanted.name),
         description=typed.description("description", wanted.description),
-        expires_at=None if wanted.expires_at is None else typed.future("expiresAt", wanted.expires_at),
+        responsible_id=_responsible_id(caller) if wanted.kind is TokenKind.SERVICE else None,
         ending=secret.ending,
     )
+    ends_at = None if wanted.expires_at is None else typed.future("expiresAt", wanted.expires_at)
     async with change(caller, Action.CREATE_ACCESS_TOKEN, row, said) as deed:
+        await _refuse_too_many(deed.caller.account, row)
         scope = await checked(deed.caller, wanted.scope)
         scope.onto(row)
         _bound(deed.caller, row)
         _restrict(deed.caller, row, wanted)
+        _end(deed.caller, row, ends_at, never=wanted.never_ends)
         refuse_hopeless(_side(deed.caller, row, scope), deed.caller.catalogue, caller.request.allowance)
         await row.save()
         await scope.save_roles(row)
@@ -118,8 +140,12 @@ def _bound(caller: Caller, row: Token) -> None:
     sides = caller.sides
     row.ceilings = [rights.frozen(side) for side in sides if not (live and side.kind is SideKind.OWNER)]
     row.scope_attributes = dict(member.role_attributes) if member else dict(token.scope_attributes if token else {})
-    if row.expires_at is None and token is not None and not caller.is_session:
-        row.expires_at = token.expires_at
+
+
+def _end(caller: Caller, row: Token, said: datetime | None, *, never: bool) -> None:
+    """Set when the new token ends, within its account's lifetimes and that of the token which asks."""
+    own_end = None if caller.is_session or caller.token is None else caller.token.expires_at
+    row.expires_at = Lifetime.of(caller.account, row.kind).end(said, never=never, otherwise=own_end)
     _refuse_outliving(caller, row.expires_at)
 
 
@@ -153,6 +179,25 @@ def _listed(texts: Sequence[str]) -> str:
     return ", ".join(f"`{text}`" for text in texts)
 
 
+async def _refuse_too_many(account: Account, row: Token) -> None:
+    """Refuse a token more than there may be. The account's head is locked: no other is made meanwhile."""
+    tokens = Token.filter(living(now()), account_id=account.id, kind__not=TokenKind.SESSION)
+    limits = [("maxTokens", account.max_tokens, tokens)]
+    if row.kind is TokenKind.PERSONAL:
+        own = tokens.filter(kind=TokenKind.PERSONAL, owner_id=row.owner_id)
+        limits.append(("maxMemberTokens", account.max_member_tokens, own))
+    for name, most, counted in limits:
+        if most is not None and (count := await counted.count()) >= most:
+            raise Conflict(f"`{name}` is {most}, and there are {count} already", exceeded=name, limit=most, count=count)
+
+
+def _responsible_id(caller: Caller) -> UUID | None:
+    """Say who answers at first for a token that no member owns: its maker, or who answers for the token that asks."""
+    if caller.member is not None:
+        return caller.member.id
+    return caller.token.responsible_id if caller.token else None
+
+
 def _refuse_outliving(caller: Caller, at: datetime | None) -> None:
     """Refuse an end after that of the token which asks for it: nothing is made, nor prolonged, beyond its own."""
     ends = None if caller.is_session or caller.token is None else caller.token.expires_at
@@ -179,14 +224,16 @@ async def update(caller: Caller, token_id: UUID, wanted: TokenChange, said: Said
     async with change(caller, _actions(wanted), At(Token, token_id), said) as deed:
         token = deed.row
         await token.fetch_related("owner")
-        if wanted.scope is not None or wanted.restricts or wanted.clear_expiry or wanted.expires_at is not None:
+        if wanted.scope is not None or wanted.restricts or wanted.sets_expiry:
             _refuse_ended(token)
         if wanted.name is not None:
             token.name = typed.name("name", wanted.name)
         if wanted.description is not None:
             token.description = typed.description("description", wanted.description)
-        if wanted.clear_expiry or wanted.expires_at is not None:
+        if wanted.sets_expiry:
             await _expire(deed, wanted)
+        if wanted.sets_responsible:
+            token.responsible_id = await _responsible(deed, wanted.responsible_id)
         if wanted.scope is not None:
             await _rescope(deed, wanted.scope)
         if wanted.restricts:
@@ -200,7 +247,8 @@ def _actions(wanted: TokenChange) -> list[Action]:
         (Action.UPDATE_ACCESS_TOKEN_NAME, wanted.name is not None),
         (Action.UPDATE_ACCESS_TOKEN_DESCRIPTION, wanted.description is not None),
         (Action.UPDATE_ACCESS_TOKEN_POLICY, wanted.scope is not None),
-        (Action.UPDATE_ACCESS_TOKEN_EXPIRY, wanted.clear_expiry or wanted.expires_at is not None),
+        (Action.UPDATE_ACCESS_TOKEN_EXPIRY, wanted.sets_expiry),
+        (Action.UPDATE_ACCESS_TOKEN_RESPONSIBLE, wanted.sets_responsible),
         (Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS, wanted.restricts),
     )
 
@@ -222,7 +270,18 @@ async def _expire(deed: Deed[Token], wanted: TokenChange) -> None:
     shorter = at is not None and (token.expires_at is None or at <= token.expires_at)
     if not shorter:
         await _require_power(deed, Action.UPDATE_ACCESS_TOKEN_EXPIRY)
+        Lifetime.of(deed.caller.account, token.kind).refuse_beyond(at)
     token.expires_at = at
+
+
+async def _responsible(deed: Deed[Token], member_id: UUID | None) -> UUID | None:
+    if deed.row.owner_id is not None:
+        raise Invalid("responsibleId", "is for tokens that no member owns: its owner answers for this one")
+    if member_id is not None:
+        active = readable(deed.caller, Member).filter(id=member_id, state=MemberState.ACTIVE)
+        if not await active.exists():
+            raise Invalid("responsibleId", "must name an active member")
+    return member_id
 
 
 async def _rescope(deed: Deed[Token], wanted: Scope) -> None:
@@ -310,12 +369,29 @@ async def revoke(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
     Revoking twice changes nothing.
     """
     async with change(caller, Action.DELETE_ACCESS_TOKEN, At(Token, token_id), said) as deed:
-        if deed.row.revoked_at is None:
-            deed.row.revoked_at = now()
-            await deed.row.save()
-        if ended := await revoke_descendants(deed.row):
-            deed.note({}, {"revokedDescendants": ended})
+        await _revoke(deed)
     return Done(deed.row, deed.entry)
+
+
+async def revoke_reused(caller: Caller, token_id: UUID, secret_id: UUID) -> None:
+    """End a token of which an ended secret was presented, and all that was made with it. Latchkey does, by itself."""
+    actions = (Action.REUSE_ACCESS_TOKEN, Action.DELETE_ACCESS_TOKEN)
+    async with change(caller, actions, At(Token, token_id, _any), Said()) as deed:
+        if deed.row.revoked_at is None:
+            deed.note({}, {REUSED: str(secret_id)})
+            await _revoke(deed)
+
+
+def _any(caller: Caller, model: type[Token]) -> QuerySet[Token]:
+    return model.filter(account_id=caller.account.id)
+
+
+async def _revoke(deed: Deed[Token]) -> None:
+    if deed.row.revoked_at is None:
+        deed.row.revoked_at = now()
+        await deed.row.save()
+    if ended := await revoke_descendants(deed.row):
+        deed.note({}, {"revokedDescendants": ended})
 
 
 async def revoke_descendants(token: Token) -> int:

@@ -1,6 +1,6 @@
 """The only door for writing: a change and its entry commit in one transaction, or neither does."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -57,6 +57,7 @@ class Deed(Generic[R]):
     row: R
     said: Said
     before: dict[str, Any] | None
+    head: AuditHead
     allowed: list[tuple[Action, Verdict]] = field(default_factory=list)
     noted: tuple[dict[str, Json], dict[str, Json]] = field(default_factory=lambda: ({}, {}))
     entry: AuditEntry | None = None
@@ -70,6 +71,10 @@ class Deed(Generic[R]):
         """Add to the entry what the row itself does not show."""
         self.noted[0].update(before)
         self.noted[1].update(after)
+
+    async def add(self, lines: Iterable["Line"]) -> None:
+        """Seal entries about what changes along with the row, before its own."""
+        await append_all(self.caller, self.head, lines)
 
     async def delete(self) -> None:
         """Delete the row; its entry keeps what it was."""
@@ -103,10 +108,10 @@ async def change(
     said = said or Said()
     async with opened(caller, said, head) as (fresh, end):
         row, before = await _found(fresh, target, said)
-        deed: Deed[R] = Deed(fresh, row, said, before)
+        deed: Deed[R] = Deed(fresh, row, said, before, end)
         deed.require(*((actions,) if isinstance(actions, Action) else actions))
         yield deed
-        await _recorded(deed, end)
+        await _recorded(deed)
         # Whatever was recorded: what is remembered must never depend on what an entry shows. Only a new token, or
         # session, changes nothing for anybody else, and signing in is common.
         if not (isinstance(row, Token) and before is None):
@@ -178,7 +183,7 @@ async def fetch_held(row: Row) -> None:
         held._set_result_for_query(await within.select_related(beside))  # noqa: SLF001 - as Tortoise's prefetching does
 
 
-async def _recorded(deed: Deed[R], head: AuditHead) -> None:
+async def _recorded(deed: Deed[R]) -> None:
     after = None
     if not deed.deleted:
         await fetch_held(deed.row)
@@ -190,12 +195,10 @@ async def _recorded(deed: Deed[R], head: AuditHead) -> None:
         deed.row.updated_at = now()
         await deed.row.save(update_fields=["version", "updated_at"])
     before = None if deed.before is None else {**deed.before, **deed.noted[0]}
-    deed.entry = await _sealed(deed, head, before, None if after is None else {**after, **deed.noted[1]})
+    deed.entry = await _sealed(deed, before, None if after is None else {**after, **deed.noted[1]})
 
 
-async def _sealed(
-    deed: Deed[R], head: AuditHead, before: dict[str, Json] | None, after: dict[str, Json] | None
-) -> AuditEntry:
+async def _sealed(deed: Deed[R], before: dict[str, Json] | None, after: dict[str, Json] | None) -> AuditEntry:
     row, said = deed.row, deed.said
     resource = str(row.resource)
     line = Line(
@@ -211,7 +214,7 @@ async def _sealed(
         because=[because(action, verdict) for action, verdict in deed.allowed],
         idempotency_key=said.idempotency_key,
     )
-    return await append(deed.caller, head, line)
+    return await append(deed.caller, deed.head, line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +237,28 @@ class Line:
 
 async def append(caller: Caller, head: AuditHead, line: Line) -> AuditEntry:
     """Seal an entry onto the end of the account's chain, whose head the transaction has locked."""
+    entry = _next(caller, head, line)
+    await entry.save()
+    await AuditAccess.bulk_create(_accesses(entry))
+    await head.save()
+    return entry
+
+
+async def append_all(caller: Caller, head: AuditHead, lines: Iterable[Line]) -> None:
+    """Seal many entries as `append` does one, with as many statements as for one."""
+    entries = [_next(caller, head, line) for line in lines]
+    if entries:
+        await AuditEntry.bulk_create(entries)
+        await AuditAccess.bulk_create(access for entry in entries for access in _accesses(entry))
+        await head.save()
+
+
+def _accesses(entry: AuditEntry) -> Iterator[AuditAccess]:
+    for access in entry.accesses:
+        yield AuditAccess(account_id=entry.account_id, entry_id=entry.id, sequence=entry.sequence, **access)
+
+
+def _next(caller: Caller, head: AuditHead, line: Line) -> AuditEntry:
     entry = AuditEntry(
         account_id=caller.account.id,
         sequence=head.sequence + 1,
@@ -263,13 +288,7 @@ async def append(caller: Caller, head: AuditHead, line: Line) -> AuditEntry:
         **line.reported,
     )
     entry.seal = chain.seal(head.seal, entry.sealed())
-    await entry.save()
-    await AuditAccess.bulk_create(
-        AuditAccess(account_id=entry.account_id, entry_id=entry.id, sequence=entry.sequence, **access)
-        for access in entry.accesses
-    )
     head.sequence, head.seal = entry.sequence, entry.seal
-    await head.save()
     return entry
 
 

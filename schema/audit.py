@@ -165,12 +165,12 @@ class AuditEntry(Node):
 
     @face.field()
     def address(self, info: Info) -> str | None:
-        """The network address it came from; null unless it was you, or you may see the whole log."""
+        """The network address it came from; null unless you did it, your own token met it, or you see the whole log."""
         return self.row.address if entries.shows_origin(info.context.caller, self.row) else None
 
     @face.field()
     def user_agent(self, info: Info) -> str | None:
-        """The program it came from, in its own words; null unless it was you, or you may see the whole log."""
+        """The program it came from, in its own words; null where the address is kept from you."""
         return self.row.user_agent if entries.shows_origin(info.context.caller, self.row) else None
 
     @face.field(Action.VIEW_AUDIT_CHANGES)

@@ -16,6 +16,7 @@ from models import TokenKind as RowKind
 from models import TokenOrigin as OriginRow
 from models import TokenState, now
 from resolvers import access, entries, lists, tokens, usage
+from resolvers import input as typed
 from resolvers.access import Effective, Exceeding, RoleWords
 from resolvers.callers import Caller
 from resolvers.entries import EntryFilter
@@ -45,6 +46,7 @@ UPDATES = (
     Action.UPDATE_ACCESS_TOKEN_POLICY,
     Action.UPDATE_ACCESS_TOKEN_EXPIRY,
     Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS,
+    Action.UPDATE_ACCESS_TOKEN_RESPONSIBLE,
 )
 
 
@@ -308,6 +310,12 @@ class Token(Node):
         return found
 
     @face.field()
+    async def responsible(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")] | None:
+        """The member who answers for it, if it is no member's and you see them: at first whoever made it."""
+        found: Member | None = await nodes.beside(info, "Member", self.row.responsible_id)
+        return found
+
+    @face.field()
     async def parent(self, info: Info) -> Annotated["Token", strawberry.lazy("schema.tokens")] | None:
         """The token it was made with, if you see it."""
         found: Token | None = await nodes.beside(info, "Token", self.row.parent_id)
@@ -369,16 +377,34 @@ class TokenFilterInput:
     state: TokenState | None = face.given("Whether they work.", default=None)
     owner: strawberry.ID | None = face.given("The id of the member whose they are.", default=None)
     creator: strawberry.ID | None = face.given("The id of the member who made them.", default=None)
+    responsible: strawberry.ID | None = face.given("The id of the member who answers for them.", default=None)
+    unattended: bool | None = face.given(
+        "Whether they are no member's and nobody answers for them who is active.", default=None
+    )
+    expires_from: datetime | None = face.given("They end then or later.", default=None)
+    expires_before: datetime | None = face.given("They end before then.", default=None)
     text: str | None = face.given("A part of their name, in any case.", default=None)
 
     def wanted(self) -> TokenFilter:
         """Read the filter. Raises `Invalid` naming the field."""
+        members = {"owner": self.owner, "creator": self.creator, "responsible": self.responsible}
+        ids = {
+            name: nodes.uuid_of(f"filter.{name}", given, "Member")
+            for name, given in members.items()
+            if given is not None
+        }
         return TokenFilter(
-            None if self.kind is None else RowKind(self.kind.value),
-            self.state,
-            None if self.owner is None else nodes.uuid_of("filter.owner", self.owner, "Member"),
-            None if self.creator is None else nodes.uuid_of("filter.creator", self.creator, "Member"),
-            self.text,
+            kind=None if self.kind is None else RowKind(self.kind.value),
+            state=self.state,
+            owner_id=ids.get("owner"),
+            creator_id=ids.get("creator"),
+            responsible_id=ids.get("responsible"),
+            unattended=self.unattended,
+            expires_from=None if self.expires_from is None else typed.moment("filter.expiresFrom", self.expires_from),
+            expires_before=(
+                None if self.expires_before is None else typed.moment("filter.expiresBefore", self.expires_before)
+            ),
+            text=self.text,
         )
 
 
@@ -493,7 +519,9 @@ class CreateTokenInput:
     name: str = face.given("What people call it. Up to 256 characters.")
     description: str = face.given("What it is for. Up to 1,024 characters.", default="")
     scope: ScopeInput = face.given("What it is for, in policies.")
-    expires_at: datetime | None = face.given("When it ends; without it, it never does.", default=None)
+    expires_at: strawberry.Maybe[datetime | None] = face.given(
+        "When it ends; null for never. Left out, the account's `tokenLifetimes` decide, or the token that asks."
+    )
     networks: strawberry.Maybe[list[str] | None] = face.given(f"{_NETWORKS} {_LEFT_OUT}")
     rate_limits: strawberry.Maybe[list[str] | None] = face.given(f"{_RATE_LIMITS} {_LEFT_OUT}")
     comment: str | None = face.comment()
@@ -504,12 +532,15 @@ class CreateTokenInput:
         if self.kind is TokenKind.ACCOUNT:
             raise Invalid("kind", "cannot be `ACCOUNT`: those come from an import only")
         kind = RowKind(self.kind.value)
+        at = self.expires_at.value if self.expires_at else None
+        never = self.expires_at is not None and at is None
         return NewToken(
             kind,
             self.name,
             self.scope.wanted(),
             self.description,
-            self.expires_at,
+            at,
+            never_ends=never,
             networks=_listed(self.networks),
             rate_limits=_listed(self.rate_limits),
         )
@@ -528,7 +559,12 @@ class UpdateTokenInput:
         "What it is for, in policies.", needs=Action.UPDATE_ACCESS_TOKEN_POLICY
     )
     expires_at: strawberry.Maybe[datetime | None] = face.given(
-        "When it ends; null for never.", needs=Action.UPDATE_ACCESS_TOKEN_EXPIRY
+        "When it ends; null for never, if the account's `tokenLifetimes` let it.",
+        needs=Action.UPDATE_ACCESS_TOKEN_EXPIRY,
+    )
+    responsible_id: strawberry.Maybe[strawberry.ID | None] = face.given(
+        "The id of an active member who answers for a token that no member owns; null for nobody.",
+        needs=Action.UPDATE_ACCESS_TOKEN_RESPONSIBLE,
     )
     networks: strawberry.Maybe[list[str] | None] = face.given(_NETWORKS, needs=Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS)
     rate_limits: strawberry.Maybe[list[str] | None] = face.given(
@@ -538,7 +574,8 @@ class UpdateTokenInput:
     expected_version: int | None = face.expected_version()
 
     def wanted(self) -> TokenChange:
-        """Read the change."""
+        """Read the change. Raises `Invalid` naming the field."""
+        responsible = self.responsible_id.value if self.responsible_id else None
         return TokenChange(
             name=self.name.value if self.name else None,
             description=(self.description.value or "") if self.description else None,
@@ -547,6 +584,8 @@ class UpdateTokenInput:
             clear_expiry=self.expires_at is not None and self.expires_at.value is None,
             networks=_listed(self.networks),
             rate_limits=_listed(self.rate_limits),
+            responsible_id=nodes.uuid_of("responsibleId", responsible, "Member") if responsible is not None else None,
+            clear_responsible=self.responsible_id is not None and responsible is None,
         )
 
 

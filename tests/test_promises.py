@@ -26,7 +26,7 @@ from core import chain
 from core.catalogue import Kind, KindAction, Mark
 from core.errors import Forbidden
 from core.vocabulary import BuiltInRole
-from models import Account, AuditEntry, GateSource, Member
+from models import Account, AuditEntry, GateSource, Member, TokenKind
 from resolvers import gates, passwords, tokens
 from resolvers.gates import NewGate
 from resolvers.scopes import Scope
@@ -124,10 +124,14 @@ LOOK_UPS = {
 HAND_OVER = f'mutation transferOwnership(input: {{id: $id, password: "{PASSWORD}"}})'
 """The owner's alone, from whom nothing in their account is hidden."""
 
+ANSWER = "mutation updateToken(input: {responsibleId: $id, id: $service})"
+"""Names a member for a token that is seen."""
+
 FILTERED = {
     "Member": [
         "tokens(filter: {owner: $id})",
         "tokens(filter: {creator: $id})",
+        "tokens(filter: {responsible: $id})",
         "auditEntries(filter: {actor: $id})",
     ],
     "Token": ["auditEntries(filter: {token: $id})", "auditEntries(filter: {target: $id})"],
@@ -159,7 +163,12 @@ def operation(field: str, given: str, selected: str = "__typename") -> str:
 
 def test_every_field_that_takes_an_id_is_asked_with_one_that_is_hidden() -> None:
     types = schema._schema.type_map  # noqa: SLF001 - Strawberry offers no public way to it
-    asked = [*NODES, HAND_OVER, *(field for fields in (*LOOK_UPS.values(), *FILTERED.values()) for field in fields)]
+    asked = [
+        *NODES,
+        HAND_OVER,
+        ANSWER,
+        *(field for fields in (*LOOK_UPS.values(), *FILTERED.values()) for field in fields),
+    ]
     for root in ("Query", "Mutation"):
         for name, field in cast("GraphQLObjectType", types[root]).fields.items():
             for taken in ids_taken(field):
@@ -184,6 +193,8 @@ async def things(organisation: Organisation, key: str) -> dict[str, object]:
     member = await organisation.member()
     session = await organisation.session(member)
     made = await organisation.made(session)
+    service = await organisation.made(organisation.owner, kind=TokenKind.SERVICE)
+    await tokens.update(organisation.owner, service.row.id, TokenChange(responsible_id=member.id), Said())
     await tokens.update(await organisation.identify(made), made.row.id, TokenChange(name="named by itself"), Said())
     role = await organisation.role(key, {"effect": "allow", "actions": ["viewRole"], "resources": ["role/*"]})
     gate = (await gates.define(organisation.owner, NewGate(key, key, GateSource.FIXED), Said())).row
@@ -199,6 +210,7 @@ async def things(organisation: Organisation, key: str) -> dict[str, object]:
         "Role": role.id,
         "Session": session.token.id,
         "Token": made.row.id,
+        "service": service.row.id,
     }
 
 
@@ -237,6 +249,7 @@ async def partial(organisation: Organisation) -> Partial:
     seen, hidden = await things(organisation, "seen"), await things(organisation, "kept")
     elsewhere = await things(await founded(organisation.house.database, "other"), "else")
     mine = [f"member/{seen['Member']}", f"member/{seen['Member']}:token/*", "role/seen", "kind/seen", "gate/seen"]
+    mine += [f"service-token/{among['service']}" for among in (seen, hidden)]
     some = await organisation.role(
         "some",
         {"effect": "allow", "actions": ["*"], "resources": mine},
@@ -257,6 +270,19 @@ async def test_hidden_and_absent_look_alike_to_the_byte(partial: Partial, post: 
         assert nothing_found(absent), query
         assert answered(hidden) == answered(elsewhere) == answered(absent), query
         assert kind == "Account" or not nothing_found(seen), query
+
+
+async def test_a_hidden_and_an_absent_member_look_alike_to_the_byte_to_who_names_one(
+    partial: Partial, post: Post
+) -> None:
+    query = operation(ANSWER, "ID").replace("$service", f'"{global_id("Token", partial.seen["service"])}"')
+    seen, hidden, elsewhere, absent = [
+        answered(await post(partial.secret, query, id=global_id("Member", among["Member"])))
+        for among in (partial.seen, partial.hidden, partial.elsewhere, none_of(partial.seen))
+    ]
+    assert hidden == elsewhere == absent
+    assert b"BAD_USER_INPUT" in absent[1]
+    assert b"errors" not in seen[1]
 
 
 async def test_many_hidden_and_absent_at_once_look_alike_to_the_byte(partial: Partial, post: Post) -> None:
@@ -315,8 +341,11 @@ async def test_dead_and_unknown_credentials_are_one_answer(organisation: Organis
         id=global_id("Token", made.row.id),
     )
     assert revoked.json() == {"data": {"revokeToken": {"token": {"state": "REVOKED"}}}}
+    old = await organisation.made(organisation.owner)
+    await tokens.reset(organisation.owner, old.row.id, Said())
     answers = [
-        await post(secret, "{ viewer { token { id } } }") for secret in (made.secret, "lkp_x", "x", f"{made.secret}x")
+        await post(secret, "{ viewer { token { id } } }")
+        for secret in (made.secret, old.secret, "lkp_x", "x", f"{made.secret}x")
     ]
     assert {answer.status_code for answer in answers} == {401}
     assert len({answer.content for answer in answers}) == 1

@@ -1,12 +1,12 @@
 """Mutations: one refusal spoils no other answer, what is left out stays, and bad input is named."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from core.vocabulary import BuiltInRole
-from models import AuditEntry
+from models import AuditEntry, TokenKind
 from resolvers import members
 from resolvers.members import Grant
 from resolvers.scopes import Scope
@@ -315,3 +315,140 @@ async def test_the_catalogue_shows_all_kinds_and_takes_new_ones(organisation: Or
     ]
     theirs = await ask(organisation.owner, "{ catalogue(own: false) { key } }")
     assert [kind["key"] for kind in theirs["data"]["catalogue"]] == ["env", "flag", "job", "proj"]
+
+
+RULES = """mutation($input: UpdateAccountInput!) { updateAccount(input: $input) {
+  shortenedTokens auditEntry { before after } account { maxTokens maxMemberTokens revokesReused
+    tokenLifetimes { personal { ...of } service { ...of } } } } }
+fragment of on TokenLifetime { maximumS defaultS expiryRequired }"""
+
+
+async def test_the_rules_for_tokens_tell_absent_null_and_value_apart(organisation: Organisation, ask: Ask) -> None:
+    nothing = {"maximumS": None, "defaultS": None, "expiryRequired": False}
+    expected: dict[str, Any] = {
+        "maxTokens": None,
+        "maxMemberTokens": None,
+        "revokesReused": False,
+        "tokenLifetimes": {"personal": nothing, "service": nothing},
+    }
+    personal = {"maximumS": 864000, "defaultS": 86400, "expiryRequired": False}
+    steps: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+        ({"maxTokens": 9, "maxMemberTokens": 4}, {"maxTokens": 9, "maxMemberTokens": 4}),
+        ({"maxTokens": None, "revokesReused": True}, {"maxTokens": None, "revokesReused": True}),
+        (
+            {"tokenLifetimes": {"personal": {"maximumS": 864000, "defaultS": 86400}}},
+            {"tokenLifetimes": {"personal": personal, "service": nothing}},
+        ),
+        (
+            {"tokenLifetimes": {"personal": {"defaultS": None}, "service": {"expiryRequired": True}}},
+            {
+                "tokenLifetimes": {
+                    "personal": {**personal, "defaultS": None},
+                    "service": {**nothing, "expiryRequired": True},
+                }
+            },
+        ),
+        (
+            {"tokenLifetimes": {"service": None}},
+            {"tokenLifetimes": {"personal": {**personal, "defaultS": None}, "service": nothing}},
+        ),
+        ({"tokenLifetimes": None}, {"tokenLifetimes": {"personal": nothing, "service": nothing}}),
+    )
+    for wanted, becomes in steps:
+        expected |= becomes
+        done = (await ask(organisation.owner, RULES, input=wanted))["data"]["updateAccount"]
+        assert done["account"] == expected
+        assert done["auditEntry"]["before"] != done["auditEntry"]["after"]
+    for name in ("revokesReused", "maxTokens"):
+        wrong = {name: None if name == "revokesReused" else -1}
+        assert [error["code"] for error in (await ask(organisation.owner, RULES, input=wrong))["errors"]] == [
+            "BAD_USER_INPUT"
+        ]
+    bad = {"tokenLifetimes": {"personal": {"maximumS": 1}}}
+    (error,) = (await ask(organisation.owner, RULES, input=bad))["errors"]
+    assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "tokenLifetimes.personal.maximumS")
+
+
+async def test_lifetimes_are_previewed_before_they_are_set(organisation: Organisation, ask: Ask) -> None:
+    for name in ("a", "b"):
+        await organisation.made(organisation.owner, name=name)
+    preview = """query($wanted: TokenLifetimesInput!, $after: String) { tokensBeyond(tokenLifetimes: $wanted) {
+      count tokens(first: 1, after: $after) { totalCount pageInfo { endCursor hasNextPage }
+        nodes { expiresAt token { name expiresAt } } } } }"""
+    wanted = {"personal": {"maximumS": 86400}, "noticeS": 0}
+    after, seen = None, []
+    for more in (True, False):
+        beyond = (await ask(organisation.owner, preview, wanted=wanted, after=after))["data"]["tokensBeyond"]
+        assert (beyond["count"], beyond["tokens"]["totalCount"]) == (2, 2)
+        assert beyond["tokens"]["pageInfo"]["hasNextPage"] is more
+        after = beyond["tokens"]["pageInfo"]["endCursor"]
+        seen += beyond["tokens"]["nodes"]
+    assert [node["token"] for node in seen] == [{"name": name, "expiresAt": None} for name in ("a", "b")]
+    ahead = datetime.fromisoformat(seen[0]["expiresAt"]) - datetime.now(UTC)
+    assert 86000 < ahead.total_seconds() <= 86400
+    done = await ask(organisation.owner, RULES, input={"tokenLifetimes": wanted})
+    assert done["data"]["updateAccount"]["shortenedTokens"] == 2
+    (error,) = (await ask(organisation.owner, preview, wanted={"noticeS": -1}))["errors"]
+    assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "tokenLifetimes.noticeS")
+
+
+async def test_an_end_left_out_null_and_given_are_three_things(organisation: Organisation, ask: Ask) -> None:
+    await ask(organisation.owner, RULES, input={"tokenLifetimes": {"personal": {"defaultS": 86400}}})
+
+    async def ends(**wanted: Any) -> str | None:
+        answer = await ask(organisation.owner, CREATE, input={"name": "t", "scope": {"statements": []}, **wanted})
+        end: str | None = answer["data"]["createToken"]["token"]["expiresAt"]
+        return end
+
+    assert await ends()
+    assert await ends(expiresAt=None) is None
+    assert await ends(expiresAt="2040-01-01T00:00:00Z") == "2040-01-01T00:00:00+00:00"
+    await ask(organisation.owner, RULES, input={"maxMemberTokens": 3})
+    answer = await ask(organisation.owner, CREATE, input={"name": "t", "scope": {"statements": []}})
+    (error,) = answer["errors"]
+    assert (error["code"], error["exceeded"], error["limit"], error["count"]) == ("CONFLICT", "maxMemberTokens", 3, 3)
+
+
+async def test_who_answers_for_a_service_token_is_shown_and_handed_over(organisation: Organisation, ask: Ask) -> None:
+    made = await organisation.made(organisation.owner, kind=TokenKind.SERVICE, name="robot")
+    heir = await organisation.member(name="Heir")
+    id_ = global_id("Token", made.row.id)
+    update = """mutation($input: UpdateTokenInput!) { updateToken(input: $input) {
+      token { responsible { name } version } } }"""
+
+    async def handed(**wanted: Any) -> Any:
+        return (await ask(organisation.owner, update, input={"id": id_, **wanted}))["data"]["updateToken"]
+
+    owner = {"responsible": {"name": "Owner"}}
+    assert await handed(name="bot") == {"token": {**owner, "version": 2}}
+    assert await handed(responsibleId=global_id("Member", heir.id)) == {
+        "token": {"responsible": {"name": "Heir"}, "version": 3}
+    }
+    listed = "query($filter: TokenFilterInput) { tokens(filter: $filter) { nodes { name } } }"
+    for wanted, found in (
+        ({"responsible": global_id("Member", heir.id)}, ["bot"]),
+        ({"unattended": True}, []),
+        ({"expiresBefore": "2999-01-01T00:00:00Z"}, []),
+    ):
+        nodes = (await ask(organisation.owner, listed, filter=wanted))["data"]["tokens"]["nodes"]
+        assert [node["name"] for node in nodes] == found
+    assert await handed(responsibleId=None) == {"token": {"responsible": None, "version": 4}}
+    (error,) = (await ask(organisation.owner, update, input={"id": id_, "responsibleId": "x"}))["errors"]
+    assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "responsibleId")
+    (error,) = (await ask(organisation.owner, listed, filter={"expiresFrom": "2999-01-01T00:00:00"}))["errors"]
+    assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "filter.expiresFrom")
+
+
+async def test_a_reset_says_until_when_the_old_secret_works(organisation: Organisation, ask: Ask) -> None:
+    made = await organisation.made(organisation.owner)
+    reset = "mutation($input: ResetTokenInput!) { resetToken(input: $input) { oldSecretExpiresAt secret } }"
+    id_ = global_id("Token", made.row.id)
+    until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    done = (await ask(organisation.owner, reset, input={"id": id_, "oldSecretExpiresAt": until}))["data"]["resetToken"]
+    assert done["oldSecretExpiresAt"] == until
+    assert (await organisation.identify(made)).token
+    done = (await ask(organisation.owner, reset, input={"id": id_}))["data"]["resetToken"]
+    assert done["oldSecretExpiresAt"] is None
+    wrong = {"id": id_, "oldSecretExpiresAt": "2999-01-01T00:00:00Z"}
+    (error,) = (await ask(organisation.owner, reset, input=wrong))["errors"]
+    assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "oldSecretExpiresAt")

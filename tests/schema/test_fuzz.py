@@ -27,7 +27,11 @@ from graphql.language.print_string import print_string
 
 from core.vocabulary import BuiltInRole
 from models import TokenKind
+from resolvers import accounts
+from resolvers.accounts import LIMITS, AccountChange
+from resolvers.lifetimes import KINDS, LifetimesChange
 from resolvers.scopes import Scope
+from resolvers.writing import Said
 from schema import schema
 from tests.organisation import Organisation
 from tests.schema.conftest import Served
@@ -138,6 +142,8 @@ class Asker:
         return print_string(text)
 
 
+UNLIMITED = AccountChange(limits=dict.fromkeys(LIMITS), lifetimes=LifetimesChange(dict.fromkeys(KINDS)))
+"""So that there can be tokens, whatever was asked for."""
 LISTED = "{ members { nodes { id } } roles { nodes { id } } tokens { nodes { id } } auditEntries { nodes { id } } }"
 
 
@@ -152,6 +158,7 @@ async def ask_at_random(organisation: Organisation, served: Served, seed: int, c
     for number in range(count):
         if number % 20 == 0:  # what was asked may have ended them
             session = await organisation.session(owner)
+            await accounts.update(session, UNLIMITED, Said())
             reader = await organisation.as_role(BuiltInRole.READER)
             delegate = await organisation.session(await organisation.member(custom=[role]))
             kinds = (TokenKind.PERSONAL, TokenKind.SERVICE)

@@ -108,6 +108,7 @@ STATEMENTS = """[
 EXAMPLES = {
     "Query.viewer": "{ viewer { account { id } } }",
     "Query.account": "{ account { id } }",
+    "Query.tokensBeyond": "{ tokensBeyond(tokenLifetimes: {service: {maximumS: 60}}) { count tokens { totalCount } } }",
     "Query.members": "{ members { nodes { id } } }",
     "Query.member": "{ member(id: $member) { id } }",
     "Query.roles": "{ roles { nodes { id } } }",

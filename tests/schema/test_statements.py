@@ -129,6 +129,7 @@ class World:
             "Query.verifyToken": f'(secret: "{known.secret}", checks: [{checks}])',
             "Query.explainAccess": f'(subject: {{token: "{token_id}"}}, action: "updateOn", resource: "{FLAG}")',
             "Query.whoMay": f'(action: "updateOn", resource: "{FLAG}")',
+            "Query.tokensBeyond": "(tokenLifetimes: {personal: {maximumS: 60}, noticeS: 0})",
             "Viewer.may": f'(action: "updateOn", resource: "{FLAG}")',
         }
         return world

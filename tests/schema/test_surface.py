@@ -17,12 +17,15 @@ from graphql import (
     get_nullable_type,
     is_list_type,
     is_specified_directive,
+    parse,
+    validate,
 )
 
 from core.vocabulary import Action
 from schema import print as printed
 from schema import schema
 from schema.permissions import Needs, Permission, Public, SignedIn
+from tests.walk import ROOT
 
 TYPES = {
     name: type_
@@ -33,7 +36,7 @@ ROOTS = ("Query", "Mutation", "Subscription")
 
 ISSUED = {
     "Query": "viewer account members member roles role tokens token auditEntries auditEntry catalogue gates gate "
-    "checkAccess explainAccess whoMay verifyToken configuration node nodes",
+    "checkAccess explainAccess whoMay verifyToken configuration tokensBeyond node nodes",
     "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
     "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
     "deleteRole createToken updateToken resetToken revokeToken defineResourceKind removeResourceKind "
@@ -199,3 +202,11 @@ def test_only_the_actions_of_the_vocabulary_are_needed() -> None:
 def test_no_column_is_shown_unlisted() -> None:
     listed = {name for _, name, _ in fields()}
     assert not listed & {"passwordHash", "digest", "ceilings", "emailKey", "keyId", "row", "judged"}
+
+
+def test_the_documents_in_docs_are_valid() -> None:
+    told = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
+    documents = re.findall(r"^```graphql\n(.*?)^```", told, re.MULTILINE | re.DOTALL)
+    assert documents
+    for document in documents:
+        assert validate(build_schema(printed.text()), parse(document)) == [], document

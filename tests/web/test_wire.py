@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from core.secret import Secret, SecretKind
 from models import GateSource, Token, TokenDay, TokenKind, TokenOrigin, now
 from resolvers import accounts, gates, tokens
 from resolvers.accounts import AccountChange
@@ -221,20 +222,32 @@ async def test_the_memory_has_an_end(exchange: Exchange, monkeypatch: pytest.Mon
     assert len(Wire.sent._kept) == len(Wire.heard._kept) == 3  # noqa: SLF001
 
 
-async def test_an_answer_ends_with_what_it_depends_on(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ends", ["token", "grace"])
+async def test_an_answer_ends_with_what_it_depends_on(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
     owner, soon = exchange.organisation.owner, now() + timedelta(hours=1)
-    mortal = await exchange.organisation.made(owner, Scope(statements=[ONE]), expires_at=soon)
+    end = soon if ends == "token" else None
+    mortal = await exchange.organisation.made(owner, Scope(statements=[ONE]), expires_at=end)
+    if ends == "grace":
+        await tokens.reset(owner, mortal.row.id, Said(), old_ends_at=soon)
     secret = mortal.secret or ""
     asked = [exchange.authz(secret=secret), exchange.introspect(secret=secret)]
     await warmed(exchange, *asked)
     lines = [exchange.line() for _ in asked]
     both = list(zip(lines, asked, strict=True))
     assert [line.at_once(request)[:15] for line, request in both * 2] == [YES] * 4
+    monkeypatch.setattr("resolvers.callers.now", lambda: soon - timedelta(seconds=1))
+    assert [line.at_once(request)[:15] for line, request in both] == [YES] * 2
     monkeypatch.setattr("resolvers.callers.now", lambda: soon)
+    for line in lines:
+        line.transport.written.clear()
     assert [line.at_once(request) for line, request in both] == [b"", b""]
-    await asyncio.gather(*(line.hear() for line in lines))
-    assert b" 401 " in bytes(lines[0].transport.written)
-    assert bytes(lines[1].transport.written).endswith(b'{"active":false}')
+    unknown = Secret.mint(SecretKind.PERSONAL).text
+    never = [await exchange.line().hear(ask(secret=unknown)) for ask in (exchange.authz, exchange.introspect)]
+    assert [await line.hear() for line in lines] == never
+    assert never[0].startswith(b"HTTP/1.1 401 ")
+    assert never[1].endswith(b'{"active":false}')
     monkeypatch.undo()
     await tokens.revoke(owner, mortal.row.id, Said())
     told = [(await exchange.line().hear(request)) for request in asked]

@@ -1,0 +1,103 @@
+"""What Latchkey notices by itself: ended secrets that come back. Written to the log beside requests, never in them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from uuid import UUID
+
+from core.vocabulary import Action
+from models import ActorKind, AuditEntry, SecretDigest, Token, now
+from models.database import outside_transaction
+from resolvers import tokens
+from resolvers.callers import Caller, Request, with_credential
+from resolvers.house import House
+from resolvers.reuses import Presented
+from resolvers.tokens import REUSED
+from resolvers.writing import Line, Said, append, because, fetch_held, opened
+
+PAUSE_S = 1.0
+"""How long at least between two rounds."""
+ENTRY_EVERY = timedelta(hours=1)
+"""How often at most an ended secret is an entry, however often it is presented."""
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def noticing(house: House) -> AsyncIterator[None]:
+    """Notice what comes back within about a second, and once more at the end."""
+    task = asyncio.create_task(_notice_forever(house), context=outside_transaction())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await notice(house)
+
+
+async def _notice_forever(house: House) -> None:
+    while True:
+        await house.reuses.waiting.wait()
+        await notice(house)
+        await asyncio.sleep(PAUSE_S)
+
+
+async def notice(house: House) -> None:
+    """Write what was gathered. What cannot be written now is kept for the next round."""
+    gathered = house.reuses.take()
+    while gathered:
+        secret_id, presented = gathered.popitem()
+        try:
+            await _notice(house, secret_id, presented)
+        except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
+            _log.warning("the return of an ended secret could not be recorded; it is kept", exc_info=True)
+            house.reuses.note(secret_id, presented)
+        except BaseException:
+            for each in ((secret_id, presented), *gathered.items()):
+                house.reuses.note(*each)
+            raise
+
+
+async def _notice(house: House, secret_id: UUID, presented: Presented) -> None:
+    secret = await SecretDigest.get_or_none(id=secret_id).select_related("account", "token")
+    if secret is None:
+        return
+    request = Request(house, presented.request_id, presented.address, presented.user_agent)
+    caller = await with_credential(secret.account, request, ActorKind.SYSTEM)
+    if secret.account.revokes_reused and secret.token.dead(now()) is None:
+        await tokens.revoke_reused(caller, secret.token_id, secret.id)
+    elif not await _was_noticed(secret):
+        await _record(caller, secret)
+
+
+async def _was_noticed(secret: SecretDigest) -> bool:
+    """Say whether there is an entry of it within the hour, from whichever process."""
+    since = now() - ENTRY_EVERY
+    about = AuditEntry.filter(account_id=secret.account_id, target_id=secret.token_id, at__gt=since)
+    entries = await about.filter(actor_kind=ActorKind.SYSTEM)
+    return any((entry.after or {}).get(REUSED) == str(secret.id) for entry in entries)
+
+
+async def _record(caller: Caller, secret: SecretDigest) -> None:
+    action = Action.REUSE_ACCESS_TOKEN
+    async with opened(caller, Said()) as (fresh, head):
+        if await _was_noticed(secret):  # asked again with the head locked: another process may have been faster
+            return
+        token = await Token.get(account_id=secret.account_id, id=secret.token_id)
+        await fetch_held(token)
+        shown, resource = token.snapshot(), str(token.resource)
+        line = Line(
+            target_kind=token.resource.path[-1],
+            target_id=token.id,
+            target_resource=resource,
+            target_name=token.label,
+            target_member_id=token.owner_id,
+            accesses=[{"action": action.value, "resource": resource}],
+            because=[because(action, fresh.require(action, token))],
+            before=shown,
+            after={**shown, REUSED: str(secret.id)},
+        )
+        await append(fresh, head, line)
