@@ -10,7 +10,6 @@ from hashlib import blake2b
 from typing import Protocol
 from uuid import UUID
 
-from tortoise.connection import get_connections
 from tortoise.exceptions import OperationalError
 
 from core.catalogue import Catalogue
@@ -41,7 +40,7 @@ from resolvers.house import House
 from resolvers.realms import Realm, catalogue_of, owner_of
 from resolvers.restrictions import Restrictions
 from resolvers.reuses import Presented
-from resolvers.statements import Statement, found
+from resolvers.statements import Statement, dialect, found
 from resolvers.uses import NO_ACTION, Deed, Use, deed
 
 MEMORY_SIZE = 10_000
@@ -356,7 +355,7 @@ async def again(caller: Caller, *, untouched: bool = False) -> Caller:
 
 async def _proved(column: str, values: list[str]) -> SecretDigest:
     """Find what proves a credential, with its token, that one's owner and the account."""
-    statement = _proofs(get_connections().get("default").capabilities.dialect, column, len(values))
+    statement = _proofs(dialect(), column, len(values))
     for proof in statement.rows(await found(statement.sql, values)):
         return proof
     raise Unauthenticated
@@ -376,7 +375,7 @@ def _refuse_over(proof: SecretDigest, request: Request) -> None:
 
 
 @cache
-def _proofs(dialect: str, column: str, count: int) -> Statement[SecretDigest]:  # noqa: ARG001 - each database has its own
+def _proofs(_dialect: str, column: str, count: int) -> Statement[SecretDigest]:
     proofs = SecretDigest.filter(**{f"{column}__in": [str(new_id()) for _ in range(count)]}).order_by("id")
     return Statement.of(proofs.select_related("account", "token", "token__owner"))
 

@@ -54,6 +54,10 @@ class Checked:
             return all(named.name in list(BuiltInRole) for named in before.policies)  # both grow with the catalogue
         return "${" not in json.dumps(self.statements)
 
+    def roles_of(self, token: Token) -> list[TokenRole]:
+        """Make the rows of a new token's custom roles."""
+        return [TokenRole(account_id=token.account_id, token_id=token.id, role=role) for role in self.roles]
+
     async def save_roles(self, token: Token) -> None:
         """Make the token's rows of custom roles those of this scope."""
         await TokenRole.filter(account_id=token.account_id, token_id=token.id).delete()

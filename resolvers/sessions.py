@@ -72,9 +72,9 @@ async def open_session(member: Member, request: Request) -> Done[Token]:
         last_used_agent=request.user_agent,
     )
     async with change(caller, Action.CREATE_SESSION, row) as deed:
-        await row.save()
         digest = request.house.keys.digest(secret)
-        await SecretDigest.create(account_id=row.account_id, token_id=row.id, digest=digest.hex, key_id=digest.key_id)
+        opened = SecretDigest(account_id=row.account_id, token_id=row.id, digest=digest.hex, key_id=digest.key_id)
+        deed.make(row, opened)
     return Done(row, deed.entry, secret.text)
 
 

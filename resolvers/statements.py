@@ -102,6 +102,11 @@ def written(query: QuerySet[Any] | ValuesQuery[Any], after: Parameterizer | None
     return query.query.get_parameterized_sql(context)
 
 
+def dialect() -> str:
+    """Name the words of the database that is open. What is written out in them is kept by this name too."""
+    return str(get_connections().get("default").capabilities.dialect)
+
+
 async def found(sql: str, values: Sequence[Any]) -> Found:
     """Run a statement that reads, and give what it found."""
     _, rows = await get_connections().get("default").execute_query(sql, list(values))

@@ -15,7 +15,19 @@ from core.law import Side, SideKind
 from core.networks import Networks
 from core.secret import Secret, SecretKind
 from core.vocabulary import Action
-from models import Account, Member, MemberState, SecretDigest, Token, TokenKind, TokenState, living, new_id, now
+from models import (
+    Account,
+    Member,
+    MemberState,
+    ScopeKind,
+    SecretDigest,
+    Token,
+    TokenKind,
+    TokenState,
+    living,
+    new_id,
+    now,
+)
 from resolvers import input as typed
 from resolvers import rights
 from resolvers.callers import Caller, of_token
@@ -118,10 +130,9 @@ async def create(caller: Caller, wanted: NewToken, said: Said) -> Done[Token]:
         _bound(deed.caller, row)
         _restrict(deed.caller, row, wanted)
         _end(deed.caller, row, ends_at, never=wanted.never_ends)
-        refuse_hopeless(_side(deed.caller, row, scope), deed.caller.catalogue, caller.request.allowance)
-        await row.save()
-        await scope.save_roles(row)
-        await _open_with(deed, secret)
+        if scope.kind is not ScopeKind.BUILT_IN:
+            refuse_hopeless(_side(deed.caller, row, scope), deed.caller.catalogue, caller.request.allowance)
+        deed.make(row, *scope.roles_of(row), _opened_by(deed, secret))
     return Done(row, deed.entry, secret.text)
 
 
@@ -209,11 +220,9 @@ def _side(caller: Caller, row: Token, scope: Checked) -> Side:
     return rights.of_scope(row, scope.roles, caller.catalogue, caller.member if row.owner_id else None)
 
 
-async def _open_with(deed: Deed[Token], secret: Secret) -> None:
+def _opened_by(deed: Deed[Token], secret: Secret) -> SecretDigest:
     digest = deed.caller.request.house.keys.digest(secret)
-    await SecretDigest.create(
-        account_id=deed.row.account_id, token_id=deed.row.id, digest=digest.hex, key_id=digest.key_id
-    )
+    return SecretDigest(account_id=deed.row.account_id, token_id=deed.row.id, digest=digest.hex, key_id=digest.key_id)
 
 
 async def update(caller: Caller, token_id: UUID, wanted: TokenChange, said: Said) -> Done[Token]:
@@ -316,7 +325,7 @@ async def reset(caller: Caller, token_id: UUID, said: Said, *, old_ends_at: date
         ends_at = _grace(token, old_ends_at)
         await _end_secrets(token, ends_at)
         secret = Secret.mint(kind)
-        await _open_with(deed, secret)
+        await _opened_by(deed, secret).save()
         token.ending, token.reset_at = secret.ending, now()
         await token.save()
         if ends_at is not None:

@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from tortoise.expressions import F
+from tortoise.models import Model
 from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
@@ -14,10 +16,12 @@ from core import chain, ids
 from core.errors import Conflict, Invalid, NotFound
 from core.law import Verdict
 from core.vocabulary import Action
-from models import Account, AuditAccess, AuditEntry, AuditHead, Json, Member, Row, Token, now
+from models import Account, AuditAccess, AuditEntry, AuditHead, Json, Member, Row, Token, new_id, now
 from models.database import is_inside_transaction
+from models.writes import insert, update, write
 from resolvers.callers import Caller, again
 from resolvers.reading import readable
+from resolvers.statements import Statement, dialect, found
 
 R = TypeVar("R", bound=Row)
 
@@ -62,6 +66,7 @@ class Deed(Generic[R]):
     noted: tuple[dict[str, Json], dict[str, Json]] = field(default_factory=lambda: ({}, {}))
     entry: AuditEntry | None = None
     deleted: bool = False
+    made: tuple[Model, ...] = ()
 
     def require(self, *actions: Action) -> None:
         """Require further actions on the row; the entry names them too."""
@@ -75,6 +80,14 @@ class Deed(Generic[R]):
     async def add(self, lines: Iterable["Line"]) -> None:
         """Seal entries about what changes along with the row, before its own."""
         await append_all(self.caller, self.head, lines)
+
+    def make(self, *rows: Model) -> None:
+        """Have new rows written together with the entry, in their order: the deed's own, and all that comes with it."""
+        assert self.row in rows  # noqa: S101 - a change that may come to nothing writes its rows itself
+        self.made = rows
+        for path in self.row.related:
+            held = getattr(self.row, path.partition("__")[0])
+            held._set_result_for_query([row for row in rows if isinstance(row, held.remote_model)])  # noqa: SLF001 - as below
 
     async def delete(self) -> None:
         """Delete the row; its entry keeps what it was."""
@@ -130,7 +143,7 @@ async def opened(caller: Caller, said: Said, head: AuditHead | None = None) -> A
     untouched = not is_inside_transaction()
     try:
         async with in_transaction():
-            head = head or await AuditHead.select_for_update().get(account_id=account_id)
+            head = head or await _locked(account_id)
             fresh = await again(caller, untouched=untouched)
             await _refuse_replay(fresh, said)
             yield fresh, head
@@ -138,6 +151,17 @@ async def opened(caller: Caller, said: Said, head: AuditHead | None = None) -> A
         house.database.versions.changed(account_id)
     if not is_inside_transaction():
         house.bell.ring(account_id)
+
+
+async def _locked(account_id: UUID) -> AuditHead:
+    statement = _heads(dialect())
+    [head] = statement.rows(await found(statement.sql, [str(account_id)]))
+    return head
+
+
+@cache
+def _heads(_dialect: str) -> Statement[AuditHead]:
+    return Statement.of(AuditHead.filter(account_id=new_id()).select_for_update())
 
 
 async def _refuse_replay(caller: Caller, said: Said) -> None:
@@ -186,7 +210,8 @@ async def fetch_held(row: Row) -> None:
 async def _recorded(deed: Deed[R]) -> None:
     after = None
     if not deed.deleted:
-        await fetch_held(deed.row)
+        if not deed.made:
+            await fetch_held(deed.row)
         after = deed.row.snapshot()
     if after == deed.before and not any(deed.noted):
         return
@@ -214,7 +239,7 @@ async def _sealed(deed: Deed[R], before: dict[str, Json] | None, after: dict[str
         because=[because(action, verdict) for action, verdict in deed.allowed],
         idempotency_key=said.idempotency_key,
     )
-    return await append(deed.caller, deed.head, line)
+    return await append(deed.caller, deed.head, line, deed.made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,12 +260,14 @@ class Line:
     reported: Mapping[str, Any] = field(default_factory=dict)
 
 
-async def append(caller: Caller, head: AuditHead, line: Line) -> AuditEntry:
-    """Seal an entry onto the end of the account's chain, whose head the transaction has locked."""
+async def append(caller: Caller, head: AuditHead, line: Line, made: Sequence[Model] = ()) -> AuditEntry:
+    """Seal an entry onto the end of the account's chain, whose head the transaction has locked.
+
+    The rows that were `made` are written with it.
+    """
     entry = _next(caller, head, line)
-    await entry.save()
-    await AuditAccess.bulk_create(_accesses(entry))
-    await head.save()
+    moved = update(head, "sequence", "seal") if head._saved_in_db else insert(head)  # noqa: SLF001 - as `save` does
+    await write(*map(insert, (*made, entry, *_accesses(entry))), moved)
     return entry
 
 

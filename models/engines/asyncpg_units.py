@@ -55,6 +55,17 @@ async def insert_many(query: str, values: Sequence[Sequence[Any]], connection: C
     await committed(connection)
 
 
+async def several(statements: Sequence[tuple[str, Sequence[Any]]], connection: Connection) -> None:
+    """Run statements, all or none: in the transaction that is open, or one of its own."""
+    if connection.is_in_transaction():
+        for query, values in statements:
+            await connection.execute(query, *values)
+        return
+    await begun(connection)
+    await several(statements, connection)
+    await committed(connection)
+
+
 async def script(query: str, connection: Connection) -> None:
     """Run statements one after the other, in the transaction that is open or in one of their own."""
     await connection.execute(query)

@@ -65,6 +65,10 @@ class Units(Protocol):
         """Run a statement for each list of values, all or none."""
         ...
 
+    async def several(self, statements: Sequence[tuple[str, Sequence[Any]]], connection: Any, /) -> None:  # noqa: ANN401
+        """Run statements that write, each with its values, all or none."""
+        ...
+
     async def script(self, query: str, connection: Any, /) -> None:  # noqa: ANN401
         """Run statements one after the other."""
         ...
@@ -113,6 +117,10 @@ class Statements(BaseDBAsyncClient):
     async def execute_many(self, query: str, values: list[list[Any]]) -> None:
         """Run a statement once for each list of values: all of them or none."""
         await self._write(partial(self.units.insert_many, query, values))
+
+    async def execute_several(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        """Run statements that write, each with its values, in their order: all of them or none."""
+        await self._write(partial(self.units.several, statements))
 
     async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, Sequence[Row]]:
         """Run a statement and give back how many rows it changed (for a read: returned), and the rows."""

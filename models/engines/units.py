@@ -5,6 +5,7 @@ import sqlite3
 import time
 from asyncio import sleep
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,6 +76,21 @@ async def insert_many(query: str, values: Sequence[Sequence[Any]], connection: C
     await begun(connection)
     await connection.executemany(query, values)
     await committed(connection)
+
+
+async def several(statements: Sequence[tuple[str, Sequence[Any]]], connection: Connection) -> None:
+    """Run statements, all or none: in the transaction that is open, or one of its own. One turn of the thread's."""
+    if connection.in_transaction:
+        await connection._execute(partial(_one_by_one, connection._conn, statements))  # type: ignore[no-untyped-call] # noqa: SLF001 - it has no other way
+        return
+    await begun(connection)
+    await several(statements, connection)
+    await committed(connection)
+
+
+def _one_by_one(connection: sqlite3.Connection, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+    for query, values in statements:
+        connection.execute(query, values)
 
 
 async def script(query: str, connection: Connection) -> None:

@@ -28,6 +28,7 @@ from models.engines.sqlite import SqliteClient
 from models.engines.transactions import Client
 from models.engines.units import connect
 from models.urls import parse
+from models.writes import insert, update, write
 from tests.databases import Elsewhere, Postgres
 
 ROOT = Path(__file__).parents[2]
@@ -333,6 +334,20 @@ async def test_a_bulk_write_that_fails_writes_nothing() -> None:
     with pytest.raises(IntegrityError):
         await Parcel.bulk_create([Parcel(batch=1, name="twice"), Parcel(batch=1, name="twice")])
     assert await Parcel.all().count() == 0
+
+
+async def test_several_statements_are_all_run_or_none() -> None:
+    one, two = (insert(Parcel(id=number, batch=1, name="same")) for number in (1, 2))
+    with pytest.raises(IntegrityError):
+        await write(one, two)
+    assert await Parcel.all().count() == 0
+    with suppress(IntegrityError):
+        async with in_transaction():
+            await Parcel.create(id=3, batch=1)
+            await write(one, two)
+    assert await Parcel.all().count() == 0
+    await write(one, insert(Parcel(id=2, batch=1)), update(Parcel(id=1, batch=7, name="other"), "batch", "weight_g"))
+    assert await Parcel.all().order_by("id").values_list("id", "batch", "name") == [(1, 7, "same"), (2, 1, None)]
 
 
 async def test_a_read_is_served_while_a_write_transaction_is_open() -> None:

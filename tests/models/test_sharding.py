@@ -141,6 +141,14 @@ def trace(database: Database, monkeypatch: pytest.MonkeyPatch) -> Trace:  # noqa
             return await run(client, sql, values)
 
         monkeypatch.setattr(Statements, name, noted)
+    several = Statements.execute_several
+
+    async def all_noted(client: Statements, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        for sql, values in statements:
+            trace.note(sql, values)
+        await several(client, statements)
+
+    monkeypatch.setattr(Statements, "execute_several", all_noted)
     return trace
 
 

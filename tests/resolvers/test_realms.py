@@ -9,7 +9,7 @@ from core.catalogue import Kind, KindAction, Mark
 from core.errors import Unauthenticated
 from core.specifiers import Resource
 from core.vocabulary import Action, BuiltInRole
-from models import Member, MemberRole, MemberState, TokenKind
+from models import Member, MemberRole, MemberState, Token, TokenKind, TokenRole
 from models.engines.transactions import Statements
 from resolvers import roles
 from resolvers.roles import RoleChange
@@ -26,13 +26,13 @@ LIMITED = [{"effect": "allow", "actions": ["*"], "resources": ["proj/web"]}]
 def asked(organisation: Organisation, monkeypatch: pytest.MonkeyPatch) -> list[str]:  # noqa: ARG001 - founded before
     """Gather every statement from now on."""
     statements: list[str] = []
-    for name in ("execute_query", "execute_insert", "execute_many"):
+    for name in ("execute_query", "execute_insert", "execute_many", "execute_several"):
         run = getattr(Statements, name)
 
-        async def noted(client: Statements, sql: str, values: Any = None, run: Any = run) -> Any:
-            if not sql.startswith("SELECT version"):  # whether memory is current, where only PostgreSQL can tell
+        async def noted(client: Statements, sql: Any, *values: Any, run: Any = run) -> Any:
+            if not str(sql).startswith("SELECT version"):  # whether memory is current, where only PostgreSQL can tell
                 statements.append(sql)
-            return await run(client, sql, values)
+            return await run(client, sql, *values)
 
         monkeypatch.setattr(Statements, name, noted)
     return statements
@@ -115,3 +115,20 @@ async def test_a_write_sees_what_is_committed_and_nothing_older(organisation: Or
         with pytest.raises(Unauthenticated):
             async with opened(caller, Said()):
                 pass
+
+
+async def test_a_token_is_made_in_three_turns(organisation: Organisation, asked: list[str]) -> None:
+    """What is locked, who asks, and all that is written: each turn holds up whoever waits to write."""
+    await organisation.made(organisation.owner)
+    role = await organisation.role("team", ALLOW)
+    for scope in (Scope(BuiltInRole.READER), Scope(statements=LIMITED), Scope(statements=[])):
+        await organisation.define()
+        await organisation.made(organisation.owner, scope)
+        asked.clear()
+        done = await organisation.made(organisation.owner, scope)
+        assert len(asked) == 3
+        assert await Token.get(id=done.row.id) == done.row
+    done = await organisation.made(organisation.owner, Scope(custom_roles=["team"]))
+    assert done.entry
+    assert (done.entry.after or {})["scopeRoles"] == ["team"]
+    assert [held.role_id for held in await TokenRole.filter(token_id=done.row.id)] == [role.id]
