@@ -243,6 +243,26 @@ async def test_tokens_of_every_account_are_known(organisation: Organisation, cli
     assert (await Token.get(id=made.row.id)).leaked_at is not None
 
 
+async def test_where_and_how_often_a_token_may_be_used_is_no_hindrance(
+    organisation: Organisation, client: httpx2.AsyncClient
+) -> None:
+    made = await organisation.made(organisation.owner, networks=["192.0.2.7"], rate_limits=["1/day"])
+    assert (await client.post(PATH, json={"token": made.secret})).status_code == 202
+    assert (await Token.get(id=made.row.id)).revoked_at is not None
+
+
+async def test_a_token_whose_owner_is_asleep_ends_for_good(
+    organisation: Organisation, client: httpx2.AsyncClient
+) -> None:
+    session = await organisation.as_role(BuiltInRole.READER)
+    assert session.member
+    made = await organisation.made(session)
+    await members.suspend(organisation.owner, session.member.id, Said())
+    await client.post(PATH, json={"token": made.secret})
+    await members.reinstate(organisation.owner, session.member.id, Said())
+    assert not await works(organisation, made.secret or "")
+
+
 async def test_a_credential_beside_it_counts_for_nothing(
     organisation: Organisation, client: httpx2.AsyncClient
 ) -> None:
@@ -320,6 +340,21 @@ async def test_a_secret_is_reported_while_it_is_reset_and_one_of_both_comes_firs
         assert not await works(organisation, made.secret or "")
         row = await Token.get(id=made.row.id)
         assert (row.revoked_at is None) is not isinstance(reset, Exception)
+
+
+async def test_a_secret_that_ends_while_it_is_reported_ends_nothing_else(
+    organisation: Organisation, client: httpx2.AsyncClient, elsewhere: Elsewhere
+) -> None:
+    made = await organisation.made(organisation.owner)
+    with elsewhere.transaction() as run:
+        run("UPDATE audit_head SET sequence = sequence")  # so that the report waits, having found the secret alive
+        reporting = asyncio.create_task(client.post(PATH, json={"token": made.secret}))
+        await asyncio.sleep(0.5)
+        assert not reporting.done()
+        run(f"UPDATE secret SET expires_at = '1970-01-01 00:00:00+00:00' WHERE token_id = '{made.row.id}'")  # noqa: S608 - an id of ours
+    assert (await reporting).status_code == 202
+    row = await Token.get(id=made.row.id)
+    assert (row.revoked_at, row.leaked_at) == (None, None)
 
 
 async def test_the_report_never_shows_a_secret(
