@@ -48,6 +48,10 @@ class Row(Model):
         _init_from_db = classmethod(columns.kept)
         __getattr__ = columns.read
 
+    def has_fetched(self, relation: str) -> bool:
+        """Say whether the row that this one refers to stands beside it already."""
+        return f"_{relation}" in self.__dict__
+
     @property
     def resource(self) -> Resource:
         """The row in policy words, such as `member/<id>:token/<id>`."""

@@ -6,8 +6,9 @@ To write a query out takes Tortoise as long as the database needs to answer it, 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from pypika_tortoise.terms import Parameterizer
@@ -40,16 +41,15 @@ class Statement(Generic[M]):
 
     sql: str
     values: Sequence[Any]
-    made: Sequence[Made[Any]]
+    made: tuple[Made[Any], ...]
 
     @classmethod
     def of(cls, rows: QuerySet[M], after: Parameterizer | None = None) -> "Statement[M]":
         """Write a query out; its placeholders come `after` those of a text that it is put into."""
         sql, values = written(rows, after)
         selected = cast("list[tuple[type[M], int, Any, Any, tuple[str | None, ...]]]", rows._select_related_idx)  # noqa: SLF001 - known when it is written
-        return cls(
-            sql, values, [Made(model, width, tuple(filter(None, path))) for model, width, _, _, path in selected]
-        )
+        made = (Made(model, width, tuple(filter(None, path))) for model, width, _, _, path in selected)
+        return cls(sql, values, tuple(made))
 
     async def run(self) -> list[M]:
         """Read the rows. What stands beside several of them is one object."""
@@ -59,26 +59,19 @@ class Statement(Generic[M]):
         """Make rows of what was found; columns behind those asked for do not matter."""
         if not found:
             return []
-        names = list(found[0].keys())
-        (first, *others), places = self.made, self._places()
-        parts = [
-            (other, start, end, [name.partition(".")[2] for name in names[start:end]])
-            for other, (start, end) in zip(others, pairwise(places), strict=True)
-        ]
-        parts.sort(key=lambda part: len(part[0].along))  # what stands beside a row comes after that row
-        ids = [start + columns.index("id") for _, start, _, columns in parts]
-        own = names[: places[0]]
+        model, (own, besides) = self.made[0].model, _layout(self.made, tuple(found[0]))
         known: dict[tuple[int, Any], Model] = {}
         rows = []
         for each in found:
             values = list(each.values())
-            row = first.model._init_from_db(**dict(zip(own, values, strict=False)))  # noqa: SLF001 - as Tortoise does
-            for (other, start, end, columns), id_ in zip(parts, ids, strict=True):
-                beside = known.get((start, values[id_]))
-                if beside is None and values[id_] is not None:
-                    beside = other.model._init_from_db(**dict(zip(columns, values[start:end], strict=True)))  # noqa: SLF001 - see above
-                    known[start, values[id_]] = beside
-                *steps, last = other.along
+            row = model._init_from_db(**dict(zip(own, values, strict=False)))  # noqa: SLF001 - as Tortoise does
+            for part in besides:
+                id_ = values[part.id_at]
+                beside = known.get((part.start, id_))
+                if beside is None and id_ is not None:
+                    columns = zip(part.columns, values[part.start : part.end], strict=True)
+                    beside = known[part.start, id_] = part.made.model._init_from_db(**dict(columns))  # noqa: SLF001 - see above
+                *steps, last = part.made.along
                 holder: Model | None = row
                 for step in steps:
                     holder = holder and holder.__dict__[f"_{step}"]
@@ -87,11 +80,26 @@ class Statement(Generic[M]):
             rows.append(row)
         return rows
 
-    def _places(self) -> list[int]:
-        places = [0]
-        for made in self.made:
-            places.append(places[-1] + made.width)
-        return places[1:]
+
+class _Beside(NamedTuple):
+    """Where in what is found the columns are of a row that stands beside the first."""
+
+    made: Made[Any]
+    start: int
+    end: int
+    columns: Sequence[str]
+    id_at: int
+
+
+@lru_cache(maxsize=MEMORY_SIZE)
+def _layout(made: Sequence[Made[Any]], names: tuple[str, ...]) -> tuple[Sequence[str], Sequence[_Beside]]:
+    """Tell the columns of the first row from those of each beside it; what stands beside a row comes after that row."""
+    ends = list(accumulate(each.width for each in made))
+    besides = []
+    for each, (start, end) in zip(made[1:], pairwise(ends), strict=True):
+        columns = [name.partition(".")[2] for name in names[start:end]]
+        besides.append(_Beside(each, start, end, columns, start + columns.index("id")))
+    return names[: ends[0]], sorted(besides, key=lambda beside: len(beside.made.along))
 
 
 def written(query: QuerySet[Any] | ValuesQuery[Any], after: Parameterizer | None = None) -> tuple[str, list[Any]]:

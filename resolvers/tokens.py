@@ -133,6 +133,7 @@ async def create(caller: Caller, wanted: NewToken, said: Said) -> Done[Token]:
         if scope.kind is not ScopeKind.BUILT_IN:
             refuse_hopeless(_side(deed.caller, row, scope), deed.caller.catalogue, caller.request.allowance)
         deed.make(row, *scope.roles_of(row), _opened_by(deed, secret))
+        row.owner = deed.caller.member if row.owner_id else None
     return Done(row, deed.entry, secret.text)
 
 
@@ -192,6 +193,8 @@ def _listed(texts: Sequence[str]) -> str:
 
 async def _refuse_too_many(account: Account, row: Token) -> None:
     """Refuse a token more than there may be. The account's head is locked: no other is made meanwhile."""
+    if account.max_tokens is None and account.max_member_tokens is None:
+        return
     tokens = Token.filter(living(now()), account_id=account.id, kind__not=TokenKind.SESSION)
     limits = [("maxTokens", account.max_tokens, tokens)]
     if row.kind is TokenKind.PERSONAL:

@@ -652,7 +652,8 @@ class RevokeTokenPayload:
 
 
 async def _changed(done: Done[Row]) -> Token:
-    await done.row.fetch_related("owner")
+    if not done.row.has_fetched("owner"):
+        await done.row.fetch_related("owner")
     return Token.of(done.row)
 
 
