@@ -184,8 +184,11 @@ class Wire(HttpToolsProtocol):
         url, headers = self.url, self.headers
         super().on_message_begin()
         self.url = url
-        for name, value in headers:
-            super().on_header(name, value)
+        if any(name == b"expect" for name, _ in headers):  # the one that uvicorn does more with than to keep it
+            for name, value in headers:
+                super().on_header(name, value)
+        else:
+            self.headers += headers
         super().on_headers_complete()
         if held is not None and held.body:
             super().on_body(held.body)
