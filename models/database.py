@@ -106,7 +106,7 @@ async def _file(path: Path) -> AsyncIterator[Database]:
     with ExitStack() as last:
         async with started(tortoise_config(path)):
             connection = plain(path)
-            mapped = last.enter_context(wal_index(path, connection))
+            mapped = last.enter_context(wal_index(connection))
             last.callback(connection.close)  # comes before the index is left
             yield Database(FileVersions(connection, mapped))
 

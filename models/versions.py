@@ -9,7 +9,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
@@ -76,14 +75,15 @@ class FileVersions:
 
 
 @contextmanager
-def wal_index(path: Path, connection: sqlite3.Connection) -> Iterator[mmap.mmap]:
-    """Map the start of the WAL index of a file that a connection has open in WAL mode.
+def wal_index(connection: sqlite3.Connection) -> Iterator[mmap.mmap]:
+    """Map the start of the WAL index of the file that a connection has open in WAL mode.
 
     Leave this only when every SQLite connection of the process to the file is closed: to close any descriptor of it
     gives up the locks that SQLite holds on it, see https://sqlite.org/howtocorrupt.html, section 2.2.
     """
     connection.execute("PRAGMA user_version").fetchall()  # the first one who reads makes the index
-    descriptor = os.open(f"{path}-shm", os.O_RDONLY)
+    file = connection.execute("PRAGMA database_list").fetchone()[2]  # SQLite follows links, and so must we
+    descriptor = os.open(f"{file}-shm", os.O_RDONLY)
     try:
         with mmap.mmap(descriptor, WAL_HEADER_BYTES, access=mmap.ACCESS_READ) as mapped:
             yield mapped

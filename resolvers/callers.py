@@ -5,9 +5,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cache
 from hashlib import blake2b
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from tortoise.exceptions import OperationalError
@@ -35,6 +36,7 @@ from models import (
     new_id,
     now,
 )
+from models.versions import Versions
 from resolvers import restrictions, rights
 from resolvers.house import House
 from resolvers.realms import Realm, catalogue_of, owner_of
@@ -243,6 +245,32 @@ def is_current(caller: Caller) -> bool:
     """
     versions = caller.request.house.database.versions
     return lives(caller) and versions.known(caller.account.id) == caller.account.version
+
+
+class Lease(NamedTuple):
+    """For how long a caller is the one that was made: until a moment, and while nothing changes in the account.
+
+    What is kept beside memory holds this in place of the caller, with all their policies.
+    """
+
+    versions: Versions
+    account_id: UUID
+    version: int
+    ends_at: datetime | None
+
+    @property
+    def holds(self) -> bool:
+        """Say whether it does. It does not wait, so it is no as well where only the database can tell."""
+        if self.ends_at is not None and self.ends_at <= now():
+            return False
+        return self.versions.known(self.account_id) == self.version
+
+
+def lease(caller: Caller) -> Lease:
+    """Say for how long a caller who lives is the one that was made."""
+    ends = (caller.token and caller.token.expires_at, getattr(caller.proof, "expires_at", None))
+    ends_at = min((end for end in ends if end), default=None)
+    return Lease(caller.request.house.database.versions, caller.account.id, caller.account.version, ends_at)
 
 
 async def is_unchanged(caller: Caller) -> bool:

@@ -70,9 +70,11 @@ class Use:
         "_times",
         "_until_s",
         "_uses",
+        "account_id",
         "address",
         "deeds",
-        "token",
+        "is_session",
+        "token_id",
         "user_agent",
     )
 
@@ -81,7 +83,9 @@ class Use:
     ) -> None:
         self._uses = uses
         self._clock_s = uses.clock_s
-        self.token = token
+        self.token_id = token.id
+        self.account_id = token.account_id
+        self.is_session = token.kind is TokenKind.SESSION
         self.address = address
         self.user_agent = user_agent
         self.deeds = deeds
@@ -154,14 +158,14 @@ class Uses:
         times, at_s, done = use.take()
         if not done:
             return
-        tally = self._tallies.get(use.token.id)
+        tally = self._tallies.get(use.token_id)
         if tally is None:
             if not self._has_room():
                 return
-            tally = self._tallies[use.token.id] = Tally(use.token.account_id)
+            tally = self._tallies[use.token_id] = Tally(use.account_id)
         if times:
             tally.used(at_s, use.address, use.user_agent)
-        if use.token.kind is TokenKind.SESSION:
+        if use.is_session:
             return
         for (action, outcome), many in done.items():
             key = (int(at_s // DAY_S), action)

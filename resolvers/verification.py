@@ -118,4 +118,6 @@ def _address(text: str | None) -> str | None:
         address = ip_address(text)
     except ValueError:
         raise Invalid("address", "must be an IPv4 or IPv6 address") from None
-    return str(address.ipv4_mapped or address if isinstance(address, IPv6Address) else address)
+    if isinstance(address, IPv6Address):  # what stands behind a `%` may be any text, and is the asker's own affair
+        return str(address.ipv4_mapped or IPv6Address(int(address)))
+    return str(address)

@@ -82,17 +82,33 @@ _Complete = Callable[["Run", Any, Path], Any]
 """Makes an answer of a value, or something to wait for."""
 
 
-class Plan:
-    """An operation of a document that is valid for a schema."""
+class Shared:
+    """What the plans of all operations of a document share."""
 
-    def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
-        self.schema = schema
-        self.operation = operation
+    def __init__(self, document: DocumentNode) -> None:
         self.fragments = {
             node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
         }
         self.details = {name: FragmentDetails(node) for name, node in self.fragments.items()}
-        self._switches = _switches(document)
+        self.switches = _switches(document)
+
+
+class Plan:
+    """An operation of a document that is valid for a schema."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        shared: "Shared | None" = None,
+    ) -> None:
+        shared = shared or Shared(document)
+        self.schema = schema
+        self.operation = operation
+        self.fragments = shared.fragments
+        self.details = shared.details
+        self._switches = shared.switches
         self._shapes: dict[tuple[object, ...], Selection] = {}
 
     def root(self, run: "Run") -> "Selection":

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from starlette.types import Scope, Send
 from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE
 
-from resolvers.callers import Caller, is_current
+from resolvers.callers import Lease
 from resolvers.uses import Use
 
 ANSWERS_KEPT = 32_768
@@ -77,14 +77,14 @@ class Answer:
 
 
 class Party(NamedTuple):
-    """A caller whom an answer depends on, and the use of their token that giving it is."""
+    """A caller whom an answer depends on, by their lease, and the use of their token that giving it is."""
 
-    caller: Caller
+    lease: Lease
     use: Use
 
 
 class Settled(NamedTuple):
-    """An answer that memory gave. It holds as long as all its callers are current; without any, for now only."""
+    """An answer that memory gave. It holds as long as all its leases; without any, for now only."""
 
     answer: Answer
     parties: tuple[Party, ...] = ()
@@ -126,7 +126,8 @@ class Answers:
         if settled is None:
             return None
         for party in settled.parties:
-            if not is_current(party.caller):
+            if not party.lease.holds:
+                del self._kept[digest]
                 return None
         self._kept.move_to_end(digest)
         return settled.note()

@@ -18,7 +18,7 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from core.errors import TooComplex
-from schema.plans import Plan
+from schema.plans import Plan, Shared
 from schema.variables import Variables
 from web.costs import Costs
 from web.errors import RequestError
@@ -45,9 +45,11 @@ class Operation:
 
     __slots__ = ("_cost", "_costs", "_name", "plan", "type", "variables")
 
-    def __init__(self, schema: GraphQLSchema, tree: DocumentNode, node: OperationDefinitionNode, costs: Costs) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, tree: DocumentNode, node: OperationDefinitionNode, costs: Costs, shared: Shared
+    ) -> None:
         self.type = node.operation
-        self.plan = Plan(schema, tree, node)
+        self.plan = Plan(schema, tree, node, shared)
         self.variables = Variables(schema, node.variable_definitions or ())
         self._name = node.name.value if node.name else None
         self._costs = costs
@@ -173,9 +175,9 @@ class Documents:
             shape = Shape.of(tree)
             count = self._fit(shape, tree)
             self._obey(tree, hints=hints)
-            costs = Costs.of(self._schema, tree)
+            costs, shared = Costs.of(self._schema, tree), Shared(tree)
             operations = {
-                node.name.value if node.name else None: Operation(self._schema, tree, node, costs)
+                node.name.value if node.name else None: Operation(self._schema, tree, node, costs, shared)
                 for node in tree.definitions
                 if isinstance(node, OperationDefinitionNode)
             }

@@ -18,7 +18,7 @@ from uuid_utils import uuid7
 from core.errors import Unauthenticated
 from core.routes import Request as Proxied
 from core.routes import Unreadable
-from resolvers.callers import Caller, Request, bearer, is_bearer, note_deeds, recognised, use_of
+from resolvers.callers import Caller, Request, bearer, is_bearer, lease, note_deeds, recognised, use_of
 from resolvers.gates import CompiledGate, decide, find, remembered
 from resolvers.house import House
 from resolvers.uses import NO_ACTION, Deed, deed
@@ -80,7 +80,7 @@ class ForwardAuth:
         if caller is None or not is_bearer(caller, gate.account_id):
             return None
         answer, deeds = _judged(gate, caller, asked)
-        return Settled(answer, (Party(caller, use_of(caller, address, agent, deeds)),)).note()
+        return Settled(answer, (Party(lease(caller), use_of(caller, address, agent, deeds)),)).note()
 
     async def _answer(self, heard: Heard, request_id: str) -> Answer:
         if not self._proxies.trusts(heard.peer):

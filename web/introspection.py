@@ -26,7 +26,7 @@ from core.ids import global_id
 from core.vocabulary import Action
 from models import Token, TokenKind
 from resolvers.access import Asked, Question
-from resolvers.callers import Caller, Request, recognised, use_of
+from resolvers.callers import Caller, Request, lease, recognised, use_of
 from resolvers.house import House
 from resolvers.scope_words import scope_words
 from resolvers.verification import VERIFIED, Verified, recall, require_verifier, verify
@@ -107,8 +107,8 @@ class Introspection:
         settled = Settled(
             answer,
             (
-                Party(asker, use_of(asker, address, agent, (VERIFIED,))),
-                Party(subject, use_of(subject, subject.request.address, None, verified.answers.deeds)),
+                Party(lease(asker), use_of(asker, address, agent, (VERIFIED,))),
+                Party(lease(subject), use_of(subject, subject.request.address, None, verified.answers.deeds)),
             ),
         ).note()
         return settled if verified.cache_until is None else Settled(answer)

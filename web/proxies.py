@@ -68,7 +68,8 @@ def _address(text: str) -> Address | None:
     except ValueError:
         return None
     # A socket that listens on IPv6 shows IPv4 peers this way.
-    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+    # A scope id may be any text.
+    return address.ipv4_mapped or IPv6Address(int(address)) if isinstance(address, IPv6Address) else address
 
 
 def _without_port(told: str) -> str:

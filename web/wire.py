@@ -44,6 +44,7 @@ class Wire(HttpToolsProtocol):
         self._peer: str | None = None
         self._between = True
         """Whether the parser is between two requests."""
+        self._in_body = False
         self._chunked = False
         """Whether there ever was a chunked body, whose trailers come in as headers do."""
         self._strange = 0
@@ -82,15 +83,18 @@ class Wire(HttpToolsProtocol):
         """Begin a request; see httptools."""
         self.url = b""
         self.headers = []
-        self._between = False
+        self._between = self._in_body = False
         self._begun += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; see httptools."""
+        """Take a header; see httptools. What comes behind a body is none: nobody between saw it as one."""
+        if self._in_body:
+            return
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Hold the request back if it may be answered at once."""
+        self._in_body = True
         self._held = self._heard() if self.url.startswith((_GATES, _INTROSPECTION)) and self._is_free() else None
         if self._held is None:
             self._let_go()

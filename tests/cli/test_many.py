@@ -64,6 +64,33 @@ def test_workers_share_a_database_and_one_that_dies_is_replaced(tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} >= {"latchkey.sqlite3", "latchkey.keys.json"}
 
 
+def test_workers_are_replaced_without_losing_a_request(tmp_path: Path) -> None:
+    answers: list[bool] = []
+    over = threading.Event()
+    with started(tmp_path, "--workers", "2") as process:
+        url, _ = until_ready(process)
+        owner = signed_in(tmp_path, url)
+        before = children(process.pid)
+
+        def use() -> None:
+            while not over.is_set():
+                answers.append(works(url, owner))
+
+        with ThreadPoolExecutor() as pool:
+            using = [pool.submit(use) for _ in range(3)]
+            process.send_signal(signal.SIGHUP)
+            until = time.monotonic() + 60
+            while before & children(process.pid) and time.monotonic() < until:
+                time.sleep(0.1)
+            over.set()
+            for each in using:
+                each.result()
+        assert not before & children(process.pid)
+        assert ended(process)[0] == 0
+    assert len(answers) > 10
+    assert all(answers)
+
+
 def test_workers_that_cannot_start_end_the_server(tmp_path: Path) -> None:
     run(tmp_path, "migrate")
     (tmp_path / "latchkey.sqlite3").write_bytes(b"not a database, though it is as long as one" * 100)

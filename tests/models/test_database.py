@@ -1,6 +1,7 @@
 """Opening a database: for every task of the process, for its owner's eyes, and closed again."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -186,3 +187,21 @@ async def test_a_background_task_started_outside_the_transaction_writes_on_its_o
             await fail()
         await asyncio.gather(*tasks)
         assert [account.key for account in await Account.all()] == ["flushed"]
+
+
+async def test_a_file_behind_a_link_is_watched_where_it_is(migrated: Path, tmp_path: Path) -> None:
+    """Beside the link may lie what a server left that was killed when the file was still there."""
+    async with opened(f"sqlite://{_linked(migrated, tmp_path)}") as database:
+        account = await Account.create(key="acme", name="Acme")
+        assert await database.versions.read(account.id) == 1
+        await Account.filter(id=account.id).update(version=2)
+        assert await database.versions.read(account.id) == 2
+
+
+def _linked(migrated: Path, folder: Path) -> Path:
+    (folder / "data").mkdir()
+    real, link = folder / "data" / "latchkey.sqlite3", folder / "latchkey.sqlite3"
+    shutil.copy(migrated, real)
+    Path(f"{link}-shm").write_bytes(bytes(32768))
+    link.symlink_to(real)
+    return link

@@ -393,9 +393,7 @@ async def test_memory_never_answers_after_another_process_wrote(
         await organisation.identify(done)
 
 
-async def test_a_demotion_elsewhere_is_felt_in_time(
-    organisation: Organisation, elsewhere: Elsewhere
-) -> None:
+async def test_a_demotion_elsewhere_is_felt_in_time(organisation: Organisation, elsewhere: Elsewhere) -> None:
     admin = await organisation.as_role(BuiltInRole.ADMIN)
     assert admin.member
     assert admin.token

@@ -1,5 +1,6 @@
 """What a secret opens, as an integration asks: the truth of now for who may ask, nothing at all for others."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -161,3 +162,19 @@ async def test_a_receipt_proves_the_yes_that_was_given_and_nothing_else(organisa
     ):
         with pytest.raises(Malformed):
             Receipt.read(given, whose, action, resource, keys)
+
+
+@pytest.mark.parametrize("scope", ["x" * 200, "\x00", "a\nline"])
+async def test_what_stands_behind_an_address_hinders_no_other_use_from_being_written(
+    organisation: Organisation, scope: str
+) -> None:
+    asker, uses = await verifier(organisation), organisation.house.uses
+    made, other = [await organisation.made(organisation.owner) for _ in range(2)]
+    assert made.secret
+    assert other.secret
+    with suppress(Invalid):
+        await verification.verify(asker, made.secret, f"fe80::1%{scope}")
+    await verification.verify(asker, other.secret, "192.0.2.7")
+    await uses.flush()
+    assert (await Token.get(id=other.row.id)).last_used_address == "192.0.2.7"
+    assert (await Token.get(id=made.row.id)).last_used_address in {"fe80::1", None}

@@ -1,6 +1,7 @@
 """What is too much is refused before anything resolves."""
 
 import asyncio
+import time
 from collections import Counter
 from typing import Any
 
@@ -8,6 +9,7 @@ import httpx2
 import pytest
 from graphql import DocumentNode, parse
 
+from schema import schema
 from tests.web.house import World, plain_schema
 from web.costs import INTROSPECTION_COST, LIST_SIZE, Costs
 from web.documents import Documents
@@ -265,3 +267,15 @@ async def test_many_bombs_do_not_keep_others_waiting(client: httpx2.AsyncClient)
     bombs = (client.post("/graphql", json={"query": bomb(26) + f"# {n}"}) for n in range(20))
     answers = await asyncio.gather(*bombs)
     assert {answer.json()["errors"][0]["extensions"]["code"] for answer in answers} == {"QUERY_TOO_COMPLEX"}
+
+
+def test_a_document_of_many_operations_is_read_in_linear_time() -> None:
+    def cpu_s(count: int) -> float:
+        text = " ".join(f"query a{number}{{__typename}}" for number in range(count))
+        documents, began_s = Documents(schema._schema, Limits()), time.process_time()  # noqa: SLF001 - as the engine
+        documents.read(text, hints=False)
+        return time.process_time() - began_s
+
+    cpu_s(50)
+    few = min(cpu_s(40) for _ in range(3))
+    assert min(cpu_s(360) for _ in range(3)) < 3 * 9 * few

@@ -69,3 +69,7 @@ async def test_every_request_has_the_clients_address(world: World, proxies: tupl
     async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
         await client.post("/graphql", json={"query": "{ hello }"}, headers=headers)
     assert [request.address for request in world.requests] == [address]
+
+
+def test_a_scope_id_is_no_part_of_an_address() -> None:
+    assert Proxies(["127.0.0.1"]).client_of("127.0.0.1", "fe80::1%" + "x" * 80) == "fe80::1"

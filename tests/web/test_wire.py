@@ -1,6 +1,7 @@
 """The short way below ASGI: whatever comes in, and however it is cut up, it answers as the long way does."""
 
 import asyncio
+import gc
 import re
 from base64 import b64encode
 from collections.abc import Sequence
@@ -17,8 +18,9 @@ from uvicorn.server import ServerState
 
 from core.secret import Secret, SecretKind
 from models import GateSource, Token, TokenDay, TokenKind, TokenOrigin, now
-from resolvers import accounts, gates, tokens
+from resolvers import accounts, callers, gates, tokens
 from resolvers.accounts import AccountChange
+from resolvers.callers import Caller
 from resolvers.gates import NewGate
 from resolvers.scopes import Scope
 from resolvers.writing import Said
@@ -511,3 +513,29 @@ async def test_a_long_body_is_the_applications(exchange: Exchange) -> None:
     line = exchange.line()
     assert line.at_once(long) == b""
     assert await line.hear() == await exchange.line(HttpToolsProtocol).hear(long)
+
+
+async def test_what_comes_behind_a_body_is_no_header(exchange: Exchange) -> None:
+    body = b'{"query":"{viewer{account{key}}}"}'
+    head = raw("POST /graphql HTTP/1.1", ["Host: l", "Content-Type: application/json", "Transfer-Encoding: chunked"])
+    chunks = b"%x\r\n%b\r\n0\r\n" % (len(body), body)
+    trailer = f"Authorization: Bearer {exchange.secret}\r\n\r\n".encode()
+    assert b"UNAUTHENTICATED" in await exchange.line().hear(head + chunks + trailer)
+
+
+async def test_answers_keep_no_caller_alive(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    def alive() -> int:
+        gc.collect()
+        return sum(isinstance(each, Caller) for each in gc.get_objects())
+
+    monkeypatch.setattr(callers, "MEMORY_SIZE", 5)
+    owner, scope = exchange.organisation.owner, Scope(statements=[ONE])
+    secrets = [(await exchange.organisation.made(owner, scope)).secret for _ in range(40)]
+    before = alive()
+    line, slow = exchange.line(), exchange.line(HttpToolsProtocol)
+    for secret in secrets:
+        await slow.hear(exchange.authz(secret=secret))
+        assert line.at_once(exchange.authz(secret=secret)).startswith(YES)
+        line.transport.written.clear()
+        slow.transport.written.clear()
+    assert alive() - before < 20
