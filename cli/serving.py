@@ -80,6 +80,7 @@ def _config(app: ASGIApp, protocol: type[asyncio.Protocol], frame_limit_bytes: i
         ws_max_size=frame_limit_bytes,
         lifespan="on",
         workers=workers,
+        timeout_worker_healthcheck=PATIENCE_S,
         log_config=None,
         access_log=False,
         server_header=False,
