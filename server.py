@@ -279,6 +279,7 @@ class Worker:
             await self._app(scope, receive, send)
             return
         _log_to_stderr()
+        serving.end_with_supervisor()
         settings = self._settings
         async with opened(settings.database) as database:
             self._app = assembled(

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import multiprocessing
 import signal
 import socket
 from collections.abc import Callable
@@ -59,11 +60,23 @@ def serve_from_many(  # noqa: PLR0913, PLR0917 - as `serve`
     """Serve from several processes until SIGINT or SIGTERM; says whether they ended because of that.
 
     Each gets a copy of `app`, whose lifespan opens what it needs. One that dies is replaced; SIGHUP replaces all, one
-    after the other, and no request is lost.
+    after the other. What is being answered is answered; a connection that has not asked yet may be closed.
     """
     supervisor = _Supervisor(_config(app, protocol, frame_limit_bytes, workers), listening, answers)
     supervisor.run()
     return not any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
+
+
+def end_with_supervisor() -> None:
+    """Have this worker end as by SIGTERM when its supervisor is gone, however that ended."""
+    loop, supervisor = asyncio.get_running_loop(), multiprocessing.parent_process()
+    assert supervisor is not None  # noqa: S101 - called by workers
+
+    def end() -> None:
+        loop.remove_reader(supervisor.sentinel)
+        signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(supervisor.sentinel, end)
 
 
 def settle() -> None:
