@@ -74,12 +74,12 @@ class Conflict(Refusal):
 
 
 class RateLimited(Refusal):
-    """Too many attempts. `retry_after_s` is in whole seconds."""
+    """Too many attempts, or too much of `what`. `retry_after_s` is in whole seconds."""
 
     code = "RATE_LIMITED"
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__(f"too many attempts, try again in {retry_after_s} s", retryAfter=retry_after_s)
+    def __init__(self, retry_after_s: int, what: str = "attempts") -> None:
+        super().__init__(f"too many {what}, try again in {retry_after_s} s", retryAfter=retry_after_s)
         self.retry_after_s = retry_after_s
 
 

@@ -15,7 +15,7 @@ from tortoise.exceptions import OperationalError
 
 from core.catalogue import Catalogue
 from core.covers import Allowance, sides_cover
-from core.errors import Forbidden, Unauthenticated
+from core.errors import Forbidden, RateLimited, Unauthenticated
 from core.law import Authority, Side, Verdict
 from core.policy import Effect
 from core.secret import Digest, Malformed, Secret
@@ -39,6 +39,7 @@ from models import (
 from models.versions import Versions
 from resolvers import restrictions, rights
 from resolvers.house import House
+from resolvers.rates import Standing
 from resolvers.realms import Realm, catalogue_of, owner_of
 from resolvers.restrictions import Restrictions
 from resolvers.reuses import Presented
@@ -61,6 +62,8 @@ class Request:
     """What all proofs of this request together may cost."""
     uses: list[Use] = field(default_factory=list, compare=False, repr=False)
     """The use of a token that it is, once that is noted."""
+    standings: list[Standing] = field(default_factory=list, compare=False, repr=False)
+    """How the limits of its token stand, if it has any, once the request is counted."""
 
 
 class Rights(Protocol):
@@ -161,6 +164,11 @@ class Caller:
     def is_admitted(self, address: str | None) -> bool:
         """Say whether the credential may be used from an address."""
         return self.restrictions is None or self.restrictions.networks.holds(address)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether there are limits towards which each use counts, so that none is answered as the one before."""
+        return self.restrictions is not None and bool(self.restrictions.counted)
 
     @property
     def is_session(self) -> bool:
@@ -279,7 +287,10 @@ async def is_unchanged(caller: Caller) -> bool:
 
 
 async def used(credential: str, request: Request) -> Caller:
-    """Make a caller as `identify` does, and note that the credential was used."""
+    """Make a caller as `identify` does, and note that the credential was used.
+
+    Raises `RateLimited` beyond the limits of a token.
+    """
     caller = await identify(credential, request)
     _note_use(caller)
     return caller
@@ -288,7 +299,8 @@ async def used(credential: str, request: Request) -> Caller:
 async def bearer(credential: str, account_id: UUID, request: Request) -> Caller:
     """Make the caller whose token was presented to a service, and note that it was used.
 
-    Raises `Unauthenticated` for all but a living token of this account: sessions are their members' own.
+    Raises `Unauthenticated` for all but a living token of this account: sessions are their members' own; `RateLimited`
+    beyond its limits.
     """
     caller = await identify(credential, request)
     if not is_bearer(caller, account_id):
@@ -312,6 +324,18 @@ def _note_use(caller: Caller) -> None:
     use = use_of(caller, caller.request.address, caller.request.user_agent)
     use.note()
     caller.request.uses.append(use)
+    if caller.is_counted:
+        _take(caller)
+
+
+def _take(caller: Caller) -> None:
+    assert caller.restrictions is not None  # noqa: S101 - `is_counted` says so
+    request = caller.request
+    try:
+        request.house.rates.take(caller.restrictions.counted, request.standings)
+    except RateLimited:
+        note_deeds(caller, deed(NO_ACTION, allowed=False))
+        raise
 
 
 def note_deeds(caller: Caller, *deeds: Deed) -> None:

@@ -7,6 +7,7 @@ from models.database import Database
 from resolvers.attempts import Attempts
 from resolvers.bell import Bell
 from resolvers.pace import Pace
+from resolvers.rates import Rates
 from resolvers.realms import Realms
 from resolvers.reuses import Reuses
 from resolvers.uses import Uses
@@ -33,3 +34,4 @@ class House:
     reuses: Reuses = field(default_factory=Reuses)
     reports: Pace = field(default_factory=lambda: Pace(REPORTS_A_MINUTE))
     leaks: Pace = field(default_factory=lambda: Pace(LEAKS_A_MINUTE))
+    rates: Rates = field(default_factory=Rates)

@@ -78,11 +78,12 @@ async def verify(
     """Say what a secret opens; None for whatever opens no token of the caller's account now, whyever.
 
     `address` is the network address of whoever presented the secret to the caller. Sessions open nothing here. Whoever
-    may not verify is refused before anything is looked up. Raises `Forbidden` and `Invalid`.
+    may not verify is refused before anything is looked up. Raises `Forbidden` and `Invalid`, and `RateLimited` where it
+    opens a token that was used as often as it may be.
     """
     asker = require_verifier(caller)
     authorize(caller, questions)  # refuses too many before looking
-    request = replace(caller.request, address=_address(address), user_agent=None, uses=[])
+    request = replace(caller.request, address=_address(address), user_agent=None, uses=[], standings=[])
     try:
         subject = await bearer(secret, caller.account.id, request)
     except Unauthenticated:
@@ -101,7 +102,7 @@ def recall(
     authorize(caller, questions)
     presented_from = _address(address)
     subject = recognised(secret, caller.request.house, presented_from)
-    if subject is None or not is_bearer(subject, caller.account.id):
+    if subject is None or subject.is_counted or not is_bearer(subject, caller.account.id):
         return None
     return _verified(asker, subject.asking(Request(caller.request.house, "", presented_from)), questions)
 

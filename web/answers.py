@@ -3,7 +3,7 @@
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
@@ -61,6 +61,10 @@ class Answer:
     headers: tuple[Header, ...]
     body: bytes
     id_name: bytes
+
+    def beside(self, headers: Sequence[Header]) -> "Answer":
+        """Give the same answer with more headers."""
+        return replace(self, headers=(*self.headers, *headers)) if headers else self
 
     async def send(self, send: Send, request_id: str) -> None:
         """Answer as ASGI has it."""

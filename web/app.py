@@ -25,6 +25,7 @@ from web.leaks import PATH as LEAKS_PATH
 from web.leaks import Leaks
 from web.limits import Limits
 from web.proxies import Proxies
+from web.rates import EXPOSED
 from web.sessions import Sessions, SignedIn
 from web.sockets import INIT_TIMEOUT_S, Sockets
 from web.trusted import Trusted
@@ -129,7 +130,7 @@ def _shared(endpoint: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         allow_origins=origins,
         allow_methods=["POST"],
         allow_headers=["Authorization"],
-        expose_headers=["X-Request-Id", "WWW-Authenticate"],
+        expose_headers=["X-Request-Id", "WWW-Authenticate", *EXPOSED],
     )
 
 

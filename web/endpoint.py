@@ -7,7 +7,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from core.errors import Unauthenticated
+from core.errors import RateLimited, Unauthenticated
 from resolvers.callers import Request
 from schema.context import Context
 from web.bodies import Asked, read_json, reply, reply_errors
@@ -15,6 +15,7 @@ from web.credentials import Gate, Presented
 from web.errors import RejectedError, RequestError, masked, refused
 from web.execution import Engine, Parameters
 from web.media import GRAPHQL_RESPONSE, JSON, negotiated, wants_page
+from web.rates import told
 
 
 class Endpoint:
@@ -33,6 +34,8 @@ class Endpoint:
             response = await self._answer(http, request)
         except ClientDisconnect:
             return
+        if request.standings:
+            response.raw_headers += told(request.standings)
         await response(scope, receive, send)
 
     async def _answer(self, http: Asked, request: Request) -> Response:
@@ -63,6 +66,9 @@ class Endpoint:
             caller = await self._gate.caller_of(presented, request)
         except Unauthenticated as error:
             return reply_errors([refused(error)], request.id, status=401, media=media, headers=self._forget(presented))
+        except RateLimited as error:
+            headers = {"Retry-After": str(error.retry_after_s)}
+            return reply_errors([refused(error)], request.id, status=429, media=media, headers=headers)
         body = await read_json(http, self._body_limit_bytes)
         try:
             parameters = Parameters.parse(body)

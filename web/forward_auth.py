@@ -15,18 +15,20 @@ import orjson
 from starlette.types import Receive, Scope, Send
 from uuid_utils import uuid7
 
-from core.errors import Unauthenticated
+from core.errors import RateLimited, Unauthenticated
 from core.routes import Request as Proxied
 from core.routes import Unreadable
+from models import GateSource
 from resolvers.callers import Caller, Request, bearer, is_bearer, lease, note_deeds, recognised, use_of
 from resolvers.gates import CompiledGate, decide, find, remembered
 from resolvers.house import House
 from resolvers.uses import NO_ACTION, Deed, deed
 from web.answers import Answer, Header, Heard, Party, Settled
 from web.credentials import MAX_CREDENTIAL_LENGTH, MAX_USER_AGENT_LENGTH
-from web.errors import Formatted, masked
+from web.errors import Formatted, masked, refused
 from web.proxied import AGENT, FORWARDED_FOR, PREFIX, Asked
 from web.proxies import Proxies
+from web.rates import told
 
 __all__ = ["PREFIX", "ForwardAuth"]
 
@@ -77,7 +79,7 @@ class ForwardAuth:
             return Settled(answer)
         address, agent = self._whence(heard, asked)
         caller = recognised(asked.secret, self._house, address)
-        if caller is None or not is_bearer(caller, gate.account_id):
+        if caller is None or caller.is_counted or not is_bearer(caller, gate.account_id):
             return None
         answer, deeds = _judged(gate, caller, asked)
         return Settled(answer, (Party(lease(caller), use_of(caller, address, agent, deeds)),)).note()
@@ -97,9 +99,11 @@ class ForwardAuth:
             caller = await _caller(gate, asked.secret, request)
         except Unauthenticated:
             return _unauthenticated(presented=True)
+        except RateLimited as limited:
+            return _limited(gate, limited).beside(told(request.standings, limited.retry_after_s))
         answer, deeds = _judged(gate, caller, asked)
         note_deeds(caller, *deeds)
-        return answer
+        return answer.beside(told(request.standings))
 
     @cached_property
     def _house(self) -> House:
@@ -149,6 +153,12 @@ def _judged(gate: CompiledGate, caller: Caller, asked: Asked) -> tuple[Answer, t
 
 def _forbidden(message: str, caller: Caller | None = None) -> Answer:
     return _answer(403, caller, {"message": message, "extensions": {"code": "FORBIDDEN"}})
+
+
+def _limited(gate: CompiledGate, limited: RateLimited) -> Answer:
+    """Say that there is no room now. nginx makes a 500 of all but 401 and 403, and with `FIXED` it may be nginx."""
+    status = 429 if gate.source in {GateSource.FORWARDED, GateSource.PATH} else 403
+    return _answer(status, error=refused(limited))
 
 
 def _unauthenticated(*, presented: bool) -> Answer:

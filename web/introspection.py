@@ -21,7 +21,7 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from core.errors import Forbidden, Invalid, Unauthenticated
+from core.errors import Forbidden, Invalid, RateLimited, Unauthenticated
 from core.ids import global_id
 from core.vocabulary import Action
 from models import Token, TokenKind
@@ -35,6 +35,7 @@ from web.bodies import read_body, reply
 from web.credentials import Gate, Presented
 from web.errors import RejectedError, masked
 from web.media import MediaType
+from web.rates import told
 
 PATH = "/oauth2/introspect"
 READ = frozenset({b"authorization", b"content-encoding", b"content-type", b"user-agent", b"x-forwarded-for"})
@@ -55,12 +56,20 @@ _INACTIVE = b'{"active":false}'
 class RefusedError(Exception):
     """An answer that is no introspection: a status, what the body says and the challenges that go with it."""
 
-    def __init__(self, status: int, error: str | None = None, description: str | None = None, *challenges: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        error: str | None = None,
+        description: str | None = None,
+        *challenges: str,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(error)
         said = {"error": error, "error_description": _UNTOLD.sub("?", description or "")}
         self.status = status
         self.body = {key: value for key, value in said.items() if value}
         self.challenges = challenges
+        self.retry_after_s = retry_after_s
 
 
 _INVALID_CLIENT = RefusedError(401, "invalid_client", None, f"Basic {REALM}")
@@ -83,11 +92,11 @@ class Introspection:
         except RefusedError as refused:
             await _refusal(refused, request)(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
-            told = masked(error, request.id)["message"]
-            failed = RefusedError(500, "server_error", f"{told}, request {request.id}")
+            message = masked(error, request.id)["message"]
+            failed = RefusedError(500, "server_error", f"{message}, request {request.id}")
             await _refusal(failed, request)(scope, receive, send)
         else:
-            await answer.send(send, request.id)
+            await answer.beside(told(request.standings)).send(send, request.id)
 
     def at_once(self, heard: Heard) -> Settled | None:
         """Answer about a living token if memory knows all that decides; see `web.answers.Prompt`."""
@@ -96,7 +105,7 @@ class Introspection:
         presented = _Presented.by(headers)
         address, agent = self._gate.whence(heard.peer, headers)
         asker = recognised(presented.secret, self._house, address)
-        if asker is None or not presented.fits(asker):
+        if asker is None or asker.is_counted or not presented.fits(asker):
             return None
         asked = _Asked.of(heard.body, asker)
         verified = recall(asker, asked.token, asked.address, asked.questions)
@@ -131,6 +140,8 @@ class Introspection:
             raise RefusedError(403, "insufficient_scope", None, f"Bearer {lacking}") from None
         except Invalid as problem:
             raise _invalid(problem.message) from None
+        except RateLimited as limited:  # of the token that is asked about: for the asker, as good as dead until then
+            return _answer(orjson.dumps({"active": False, "retry_after": limited.retry_after_s}))
         return _answer(_INACTIVE) if verified is None else _active(verified)
 
     async def _caller(self, presented: "_Presented", request: Request) -> Caller:
@@ -138,6 +149,9 @@ class Introspection:
             caller = await self._gate.caller_of(Presented(presented.secret), request)
         except Unauthenticated:
             caller = None
+        except RateLimited as limited:
+            busy = "temporarily_unavailable"
+            raise RefusedError(429, busy, limited.message, retry_after_s=limited.retry_after_s) from None
         if caller is None or not presented.fits(caller):
             raise presented.refused
         return caller
@@ -254,7 +268,7 @@ def _form(body: bytes) -> Mapping[str, str]:
 
 
 def _active(verified: Verified) -> Answer:
-    return _answer(orjson.dumps(_told(verified)))
+    return _answer(orjson.dumps(_members(verified)))
 
 
 def _answer(body: bytes) -> Answer:
@@ -262,10 +276,10 @@ def _answer(body: bytes) -> Answer:
     return Answer(200, (*_HEADERS, length), body, b"x-request-id")
 
 
-def _told(verified: Verified) -> dict[str, Any]:
+def _members(verified: Verified) -> dict[str, Any]:
     """Tell what a living token is."""
     token, member = verified.token, verified.subject.member
-    told = {
+    members = {
         "active": True,
         "scope": scope_words(verified.subject),
         "client_id": str(token.id),
@@ -281,10 +295,10 @@ def _told(verified: Verified) -> dict[str, Any]:
         "cache_until": _epoch(verified.cache_until),
     }
     for index in range(len(verified.answers.questions)):
-        told["allowed"] = verified.answers.allows(index)
-        if not told["allowed"]:  # reasons take longer than a yes
-            told["missing"] = [side.value for side in verified.answers.answer(index).verdict.missing]
-    return {name: value for name, value in told.items() if value is not None}
+        members["allowed"] = verified.answers.allows(index)
+        if not members["allowed"]:  # reasons take longer than a yes
+            members["missing"] = [side.value for side in verified.answers.answer(index).verdict.missing]
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _epoch(at: datetime | None) -> int | None:
@@ -299,6 +313,7 @@ def _invalid(problem: str) -> RefusedError:
 def _refusal(refused: RefusedError, request: Request) -> Response:
     allow = {"Allow": "POST"} if refused.status == 405 else {}  # noqa: PLR2004 - the HTTP status
     response = reply(refused.body, request.id, status=refused.status, headers={**_NO_STORE, **allow})
+    response.raw_headers += told(request.standings, refused.retry_after_s)
     for challenge in refused.challenges:
         response.headers.append("WWW-Authenticate", challenge)
     return response

@@ -13,7 +13,7 @@ from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
-from core.errors import Unauthenticated
+from core.errors import RateLimited, Unauthenticated
 from schema.context import Context
 from web.bodies import reply_errors
 from web.credentials import Gate, Presented
@@ -162,6 +162,8 @@ class _Connection:
             await self._gate.caller_of(self._presented, self._gate.request_of(self._socket))
         except Unauthenticated:
             raise _CloseError(4401, "Unauthorized") from None
+        except RateLimited:  # each operation says so and when to try again, which no code of the protocol does
+            pass
         self._acknowledged = True
         await self._send({"type": "connection_ack"})
 
@@ -198,7 +200,7 @@ class _Connection:
             else:
                 response = await self._engine.run(operation)
                 await self._send({"id": operation_id, "type": "next", "payload": response})
-        except Unauthenticated as error:
+        except (RateLimited, Unauthenticated) as error:
             return {"type": "error", "payload": [refused(error)]}
         except RequestError as error:
             return {"type": "error", "payload": error.errors}

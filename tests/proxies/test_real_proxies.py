@@ -140,6 +140,35 @@ def test_no_odd_path_leads_elsewhere(proxy: Proxy, demo: dict[str, Any]) -> None
             assert led == "/things" or led.startswith("/things/"), (target, path)
 
 
+def made(demo: dict[str, Any], restrictions: str) -> str:
+    """Make a token that may do anything, but is restricted."""
+    scope = "scope: {builtInRole: WRITER}"
+    mutation = f'mutation {{ createToken(input: {{name: "t", {scope}, {restrictions}}}) {{ secret }} }}'
+    secret: str = ask(demo["url"], mutation, demo["secrets"]["owner"])["data"]["createToken"]["secret"]
+    return secret
+
+
+def test_a_token_passes_from_its_networks_alone(proxy: Proxy, demo: dict[str, Any]) -> None:
+    own = "0.0.0.0/0" if proxy.kind == "envoy" else "127.0.0.1"  # Envoy says of a loopback client where itself is
+    here, elsewhere = (made(demo, f'networks: ["{network}"]') for network in (own, "203.0.113.0/24"))
+    for _ in range(2):
+        assert proxy.ask("/things", here).status == 200
+        answer = proxy.ask("/things", elsewhere)
+        assert (answer.status, answer.reached) == (401, [])
+        assert answer.all("www-authenticate") == ['Bearer realm="latchkey", error="invalid_token"']
+
+
+def test_a_token_beyond_its_limits_hears_when_to_come_back(proxy: Proxy, demo: dict[str, Any]) -> None:
+    limited = made(demo, 'rateLimits: ["2/day"]')
+    assert [proxy.ask("/things", limited).status for _ in range(2)] == [200, 200]
+    for _ in range(2):
+        answer = proxy.ask("/things", limited)
+        assert (answer.status, answer.reached) == (429, [])
+        assert 86_000 < int(*answer.all("retry-after")) <= 86_400
+    refused = proxy.ask("/other", demo["secrets"]["limited"])
+    assert (refused.status, refused.all("retry-after")) == (403, [])
+
+
 def test_with_latchkey_down_nobody_passes(kind: str, demo: dict[str, Any], api: int, tmp_path: Path) -> None:
     with running(kind, Place(tmp_path, free_port(), free_port(), api)) as proxy:
         for credential in (demo["secrets"]["owner"], None):
