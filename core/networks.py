@@ -6,7 +6,7 @@ An IPv4 address that is written as an IPv6 one (`::ffff:192.0.2.1`) is the IPv4 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import Self
 
 from core.errors import Invalid
@@ -15,6 +15,7 @@ MOST = 50
 """How many blocks there may be."""
 
 Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
 
 _LONGEST = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
 _MAPPED_BITS = 96
@@ -52,11 +53,10 @@ class Networks:
         if not self.blocks:
             return True
         try:
-            given = ip_address(address or "")
+            given = plain_address(address or "")
         except ValueError:
             return False
-        mapped = given.ipv4_mapped if isinstance(given, IPv6Address) else None
-        return any((mapped or given) in block for block in self.blocks)
+        return any(given in block for block in self.blocks)
 
     def within(self, wider: "Networks") -> bool:
         """Say whether every address that is in these is also in the wider ones."""
@@ -73,6 +73,15 @@ class Networks:
 
 
 ANYWHERE = Networks()
+
+
+def plain_address(text: str) -> Address:
+    """Read an address: one of IPv4's in IPv4's own words, and without its scope, which may be any text.
+
+    A socket that listens on IPv6 shows IPv4 peers as addresses of IPv6. Raises ValueError for what is no address.
+    """
+    address = ip_address(text)
+    return address.ipv4_mapped or IPv6Address(int(address)) if isinstance(address, IPv6Address) else address
 
 
 def _block(text: str, field: str) -> Network:

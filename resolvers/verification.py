@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from ipaddress import IPv6Address, ip_address
 from uuid import UUID
 
 from core.errors import Forbidden, Invalid, Unauthenticated
+from core.networks import plain_address
 from core.receipt import Receipt
 from core.vocabulary import Action
 from models import Token, now
@@ -116,9 +116,6 @@ def _address(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        address = ip_address(text)
+        return str(plain_address(text))
     except ValueError:
         raise Invalid("address", "must be an IPv4 or IPv6 address") from None
-    if isinstance(address, IPv6Address):  # what stands behind a `%` may be any text, and is the asker's own affair
-        return str(address.ipv4_mapped or IPv6Address(int(address)))
-    return str(address)

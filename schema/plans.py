@@ -96,14 +96,7 @@ class Shared:
 class Plan:
     """An operation of a document that is valid for a schema."""
 
-    def __init__(
-        self,
-        schema: GraphQLSchema,
-        document: DocumentNode,
-        operation: OperationDefinitionNode,
-        shared: "Shared | None" = None,
-    ) -> None:
-        shared = shared or Shared(document)
+    def __init__(self, schema: GraphQLSchema, shared: Shared, operation: OperationDefinitionNode) -> None:
         self.schema = schema
         self.operation = operation
         self.fragments = shared.fragments

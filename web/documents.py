@@ -45,11 +45,9 @@ class Operation:
 
     __slots__ = ("_cost", "_costs", "_name", "plan", "type", "variables")
 
-    def __init__(
-        self, schema: GraphQLSchema, tree: DocumentNode, node: OperationDefinitionNode, costs: Costs, shared: Shared
-    ) -> None:
+    def __init__(self, schema: GraphQLSchema, shared: Shared, node: OperationDefinitionNode, costs: Costs) -> None:
         self.type = node.operation
-        self.plan = Plan(schema, tree, node, shared)
+        self.plan = Plan(schema, shared, node)
         self.variables = Variables(schema, node.variable_definitions or ())
         self._name = node.name.value if node.name else None
         self._costs = costs
@@ -177,7 +175,7 @@ class Documents:
             self._obey(tree, hints=hints)
             costs, shared = Costs.of(self._schema, tree), Shared(tree)
             operations = {
-                node.name.value if node.name else None: Operation(self._schema, tree, node, costs, shared)
+                node.name.value if node.name else None: Operation(self._schema, shared, node, costs)
                 for node in tree.definitions
                 if isinstance(node, OperationDefinitionNode)
             }

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Network, ip_network
 from typing import Self
 
-LOOPBACK = ("127.0.0.0/8", "::1")
+from core.networks import Address, plain_address
 
-Address = IPv4Address | IPv6Address
+LOOPBACK = ("127.0.0.0/8", "::1")
 
 
 class Proxies:
@@ -64,12 +64,9 @@ def _plain(peer: str | None) -> str | None:
 
 def _address(text: str) -> Address | None:
     try:
-        address = ip_address(text)
+        return plain_address(text)
     except ValueError:
         return None
-    # A socket that listens on IPv6 shows IPv4 peers this way.
-    # A scope id may be any text.
-    return address.ipv4_mapped or IPv6Address(int(address)) if isinstance(address, IPv6Address) else address
 
 
 def _without_port(told: str) -> str:

@@ -28,7 +28,7 @@ from schema import answering
 from schema import schema as whole_schema
 from schema.context import Context
 from schema.permissions import Permission, Public
-from schema.plans import MAX_SHAPES, Plan, Run
+from schema.plans import MAX_SHAPES, Plan, Run, Shared
 from schema.variables import Variables
 from tests.organisation import Organisation
 from tests.schema.conftest import Served
@@ -359,7 +359,7 @@ def test_a_plan_answers_as_graphql_core_does(text: str, given: list[dict[str, An
     if found is None:
         return
     tree, operation = found
-    plan = Plan(core, tree, operation)
+    plan = Plan(core, Shared(tree), operation)
 
     async def compared() -> None:
         for variables in given:
@@ -388,7 +388,7 @@ async def test_a_plan_of_this_schema_answers_as_graphql_core_does(
             await each
             for each in (
                 by_core(whole_schema, found[0], Context(organisation.request, caller), {}),
-                by_plan(Plan(core, *found), Context(organisation.request, caller), {}),
+                by_plan(Plan(core, Shared(found[0]), found[1]), Context(organisation.request, caller), {}),
             )
         ]
         assert answered[0] == wanted[0]
@@ -405,7 +405,7 @@ async def test_the_shapes_of_a_plan_are_few() -> None:
     core = SHORT._schema  # noqa: SLF001 - as above
     found = read(f"query ({declared}) {{ tree {{ number {asked} }} }}", core)
     assert found
-    plan = Plan(core, *found)
+    plan = Plan(core, Shared(found[0]), found[1])
     for number in range(64):
         variables = {name: bool(number >> at & 1) for at, name in enumerate(names)}
         data, errors = await by_plan(plan, None, variables)

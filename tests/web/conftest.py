@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import httpx2
 import pytest
@@ -38,11 +39,13 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: Starlette) -> AsyncIterator[str]:
+async def serving(app: Starlette, lifespan: Literal["on", "off"] = "on") -> AsyncIterator[str]:
     """Serve an application on a free port; gives `host:port`."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="error", ws="websockets-sansio", lifespan="on", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, log_level="error", ws="websockets-sansio", lifespan=lifespan, timeout_graceful_shutdown=1
+    )
     running = Server(config)
     serving = asyncio.create_task(running.serve([listening]))
     await running.up.wait()

@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -25,7 +23,7 @@ from resolvers.tokens import TokenChange
 from resolvers.writing import Said
 from server import Settings, assembled
 from tests.organisation import Organisation
-from tests.web.conftest import Server
+from tests.web.conftest import serving
 from tests.web.test_forward_auth import ONE
 from tests.web.test_sockets import INIT, PROTOCOL, hear, say, subscribe
 from tests.web.test_wire import Exchange, raw
@@ -192,19 +190,8 @@ async def test_every_way_agrees_with_the_standard_library(exchange: Exchange, sq
     assert seen == {(True, True), (True, False), (False, True)}
 
 
-@asynccontextmanager
-async def served(organisation: Organisation) -> AsyncIterator[str]:
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    app = assembled(Settings(trusted_proxies=LOOPBACK), organisation.house)
-    config = uvicorn.Config(app, log_level="error", ws="websockets-sansio", lifespan="off", timeout_graceful_shutdown=1)
-    running = Server(config)
-    serving = asyncio.create_task(running.serve([listening]))
-    await running.up.wait()
-    yield "{}:{}".format(*listening.getsockname())
-    running.should_exit = True
-    await serving
-    listening.close()
+def served(organisation: Organisation) -> AbstractAsyncContextManager[str]:
+    return serving(assembled(Settings(trusted_proxies=LOOPBACK), organisation.house), lifespan="off")
 
 
 @asynccontextmanager
