@@ -87,8 +87,11 @@ class Line:
             if not self.transport.closing:
                 self.protocol.data_received(piece)
         while self.state.tasks:
-            done, _ = await asyncio.wait(self.state.tasks, timeout=0.3, return_when=asyncio.FIRST_COMPLETED)
-            if not done:  # what is left waits for the rest of a body
+            waits = self.protocol.cycle and self.protocol.cycle.more_body  # for the rest of a body, in vain
+            done, _ = await asyncio.wait(
+                self.state.tasks, timeout=0.3 if waits else 10, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
                 break
         return REQUEST_ID.sub(rb"\1ID", bytes(self.transport.written))
 
