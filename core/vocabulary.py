@@ -29,6 +29,8 @@ class Action(StrEnum):
     UPDATE_TOKEN_LIMITS = "updateTokenLimits", "Change how many tokens there may be, and how many a member may have."
     UPDATE_RATE_LIMITS = "updateRateLimits", "Change how often all tokens together may be used."
     UPDATE_REUSE_RESPONSE = "updateReuseResponse", "Change whether a token ends when an old secret of it comes back."
+    RETIRE_ACCOUNT_TOKENS = "retireAccountTokens", "Set when the account-wide tokens end, all of them."
+    VIEW_ADVICE = "viewAdvice", "See advice on the account's tokens, and how the account scores."
     VERIFY_ACCESS_TOKEN = "verifyAccessToken", "Ask what a token that somebody presented may do."
     RECORD_AUDIT_ENTRY = "recordAuditEntry", "Report to the log what was done with a token elsewhere."
     CREATE_ACCOUNT = "createAccount", "Make an account and its owner. Done on the command line; no policy grants it."
@@ -54,6 +56,7 @@ class Action(StrEnum):
     VIEW_ACCESS_TOKEN = "viewAccessToken", "See a token and what it may do; never its secret."
     VIEW_ACCESS_TOKEN_USE = "viewAccessTokenUse", "See how often a token is used, for what and from where."
     CREATE_ACCESS_TOKEN = "createAccessToken", "Make a token."
+    IMPORT_ACCESS_TOKEN = "importAccessToken", "Bring an account-wide token over, by its secret or a digest of it."
     DELETE_ACCESS_TOKEN = "deleteAccessToken", "End a token's life at once."
     RESET_ACCESS_TOKEN = "resetAccessToken", "Give a token a new secret; the old one dies when its grace ends."
     UPDATE_ACCESS_TOKEN_NAME = "updateAccessTokenName", "Change a token's name."
@@ -69,6 +72,9 @@ class Action(StrEnum):
         "reuseAccessToken",
         "Present a secret after its end. Latchkey notices; no policy grants it.",
     )
+    ANNOUNCE_EXPIRY = "announceExpiry", "Announce that a token is about to end. Latchkey does; no policy grants it."
+    NOTICE_LEGACY_USE = "noticeLegacyUse", "Notice that an account-wide token is used; no policy grants it."
+    NOTICE_ADVICE = "noticeAdvice", "Notice that there is advice to follow; no policy grants it."
 
     VIEW_ROLE = "viewRole", "See that a custom role exists, and its name."
     VIEW_ROLE_POLICY = "viewRolePolicy", "See what a custom role allows and who holds it."
@@ -88,6 +94,15 @@ class Action(StrEnum):
     CREATE_GATE = "createGate", "Define a new gate."
     UPDATE_GATE = "updateGate", "Change a gate and its routes."
     DELETE_GATE = "deleteGate", "Remove a gate; what it guards is refused from then on."
+
+    VIEW_JOB = "viewJob", "See a job over many tokens, and how far it is."
+    CREATE_JOB = "createJob", "Start a job over many tokens. What it does to each needs its own action on that token."
+    CANCEL_JOB = "cancelJob", "Stop a job; what it has done stays done."
+
+    VIEW_WEBHOOK = "viewWebhook", "See a webhook and what was delivered to it."
+    CREATE_WEBHOOK = "createWebhook", "Have notices delivered to a URL."
+    UPDATE_WEBHOOK = "updateWebhook", "Change a webhook, test it, and give it a new signing secret."
+    DELETE_WEBHOOK = "deleteWebhook", "Remove a webhook; nothing more is delivered to it."
 
 
 A = Action
@@ -126,6 +141,8 @@ OWN_KINDS = (
         A.UPDATE_TOKEN_LIMITS,
         A.UPDATE_RATE_LIMITS,
         A.UPDATE_REUSE_RESPONSE,
+        A.RETIRE_ACCOUNT_TOKENS,
+        A.VIEW_ADVICE,
         A.VERIFY_ACCESS_TOKEN,
         A.RECORD_AUDIT_ENTRY,
         A.VIEW_AUDIT_LOG,
@@ -169,6 +186,7 @@ OWN_KINDS = (
         A.VIEW_ACCESS_TOKEN,
         A.VIEW_ACCESS_TOKEN_USE,
         A.VIEW_ACCESS,
+        A.IMPORT_ACCESS_TOKEN,
         A.DELETE_ACCESS_TOKEN,
         A.UPDATE_ACCESS_TOKEN_NAME,
         A.UPDATE_ACCESS_TOKEN_DESCRIPTION,
@@ -206,10 +224,28 @@ OWN_KINDS = (
         A.DELETE_GATE,
         description="A gate by which a proxy asks about requests, by key.",
     ),
+    _own("job", A.VIEW_JOB, A.CREATE_JOB, A.CANCEL_JOB, description="A job over many tokens, by id."),
+    _own(
+        "webhook",
+        A.VIEW_WEBHOOK,
+        A.CREATE_WEBHOOK,
+        A.UPDATE_WEBHOOK,
+        A.DELETE_WEBHOOK,
+        description="A URL that notices are delivered to, by id.",
+    ),
 )
 
 CREDENTIAL_ONLY = frozenset(
-    {A.CREATE_ACCOUNT, A.CREATE_SESSION, A.UPDATE_PASSWORD, A.ACCEPT_INVITE, A.REUSE_ACCESS_TOKEN}
+    {
+        A.CREATE_ACCOUNT,
+        A.CREATE_SESSION,
+        A.UPDATE_PASSWORD,
+        A.ACCEPT_INVITE,
+        A.REUSE_ACCESS_TOKEN,
+        A.ANNOUNCE_EXPIRY,
+        A.NOTICE_LEGACY_USE,
+        A.NOTICE_ADVICE,
+    }
 )
 """Deeds that a password, a one-time link or the command line allows, or that nobody does but that happen.
 

@@ -3,14 +3,18 @@
 from models.accounts import Account
 from models.audit import ActorKind, AuditAccess, AuditEntry, AuditHead, Outcome
 from models.gates import Gate, GateSource
+from models.jobs import Job, JobKind, JobState
 from models.kinds import ResourceKind
 from models.members import Link, Member, MemberRole, MemberState
+from models.notices import Channel, Delivery, Notice, NoticeKind, Webhook
 from models.roles import BasePermissions, Role
 from models.row import Json, Row, new_id, now
+from models.scores import Score
 from models.tokens import (
     ScopeKind,
     SecretDigest,
     Token,
+    TokenAccess,
     TokenDay,
     TokenKind,
     TokenOrigin,
@@ -26,25 +30,35 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "BasePermissions",
+    "Channel",
+    "Delivery",
     "Gate",
     "GateSource",
+    "Job",
+    "JobKind",
+    "JobState",
     "Json",
     "Link",
     "Member",
     "MemberRole",
     "MemberState",
+    "Notice",
+    "NoticeKind",
     "Outcome",
     "ResourceKind",
     "Role",
     "Row",
     "ScopeKind",
+    "Score",
     "SecretDigest",
     "Token",
+    "TokenAccess",
     "TokenDay",
     "TokenKind",
     "TokenOrigin",
     "TokenRole",
     "TokenState",
+    "Webhook",
     "living",
     "new_id",
     "now",

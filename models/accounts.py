@@ -22,6 +22,7 @@ class Account(Row):
         "max_member_tokens": "maxMemberTokens",
         "rate_limits": "rateLimits",
         "revokes_reused": "revokesReused",
+        "legacy_ends_at": "legacyEndsAt",
     }
 
     key = fields.CharField(max_length=64, unique=True)

@@ -57,6 +57,7 @@ class Token(Owned):
         "scope_policy": "scopePolicy",
         "networks": "networks",
         "rate_limits": "rateLimits",
+        "trial": "trial",
         "ending": "ending",
         "expires_at": "expiresAt",
         "revoked_at": "revokedAt",
@@ -93,7 +94,7 @@ class Token(Owned):
     scope_attributes: dict[str, list[str]] = fields.JSONField(default=dict)
     ceilings: list[dict[str, Any]] = fields.JSONField(default=list)
     trial: dict[str, Any] | None = fields.JSONField(null=True)
-    """A narrower scope that is tried, `{"role", "policy", "roles"}` of which one is given: noted, never enforced."""
+    """A narrower scope that is tried, `{"at", "role", "policy", "roles"}` of which the last are one: never enforced."""
     networks: list[str] = fields.JSONField(default=list, db_default=[])
     """From where it may be used, as CIDR blocks; from anywhere if there are none."""
     rate_limits: list[str] = fields.JSONField(default=list, db_default=[])
@@ -242,4 +243,31 @@ class TokenOrigin(Owned):
 
         table = "token_origin"
         unique_together = (("account", "token", "address", "user_agent"),)
+        indexes = (Index(fields=("token_id",)),)
+
+
+class TokenAccess(Owned):
+    """What a token was used for: an action on a resource, and how that was decided. As many as `resolvers.uses` keeps.
+
+    Where there are more resources than that, names in `resource` are replaced by `*`, which then stands for them all.
+    """
+
+    token: fields.ForeignKeyRelation[Token] = fields.ForeignKeyField(
+        "models.Token", related_name="accesses", on_delete=fields.OnDelete.CASCADE
+    )
+    token_id: UUID
+    action = fields.CharField(max_length=64)
+    resource = fields.CharField(max_length=1024)
+    allowed = fields.BigIntField(default=0)
+    refused = fields.BigIntField(default=0)
+    trial_refused = fields.BigIntField(default=0)
+    """Of those allowed, how many the scope that is tried would have refused."""
+    first_at = fields.DatetimeField()
+    last_at = fields.DatetimeField()
+
+    class Meta:
+        """One row a token, action and resource."""
+
+        table = "token_access"
+        unique_together = (("account", "token", "action", "resource"),)
         indexes = (Index(fields=("token_id",)),)
