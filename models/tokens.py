@@ -249,7 +249,7 @@ class TokenOrigin(Owned):
 class TokenAccess(Owned):
     """What a token was used for: an action on a resource, and how that was decided. As many as `resolvers.uses` keeps.
 
-    Where there are more resources than that, names in `resource` are replaced by `*`, which then stands for them all.
+    Where there are more resources than that, names in `specifier` are replaced by `*`, which then stands for them all.
     """
 
     token: fields.ForeignKeyRelation[Token] = fields.ForeignKeyField(
@@ -257,7 +257,7 @@ class TokenAccess(Owned):
     )
     token_id: UUID
     action = fields.CharField(max_length=64)
-    resource = fields.CharField(max_length=1024)
+    specifier = fields.CharField(max_length=1024)
     allowed = fields.BigIntField(default=0)
     refused = fields.BigIntField(default=0)
     trial_refused = fields.BigIntField(default=0)
@@ -269,5 +269,5 @@ class TokenAccess(Owned):
         """One row a token, action and resource."""
 
         table = "token_access"
-        unique_together = (("account", "token", "action", "resource"),)
+        unique_together = (("account", "token", "action", "specifier"),)
         indexes = (Index(fields=("token_id",)),)

@@ -216,7 +216,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("action", fields.CharField(max_length=64)),
-                ("resource", fields.CharField(max_length=1024)),
+                ("specifier", fields.CharField(max_length=1024)),
                 ("allowed", fields.BigIntField(default=0)),
                 ("refused", fields.BigIntField(default=0)),
                 ("trial_refused", fields.BigIntField(default=0)),
@@ -226,7 +226,7 @@ class Migration(migrations.Migration):
             options={
                 "table": "token_access",
                 "app": "models",
-                "unique_together": (("account", "token", "action", "resource"),),
+                "unique_together": (("account", "token", "action", "specifier"),),
                 "indexes": [Index(fields=["token_id"])],
                 "pk_attr": "id",
                 "table_description": "What a token was used for: an action on a resource, and how that was decided. As many as `resolvers.uses` keeps.",

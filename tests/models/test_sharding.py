@@ -41,7 +41,7 @@ KEYS = {
     ),
 }
 """By which columns rows are found without their account, all of them UUIDs or unique everywhere; and what for."""
-UNLED = {
+UNLED: dict[tuple[str, ...], str] = {
     ("account", "key"): "the account's own name",
     ("secret", "digest"): "tells the account, see above",
     ("link", "digest"): "likewise",

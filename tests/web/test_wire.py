@@ -87,7 +87,7 @@ class Line:
             if not self.transport.closing:
                 self.protocol.data_received(piece)
         while self.state.tasks:
-            waits = self.protocol.cycle and self.protocol.cycle.more_body  # for the rest of a body, in vain
+            waits = getattr(self.protocol.cycle, "more_body", False)  # for the rest of a body, in vain
             done, _ = await asyncio.wait(
                 self.state.tasks, timeout=0.3 if waits else 10, return_when=asyncio.FIRST_COMPLETED
             )
