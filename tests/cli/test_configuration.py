@@ -23,8 +23,8 @@ from resolvers.house import House
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "launchdarkly.json"
-JOB = {"key": "job", "name": "Job", "actions": [{"key": "runJob", "mark": "WRITE"}]}
-ALLOW = {"effect": "allow", "resources": ["job/*"], "actions": ["runJob"]}
+PLAN = {"key": "plan", "name": "Plan", "actions": [{"key": "runPlan", "mark": "WRITE"}]}
+ALLOW = {"effect": "allow", "resources": ["plan/*"], "actions": ["runPlan"]}
 RUNNER = {"key": "runner", "name": "Runner", "policy": [ALLOW]}
 
 
@@ -51,25 +51,25 @@ def written(folder: Path, document: object) -> Path:
 
 
 async def test_a_document_is_applied_and_what_it_came_to_is_printed(request_: Request, tmp_path: Path) -> None:
-    path = written(tmp_path, {"latchkey": 1, "resourceKinds": [JOB], "roles": [RUNNER]})
+    path = written(tmp_path, {"latchkey": 1, "resourceKinds": [PLAN], "roles": [RUNNER]})
     wanda = await Member.get(name="Wanda")
     expected = [
-        "+ resourceKinds `job`",
-        '    name: "Job"',
+        "+ resourceKinds `plan`",
+        '    name: "Plan"',
         "    actions:",
-        '      + {"key": "runJob", "mark": "WRITE", "description": "", "gate": false}',
+        '      + {"key": "runPlan", "mark": "WRITE", "description": "", "gate": false}',
         "+ roles `runner`",
         '    name: "Runner"',
         '    basePermissions: "no_access"',
         "    policy:",
-        '      + {"effect": "allow", "resources": ["job/*"], "actions": ["runJob"]}',
+        '      + {"effect": "allow", "resources": ["plan/*"], "actions": ["runPlan"]}',
         "what the document does not name stays as it is",
         "may gain by it:",
     ]
     dry = await configuration.apply(request_, None, Wanted(path, dry_run=True))
     lines = dry.splitlines()
     assert lines[: len(expected)] == expected
-    assert f"    {wanda.resource} Wanda: runJob on job/*" in lines
+    assert f"    {wanda.resource} Wanda: runPlan on plan/*" in lines
     assert lines[-1] == "2 to change, nothing changed: a dry run"
     assert not await Role.exists()
 
@@ -78,7 +78,7 @@ async def test_a_document_is_applied_and_what_it_came_to_is_printed(request_: Re
     assert said.splitlines()[-1] == "2 changed"
     entries = await AuditEntry.filter(comment="by hand").order_by("sequence")
     assert [(entry.actor_kind, entry.target_resource) for entry in entries] == [
-        ("COMMAND_LINE", "kind/job"),
+        ("COMMAND_LINE", "kind/plan"),
         ("COMMAND_LINE", "role/runner"),
     ]
     again = await configuration.apply(request_, None, Wanted(path))
@@ -91,16 +91,16 @@ async def test_a_document_is_applied_and_what_it_came_to_is_printed(request_: Re
 
 
 async def test_a_change_is_printed_line_by_line(request_: Request, tmp_path: Path) -> None:
-    document = {"latchkey": 1, "resourceKinds": [JOB], "roles": [RUNNER]}
+    document = {"latchkey": 1, "resourceKinds": [PLAN], "roles": [RUNNER]}
     await configuration.apply(request_, None, Wanted(written(tmp_path, document)))
-    deny = {"effect": "deny", "resources": ["job/night"], "actions": ["*"]}
+    deny = {"effect": "deny", "resources": ["plan/night"], "actions": ["*"]}
     changed = {"latchkey": 1, "roles": [{**RUNNER, "name": "Läufer", "policy": [ALLOW, deny]}]}
     said = await configuration.apply(request_, None, Wanted(written(tmp_path, changed)))
     assert said.splitlines() == [
         "~ roles `runner`",
         '    name: "Runner" -> "Läufer"',
         "    policy:",
-        '      + {"effect": "deny", "resources": ["job/night"], "actions": ["*"]}',
+        '      + {"effect": "deny", "resources": ["plan/night"], "actions": ["*"]}',
         "what the document does not name stays as it is",
         "nobody gains by it",
         "1 changed",
@@ -126,7 +126,7 @@ async def test_what_is_exported_is_applied_as_the_same(request_: Request, tmp_pa
 
 async def test_of_several_accounts_one_must_be_named(request_: Request, tmp_path: Path) -> None:
     await accounts.create(request_, "other", "Other", "owner@localhost")
-    path = written(tmp_path, {"latchkey": 1, "resourceKinds": [JOB]})
+    path = written(tmp_path, {"latchkey": 1, "resourceKinds": [PLAN]})
     with pytest.raises(Conflict, match="`main`, `other`"):
         await configuration.apply(request_, None, Wanted(path))
     with pytest.raises(Invalid, match="`none`"):

@@ -103,8 +103,8 @@ def test_an_action_and_a_kind_that_are_added_give_themselves_to_wildcards() -> N
     assert by_catalogue(before, after, FLAGS, gate) == {"flag": {"flyFlag"}}
     assert by_catalogue(after, before, FLAGS, gate) == {}
     assert by_catalogue(before, after, gate) == {}
-    job = Kind("job", (KindAction("runJob", Mark.WRITE),))
-    assert by_catalogue(before, Catalogue.of((*before, job)), ALL) == {"job": {"runJob"}}
+    plan = Kind("plan", (KindAction("runPlan", Mark.WRITE),))
+    assert by_catalogue(before, Catalogue.of((*before, plan)), ALL) == {"plan": {"runPlan"}}
 
 
 def test_a_property_that_is_added_frees_what_a_deny_held_for_it() -> None:

@@ -55,17 +55,17 @@ def document(
 
 
 FULL = document(
-    kind("step", parents=["job"]),  # before what it stands beneath
-    kind("job", properties=["urgent"], taggable=True, description="Something\nto do."),
+    kind("step", parents=["plan"]),  # before what it stands beneath
+    kind("plan", properties=["urgent"], taggable=True, description="Something\nto do."),
     roles=[
         role(
             "runner",
-            {"effect": "allow", "resources": ["job/*;{urgent:true}"], "actions": ["runJob"]},
-            {"effect": "deny", "notResources": ["job/*:step/*"], "notActions": ["run*"]},
+            {"effect": "allow", "resources": ["plan/*;{urgent:true}"], "actions": ["runPlan"]},
+            {"effect": "deny", "notResources": ["plan/*:step/*"], "notActions": ["run*"]},
             basePermissions="reader",
         ),
     ],
-    gates=[gate("jobs", {**ROUTE, "action": "runJob", "resource": "job/{p}"})],
+    gates=[gate("plans", {**ROUTE, "action": "runPlan", "resource": "plan/{p}"})],
 )
 
 
@@ -96,10 +96,10 @@ async def test_a_document_is_applied_with_one_entry_for_each_row(organisation: O
     before = await length(organisation)
     done = await applied(organisation.owner, FULL)
     assert steps(done) == {
-        "resourceKinds/job": "CREATE",
+        "resourceKinds/plan": "CREATE",
         "resourceKinds/step": "CREATE",
         "roles/runner": "CREATE",
-        "gates/jobs": "CREATE",
+        "gates/plans": "CREATE",
     }
     assert await length(organisation) == before + 4
     assert [entry.accesses[0]["action"] for entry in done.entries] == [
@@ -108,10 +108,10 @@ async def test_a_document_is_applied_with_one_entry_for_each_row(organisation: O
         "createRole",
         "createGate",
     ]
-    assert [entry.target_resource for entry in done.entries][:2] == ["kind/job", "kind/step"]
+    assert [entry.target_resource for entry in done.entries][:2] == ["kind/plan", "kind/step"]
     assert {entry.comment for entry in done.entries} == {"as code"}
     assert (await Role.get(key="runner")).policy == FULL["roles"][0]["policy"]
-    assert (await Gate.get(key="jobs")).source is GateSource.PATH
+    assert (await Gate.get(key="plans")).source is GateSource.PATH
 
 
 async def test_what_was_exported_is_the_same_everywhere(organisation: Organisation, elsewhere: Elsewhere) -> None:
@@ -119,7 +119,7 @@ async def test_what_was_exported_is_the_same_everywhere(organisation: Organisati
     owner = await callers.again(organisation.owner)
     exported = await configuration.export(owner)
     assert json.loads(json.dumps(exported)) == exported
-    assert {each["key"] for each in exported["resourceKinds"]} == {"proj", "env", "flag", "job", "step"}
+    assert {each["key"] for each in exported["resourceKinds"]} == {"proj", "env", "flag", "plan", "step"}
     before = elsewhere.everything()
 
     for again in (exported, {name: items[::-1] if name != "latchkey" else 1 for name, items in exported.items()}):
@@ -142,8 +142,8 @@ async def test_what_the_document_does_not_hold_stays(organisation: Organisation)
     await organisation.role("kept", ALLOW)
     await gates.define(organisation.owner, NewGate("kept", "Kept", GateSource.PATH), Said())
     await applied(organisation.owner, {"latchkey": 1})
-    await applied(organisation.owner, document(kind("job")))
-    assert await ResourceKind.filter(key__in=["proj", "env", "flag", "job"]).count() == 4
+    await applied(organisation.owner, document(kind("plan")))
+    assert await ResourceKind.filter(key__in=["proj", "env", "flag", "plan"]).count() == 4
     assert await Role.filter(key="kept").exists()
     assert await Gate.filter(key="kept").exists()
 
@@ -175,15 +175,15 @@ BAD: list[tuple[Any, list[str]]] = [
     (document(kind("a"), kind("a")), ["resourceKinds[1].key"]),
     (document(gates=[gate("a"), gate("a")]), ["gates[1].key"]),
     ({"latchkey": 1, "roles": [1, {}]}, ["roles[0]", "roles[1].key", "roles[1].name", "roles[1].policy"]),
-    (document(kind("job", marks=1)), ["resourceKinds[0].marks"]),
-    (document(kind("job", name="")), ["resourceKinds[0].name"]),
-    (document(kind("job", parents=[1])), ["resourceKinds[0].parents[0]"]),
-    (document(kind("job", taggable="yes")), ["resourceKinds[0].taggable"]),
-    (document(kind("job", parents=["nowhere"])), ["resourceKinds[0].parents[0]"]),
+    (document(kind("plan", marks=1)), ["resourceKinds[0].marks"]),
+    (document(kind("plan", name="")), ["resourceKinds[0].name"]),
+    (document(kind("plan", parents=[1])), ["resourceKinds[0].parents[0]"]),
+    (document(kind("plan", taggable="yes")), ["resourceKinds[0].taggable"]),
+    (document(kind("plan", parents=["nowhere"])), ["resourceKinds[0].parents[0]"]),
     (document(kind("member")), ["resourceKinds[0].key"]),
-    (document(kind("job", "Run")), ["resourceKinds[0].actions[0].key"]),
+    (document(kind("plan", "Run")), ["resourceKinds[0].actions[0].key"]),
     (
-        document({"key": "job", "name": "Job", "actions": [{"key": "run", "mark": "SEE"}]}),
+        document({"key": "plan", "name": "Plan", "actions": [{"key": "run", "mark": "SEE"}]}),
         ["resourceKinds[0].actions[0].mark"],
     ),
     (document(roles=[role("owner")]), ["roles[0].key"]),
@@ -210,7 +210,7 @@ async def test_a_problem_is_named_by_its_path(
 async def test_several_problems_are_told_at_once(organisation: Organisation, refused: Refused) -> None:
     bad = {"effect": "allow", "resources": ["proj/*", "prog/*"], "actions": ["viewProject"]}
     wanted = document(
-        kind("job", parents=["gone"]),
+        kind("plan", parents=["gone"]),
         roles=[
             role("a", ALLOW, {**ALLOW, "actions": ["viewProject", "viewProjekt"]}, bad),
             role("b", {**ALLOW, "effect": "maybe"}),
@@ -359,7 +359,7 @@ async def test_a_dry_run_tells_the_same_and_changes_nothing(organisation: Organi
     assert elsewhere.everything() == before
     done = await applied(organisation.owner, FULL)
     assert dry.differences == done.differences
-    assert names(dry.gainers) == names(done.gainers) == {"Owner": {"runJob", "runStep"}}
+    assert names(dry.gainers) == names(done.gainers) == {"Owner": {"runPlan", "runStep"}}
     assert (dry.entries, dry.dry_run, done.dry_run) == ((), True, False)
 
 
@@ -427,16 +427,16 @@ async def test_an_admin_without_full_rights_is_refused_where_the_single_change_i
         for dry_run in (True, False):
             with refused(Forbidden) as refusal:
                 await applied(
-                    caller, {**document(kind("job")), **{k: v for k, v in wanted.items() if v}}, dry_run=dry_run
+                    caller, {**document(kind("plan")), **{k: v for k, v in wanted.items() if v}}, dry_run=dry_run
                 )
             assert (refusal.type, refusal.value.message, refusal.value.extensions["action"]) == expected
-    assert (await applied(caller, document(kind("job"), roles=[role("new")], gates=[gate("new")]))).entries
+    assert (await applied(caller, document(kind("plan"), roles=[role("new")], gates=[gate("new")]))).entries
 
 
 @pytest.mark.parametrize(
     ("lacking", "wanted"),
     [
-        ("createKind", document(kind("job"))),
+        ("createKind", document(kind("plan"))),
         ("updateKind", document({**kind("proj", "viewProject"), "taggable": True})),
         ("createRole", document(roles=[role("new")])),
         ("updateName", document(roles=[role("ops", name="Other")])),

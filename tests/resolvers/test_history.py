@@ -422,12 +422,12 @@ async def test_a_row_is_told_from_either_side_up_to_the_next_gap(
 
 
 async def test_what_came_and_went_in_a_gap_is_not_told(organisation: Organisation, elsewhere: Elsewhere) -> None:
-    job = Kind("job", (KindAction("runJob", Mark.WRITE),), name="Job")
+    plan = Kind("plan", (KindAction("runPlan", Mark.WRITE),), name="Plan")
     assert organisation.owner.member
-    whom, question = Subject(member_id=organisation.owner.member.id), Question("runJob", "job/j")
-    made = await kinds.define(organisation.owner, job, Said())
+    whom, question = Subject(member_id=organisation.owner.member.id), Question("runPlan", "plan/j")
+    made = await kinds.define(organisation.owner, plan, Said())
     at = now()
-    gone = await kinds.remove(organisation.owner, "job", Said())
+    gone = await kinds.remove(organisation.owner, "plan", Said())
     assert (await explaining.explain(organisation.owner, whom, question, at)).outcome is AccessAnswer.ALLOWED
     assert made.entry
     assert gone.entry

@@ -268,6 +268,11 @@ async def test_lists_are_filtered_as_asked(organisation: Organisation, ask: Ask)
         ({"kind": "SERVICE"}, []),
         ({"owner": global_id("Member", asleep.id)}, ["theirs"]),
         ({"creator": global_id("Member", asleep.id), "text": "HEIR"}, ["theirs"]),
+        ({"parent": global_id("Token", made.row.id)}, []),
+        ({"builtInRole": "OWNER", "hasNoExpiry": True, "neverUsed": True}, ["mine", "theirs"]),
+        ({"role": "ci"}, []),
+        ({"createdFrom": "2020-01-01T00:00:00Z", "createdBefore": "2020-01-02T00:00:00Z"}, []),
+        ({"lastUsedFrom": "2020-01-01T00:00:00Z", "lastUsedBefore": "2990-01-02T00:00:00Z"}, []),
         ({}, ["mine", "theirs"]),
     ]
     for wanted, found in by_token:
@@ -286,21 +291,21 @@ async def test_the_catalogue_shows_all_kinds_and_takes_new_ones(organisation: Or
       }
     } }"""
     wanted = {
-        "key": "job",
-        "name": "Job",
+        "key": "plan",
+        "name": "Plan",
         "parents": ["proj"],
         "properties": ["nightly"],
         "taggable": True,
-        "actions": [{"key": "runJob", "mark": "WRITE", "description": "Run it."}],
+        "actions": [{"key": "runPlan", "mark": "WRITE", "description": "Run it."}],
     }
     defined = await ask(organisation.owner, define, input=wanted)
     assert defined["data"]["defineResourceKind"]["resourceKind"] == {
         **wanted,
-        "id": global_id("ResourceKind", "job"),
+        "id": global_id("ResourceKind", "plan"),
         "singleton": False,
         "own": False,
         "version": 1,
-        "actions": [{"key": "runJob", "mark": "WRITE", "description": "Run it.", "gate": False}],
+        "actions": [{"key": "runPlan", "mark": "WRITE", "description": "Run it.", "gate": False}],
     }
     own = await ask(organisation.owner, "{ catalogue(own: true) { key own version } }")
     assert [kind["key"] for kind in own["data"]["catalogue"]] == [
@@ -312,9 +317,11 @@ async def test_the_catalogue_shows_all_kinds_and_takes_new_ones(organisation: Or
         "role",
         "kind",
         "gate",
+        "job",
+        "webhook",
     ]
     theirs = await ask(organisation.owner, "{ catalogue(own: false) { key } }")
-    assert [kind["key"] for kind in theirs["data"]["catalogue"]] == ["env", "flag", "job", "proj"]
+    assert [kind["key"] for kind in theirs["data"]["catalogue"]] == ["env", "flag", "plan", "proj"]
 
 
 RULES = """mutation($input: UpdateAccountInput!) { updateAccount(input: $input) {

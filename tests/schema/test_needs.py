@@ -158,7 +158,7 @@ EXAMPLES = {
     "Mutation.resetToken": "mutation { resetToken(input: {id: $token}) { secret } }",
     "Mutation.revokeToken": "mutation { revokeToken(input: {id: $token}) { token { state } } }",
     "Mutation.defineResourceKind": """mutation { defineResourceKind(input: {
-        key: "job", name: "Job", actions: [{key: "runJob", mark: WRITE}]
+        key: "plan", name: "Plan", actions: [{key: "runPlan", mark: WRITE}]
     }) { resourceKind { key } } }""",
     "Mutation.removeResourceKind": 'mutation { removeResourceKind(input: {key: "flag"}) { deletedResourceKindId } }',
     "Mutation.recordAuditEntries": """mutation { recordAuditEntries(input: {
@@ -166,7 +166,7 @@ EXAMPLES = {
     }) { count } }""",
     "Query.configuration": "{ configuration }",
     "Mutation.applyConfiguration": """mutation { applyConfiguration(input: {document: {latchkey: 1, resourceKinds: [
-        {key: "job", name: "Job", actions: [{key: "runJob", mark: "WRITE"}]}
+        {key: "plan", name: "Plan", actions: [{key: "runPlan", mark: "WRITE"}]}
     ]}}) { differences { key } } }""",
     "Mutation.defineGate": """mutation { defineGate(input: {
         key: "web", name: "Web", source: FORWARDED,
