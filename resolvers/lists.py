@@ -1,5 +1,6 @@
 """Lists of members, roles and tokens: which rows a caller asks for, among those they may see."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -10,7 +11,7 @@ from tortoise.queryset import QuerySet
 
 from core.errors import Forbidden
 from core.vocabulary import Action, BuiltInRole
-from models import Gate, Member, MemberRole, MemberState, Role, Token, TokenKind, TokenState, living, now
+from models import Gate, Member, MemberRole, MemberState, Role, Token, TokenKind, TokenRole, TokenState, living, now
 from resolvers import input as typed
 from resolvers.callers import Caller
 from resolvers.pages import Order, moment, row_id, text
@@ -67,7 +68,7 @@ async def members(caller: Caller, wanted: MemberFilter) -> QuerySet[Member]:
     if wanted.base_role is not None:
         rows = rows.filter(base_role=wanted.base_role)
     if wanted.role is not None:
-        seen = await readable(caller, Role).filter(key=typed.name("filter.role", wanted.role, most=MAX_KEY)).first()
+        seen = await role(caller, "filter.role", wanted.role)
         held = MemberRole.filter(account_id=caller.account.id, role_id=seen.id if seen else None)
         rows = rows.filter(id__in=Subquery(held.values("member_id")))
     if wanted.email is not None:
@@ -105,7 +106,7 @@ async def gates(caller: Caller, wanted: GateFilter) -> QuerySet[Gate]:
 
 @dataclass(frozen=True, slots=True)
 class TokenFilter:
-    """Which tokens; what is None does not matter. They are judged at `at`."""
+    """Which tokens; what is None does not matter. Members, roles and tokens that a caller does not see match none."""
 
     kind: TokenKind | None = None
     state: TokenState | None = None
@@ -114,27 +115,58 @@ class TokenFilter:
     responsible_id: UUID | None = None
     unattended: bool | None = None
     """Whether no member owns them and none who is active answers for them."""
+    parent_id: UUID | None = None
+    role: str | None = None
+    built_in_role: BuiltInRole | None = None
+    """What stands in their scope: a custom role, by its key, or a built-in one."""
+    created_from: datetime | None = None
+    created_before: datetime | None = None
     expires_from: datetime | None = None
     expires_before: datetime | None = None
     """The first moment at which they end, and the one before which they do: those that never end are not among them."""
+    endless: bool | None = None
+    last_used_from: datetime | None = None
+    last_used_before: datetime | None = None
+    """Likewise when they were last used: those that never were are not among them."""
+    never_used: bool | None = None
     text: str | None = None
+
+
+_COLUMNS = {
+    "kind": "kind",
+    "scope_role": "built_in_role",
+    "created_at__gte": "created_from",
+    "created_at__lt": "created_before",
+    "expires_at__gte": "expires_from",
+    "expires_at__lt": "expires_before",
+    "expires_at__isnull": "endless",
+    "last_used_at__gte": "last_used_from",
+    "last_used_at__lt": "last_used_before",
+    "last_used_at__isnull": "never_used",
+}
+"""What a token's columns are compared with, in Tortoise's words."""
+_REFERENCES: Mapping[str, type[Member] | type[Token]] = {
+    "owner_id": Member,
+    "creator_id": Member,
+    "responsible_id": Member,
+    "parent_id": Token,
+}
+"""By what a token refers to rows that not everybody sees."""
 
 
 async def tokens(caller: Caller, wanted: TokenFilter) -> QuerySet[Token]:
     """List tokens, each with its owner fetched; a text is looked for in their names."""
     rows = _named(readable(caller, Token), wanted.text).select_related("owner")
-    if wanted.kind is not None:
-        rows = rows.filter(kind=wanted.kind)
-    columns = (
-        ("owner_id", wanted.owner_id),
-        ("creator_id", wanted.creator_id),
-        ("expires_at__gte", wanted.expires_from),
-        ("expires_at__lt", wanted.expires_before),
-    )
-    rows = rows.filter(**{name: value for name, value in columns if value is not None})
-    if wanted.responsible_id is not None:
-        seen = readable(caller, Member).filter(id=wanted.responsible_id)  # as far as `responsible` shows them
-        rows = rows.filter(responsible_id__in=Subquery(seen.values("id")))
+    given = {column: getattr(wanted, name) for column, name in _COLUMNS.items()}
+    rows = rows.filter(**{column: value for column, value in given.items() if value is not None})
+    for column, model in _REFERENCES.items():
+        if (row_id := getattr(wanted, column)) is not None:
+            seen = readable(caller, model).filter(id=row_id)  # as far as the token's own field shows it
+            rows = rows.filter(**{f"{column}__in": Subquery(seen.values("id"))})
+    if wanted.role is not None:
+        seen_role = await role(caller, "filter.role", wanted.role)
+        held = TokenRole.filter(account_id=caller.account.id, role_id=seen_role.id if seen_role else None)
+        rows = rows.filter(id__in=Subquery(held.values("token_id")))
     if wanted.unattended is not None:
         inactive = Member.filter(account_id=caller.account.id, state__not=MemberState.ACTIVE)
         nobody = Q(responsible_id__isnull=True) | Q(responsible_id__in=Subquery(inactive.values("id")))

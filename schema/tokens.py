@@ -371,7 +371,7 @@ nodes.register("Token", _find, Token.of)
 
 @face.input_
 class TokenFilterInput:
-    """Which tokens; what is left out does not matter."""
+    """Which tokens; what is left out does not matter. Members, roles and tokens that you do not see match none."""
 
     kind: TokenKind | None = face.given("Whose they are.", default=None)
     state: TokenState | None = face.given("Whether they work.", default=None)
@@ -381,29 +381,48 @@ class TokenFilterInput:
     unattended: bool | None = face.given(
         "Whether they are no member's and nobody answers for them who is active.", default=None
     )
+    parent: strawberry.ID | None = face.given("The id of the token they were made with.", default=None)
+    role: str | None = face.given("The key of a custom role in their scope.", default=None)
+    built_in_role: BuiltInRole | None = face.given("The built-in role that is their scope.", default=None)
+    created_from: datetime | None = face.given("They were made then or later.", default=None)
+    created_before: datetime | None = face.given("They were made before then.", default=None)
     expires_from: datetime | None = face.given("They end then or later.", default=None)
     expires_before: datetime | None = face.given("They end before then.", default=None)
+    has_no_expiry: bool | None = face.given("Whether they never end.", default=None)
+    last_used_from: datetime | None = face.given("They were last used then or later.", default=None)
+    last_used_before: datetime | None = face.given(
+        "They were last used before then; those that never were are not among them.", default=None
+    )
+    never_used: bool | None = face.given("Whether they were never used.", default=None)
     text: str | None = face.given("A part of their name, in any case.", default=None)
 
     def wanted(self) -> TokenFilter:
         """Read the filter. Raises `Invalid` naming the field."""
-        members = {"owner": self.owner, "creator": self.creator, "responsible": self.responsible}
-        ids = {
-            name: nodes.uuid_of(f"filter.{name}", given, "Member")
-            for name, given in members.items()
-            if given is not None
-        }
+
+        def id_of(name: str, given: str | None, kind: str = "Member") -> UUID | None:
+            return None if given is None else nodes.uuid_of(f"filter.{name}", given, kind)
+
+        def moment(name: str, given: datetime | None) -> datetime | None:
+            return None if given is None else typed.moment(f"filter.{name}", given)
+
         return TokenFilter(
             kind=None if self.kind is None else RowKind(self.kind.value),
             state=self.state,
-            owner_id=ids.get("owner"),
-            creator_id=ids.get("creator"),
-            responsible_id=ids.get("responsible"),
+            owner_id=id_of("owner", self.owner),
+            creator_id=id_of("creator", self.creator),
+            responsible_id=id_of("responsible", self.responsible),
             unattended=self.unattended,
-            expires_from=None if self.expires_from is None else typed.moment("filter.expiresFrom", self.expires_from),
-            expires_before=(
-                None if self.expires_before is None else typed.moment("filter.expiresBefore", self.expires_before)
-            ),
+            parent_id=id_of("parent", self.parent, "Token"),
+            role=self.role,
+            built_in_role=self.built_in_role,
+            created_from=moment("createdFrom", self.created_from),
+            created_before=moment("createdBefore", self.created_before),
+            expires_from=moment("expiresFrom", self.expires_from),
+            expires_before=moment("expiresBefore", self.expires_before),
+            endless=self.has_no_expiry,
+            last_used_from=moment("lastUsedFrom", self.last_used_from),
+            last_used_before=moment("lastUsedBefore", self.last_used_before),
+            never_used=self.never_used,
             text=self.text,
         )
 
