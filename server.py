@@ -32,6 +32,7 @@ from models.database import Database, opened
 from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_kept, migrate
 from models.urls import parse
 from resolvers import sessions
+from resolvers.announcing import announcing
 from resolvers.callers import Request, used
 from resolvers.house import House
 from resolvers.noticing import noticing
@@ -180,7 +181,7 @@ def _url(path: Path) -> str:
 @asynccontextmanager
 async def _working(house: House) -> AsyncIterator[None]:
     """Do what is done beside requests: write the last uses of tokens, and what Latchkey notices."""
-    async with house.uses.flushed(), noticing(house):
+    async with house.uses.flushed(), noticing(house), announcing(house):
         yield
 
 

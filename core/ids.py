@@ -9,6 +9,7 @@ OBJECTS = {
     "member": "Member",
     "role": "Role",
     "gate": "Gate",
+    "webhook": "Webhook",
     "token": "Token",
     "service-token": "Token",
     "account-token": "Token",

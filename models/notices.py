@@ -25,7 +25,10 @@ class NoticeKind(StrEnum):
 
 
 class Notice(Owned):
-    """One thing that was noticed, once: `key` says what, and there are no two of it in an account."""
+    """One thing that was noticed, once: `key` says what, and there are no two of it in an account.
+
+    Its id is that of its entry in the audit log, so that whoever follows the one follows the other.
+    """
 
     kind = fields.CharEnumField(NoticeKind, max_length=16)
     key = fields.CharField(max_length=192)
@@ -40,7 +43,7 @@ class Notice(Owned):
         "models.Member", related_name="notices", null=True, on_delete=fields.OnDelete.RESTRICT
     )
     member_id: UUID | None
-    """Who is told first: a token's owner, or who answers for it. None tells the admins alone."""
+    """Who is told: a token's owner, or who answers for it; else the account's owner."""
     details: dict[str, Any] = fields.JSONField(default=dict)
 
     class Meta:
@@ -53,6 +56,12 @@ class Notice(Owned):
             Index(fields=("account_id", "member_id", "id")),
             Index(fields=("token_id",)),
         )
+
+    @property
+    def subjects(self) -> tuple[Resource, ...]:
+        """As what the notice is judged: the account, and who is told."""
+        account = Resource.of(("acct", None))
+        return (account,) if self.member_id is None else (account, Resource.of(("member", str(self.member_id))))
 
 
 class Webhook(Owned):
@@ -82,6 +91,10 @@ class Webhook(Owned):
 
         table = "webhook"
         indexes = (Index(fields=("account_id", "id")),)
+
+    def wants(self, kind: NoticeKind) -> bool:
+        """Say whether notices of a kind are delivered to it."""
+        return not self.events or kind.value in self.events
 
     @property
     def resource(self) -> Resource:

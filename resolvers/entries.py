@@ -1,10 +1,11 @@
 """The audit log as it is read: listed, and followed entry by entry while it grows."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from tortoise.expressions import Q, Subquery
@@ -13,11 +14,13 @@ from tortoise.queryset import QuerySet
 from core.errors import Invalid
 from core.specifiers import Resource
 from core.vocabulary import Action
-from models import ActorKind, AuditAccess, AuditEntry, AuditHead, Json
+from models import ActorKind, AuditAccess, AuditEntry, AuditHead, Json, Notice
 from resolvers import input as typed
 from resolvers.callers import Caller, again, alive, is_unchanged
 from resolvers.pages import Order, number
 from resolvers.reading import readable
+
+M = TypeVar("M", AuditEntry, Notice)
 
 POLL_S = 1.0
 """How long at most until a follower sees what another process committed."""
@@ -113,17 +116,26 @@ def shown(caller: Caller, entry: AuditEntry, snapshot: Mapping[str, Json] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """An entry as it is followed, and the caller anew, as the moment of showing it finds them."""
+class Recorded(Generic[M]):
+    """An entry, or what was made along with one, as it is followed; and the caller as that moment finds them."""
 
     caller: Caller
-    entry: AuditEntry
+    row: M
 
 
-async def recorded(caller: Caller, after: int | None) -> AsyncGenerator[Recorded, None]:
-    """Follow the audit log from now on, or from after a sequence number: each entry that the caller may see, once.
+Between = Callable[[Caller, int, int], Awaitable[tuple[Sequence[M], int]]]
+"""Reads what came after a sequence number, up to another, in its order: the rows, and how far it looked."""
 
-    Access is decided anew for every entry. Raises `Unauthenticated` when the credential dies, within about a second.
+
+def recorded(caller: Caller, after: int | None) -> AsyncGenerator[Recorded[AuditEntry], None]:
+    """Follow the audit log from now on, or from after a sequence number: each entry that the caller may see, once."""
+    return followed(caller, after, _between)
+
+
+async def followed(caller: Caller, after: int | None, between: Between[M]) -> AsyncGenerator[Recorded[M], None]:
+    """Follow what is made along with entries, in the order of the log.
+
+    Access is decided anew for every row. Raises `Unauthenticated` when the credential dies, within about a second.
     No transaction is open while it waits.
     """
     seen = await _end(caller) if after is None else after
@@ -133,14 +145,11 @@ async def recorded(caller: Caller, after: int | None) -> AsyncGenerator[Recorded
             caller = await _current(caller)
             end = await _end(caller)
             while seen < end:
-                found = await _between(caller, seen, end)
-                for entry in found:
+                found, seen = await between(caller, seen, end)
+                for row in found:
                     caller = await _current(caller)
-                    if caller.sees(Action.VIEW_AUDIT_LOG, entry):
-                        yield Recorded(caller, entry)
-                    seen = entry.sequence
-                if len(found) < BATCH:
-                    seen = end
+                    if caller.sees(Action.VIEW_AUDIT_LOG, row):
+                        yield Recorded(caller, row)
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
                     await rung.wait()
@@ -150,9 +159,10 @@ async def _end(caller: Caller) -> int:
     return int((await AuditHead.get(account_id=caller.account.id)).sequence)
 
 
-async def _between(caller: Caller, seen: int, end: int) -> list[AuditEntry]:
+async def _between(caller: Caller, seen: int, end: int) -> tuple[list[AuditEntry], int]:
     rows = readable(caller, AuditEntry).filter(sequence__gt=seen, sequence__lte=end)
-    return await rows.order_by("sequence").limit(BATCH)
+    found = await rows.order_by("sequence").limit(BATCH)
+    return found, found[-1].sequence if len(found) == BATCH else end
 
 
 async def _current(caller: Caller) -> Caller:

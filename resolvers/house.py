@@ -1,6 +1,9 @@
 """What one running server shares among its requests."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
 
 from core.secret import ServerKeys
 from models.database import Database
@@ -10,12 +13,20 @@ from resolvers.pace import Pace
 from resolvers.rates import Rates
 from resolvers.realms import Realms
 from resolvers.reuses import Reuses
+from resolvers.sending import Mail, Post, nowhere
 from resolvers.uses import Uses
 
 REPORTS_A_MINUTE = 6_000
 """How many deeds one token reports to the log within a minute, at most."""
 LEAKS_A_MINUTE = 1_000
 """How many leaked secrets are reported from one network address within a minute, at most."""
+
+
+class Looked(NamedTuple):
+    """How far something was looked for: until when, while an account had this version."""
+
+    version: int
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +46,9 @@ class House:
     reports: Pace = field(default_factory=lambda: Pace(REPORTS_A_MINUTE))
     leaks: Pace = field(default_factory=lambda: Pace(LEAKS_A_MINUTE))
     rates: Rates = field(default_factory=Rates)
+    announced: dict[UUID, Looked] = field(default_factory=dict, repr=False)
+    """How far `resolvers.announcing` has looked, by account."""
+    post: Post = nowhere
+    """Sends what is delivered to webhooks. The command line leaves that to servers."""
+    mail: Mail | None = None
+    """Sends mails, if the settings say how."""

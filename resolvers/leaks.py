@@ -13,6 +13,7 @@ from core.errors import Invalid
 from core.secret import Digest, Malformed, Secret
 from core.vocabulary import Action
 from models import ActorKind, Link, Member, SecretDigest, Token, TokenKind, now
+from resolvers import notices
 from resolvers.callers import Caller, Request, with_credential
 from resolvers.tokens import ENDED, revoke_descendants
 from resolvers.writing import At, Deed, Said, change
@@ -63,6 +64,8 @@ async def _end(caller: Caller, proof: SecretDigest) -> None:
         if fresh is None or not _lives(fresh) or token.revoked_at is not None:
             return
         token.leaked_at = now()
+        news = notices.leaked(token, fresh.id)
+        deed.following.append(lambda entry: notices.tell(deed.caller, [(entry, news)]))
         if fresh.expires_at is None:
             await _end_token(deed)
         else:

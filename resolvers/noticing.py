@@ -10,12 +10,12 @@ from uuid import UUID
 from core.vocabulary import Action
 from models import ActorKind, AuditEntry, SecretDigest, Token, now
 from models.database import outside_transaction
-from resolvers import tokens
+from resolvers import notices, tokens
 from resolvers.callers import Caller, Request, with_credential
 from resolvers.house import House
 from resolvers.reuses import Presented
 from resolvers.tokens import REUSED
-from resolvers.writing import Line, Said, append, because, fetch_held, opened
+from resolvers.writing import Said, append, fetch_held, opened
 
 PAUSE_S = 1.0
 """How long at least between two rounds."""
@@ -88,16 +88,5 @@ async def _record(caller: Caller, secret: SecretDigest) -> None:
             return
         token = await Token.get(account_id=secret.account_id, id=secret.token_id)
         await fetch_held(token)
-        shown, resource = token.snapshot(), str(token.resource)
-        line = Line(
-            target_kind=token.resource.path[-1],
-            target_id=token.id,
-            target_resource=resource,
-            target_name=token.label,
-            target_member_id=token.owner_id,
-            accesses=[{"action": action.value, "resource": resource}],
-            because=[because(action, fresh.require(action, token))],
-            before=shown,
-            after={**shown, REUSED: str(secret.id)},
-        )
-        await append(fresh, head, line)
+        entry = await append(fresh, head, notices.line(fresh, action, token, {REUSED: str(secret.id)}))
+        await notices.tell(fresh, [(entry, notices.reused(token, secret.id, entry.at))])

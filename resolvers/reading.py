@@ -21,7 +21,19 @@ from core.law import Authority, Side
 from core.policy import CompiledPolicy, Effect, Statement
 from core.specifiers import Segment, Specifier
 from core.vocabulary import Action
-from models import Account, AuditEntry, Gate, Member, ResourceKind, Role, Token, TokenKind
+from models import (
+    Account,
+    AuditEntry,
+    Delivery,
+    Gate,
+    Member,
+    Notice,
+    ResourceKind,
+    Role,
+    Token,
+    TokenKind,
+    Webhook,
+)
 
 if TYPE_CHECKING:
     from resolvers.callers import Caller
@@ -55,6 +67,10 @@ _ENTRIES = (
     Shape(("member",), ("target_member_id",), Q(target_member_id__isnull=False)),
     Shape(("member",), ("behalf_member_id",), Q(behalf_member_id__isnull=False)),
 )
+_NOTICES = (
+    Shape(("acct",), (None,)),
+    Shape(("member",), ("member_id",), Q(member_id__isnull=False)),
+)
 _READ_BY: dict[type[Model], tuple[Action, tuple[Shape, ...]]] = {
     Account: (Action.VIEW_ACCOUNT, (Shape(("acct",), (None,)),)),
     Member: (Action.VIEW_MEMBER, (Shape(("member",), ("id",)),)),
@@ -63,6 +79,9 @@ _READ_BY: dict[type[Model], tuple[Action, tuple[Shape, ...]]] = {
     Gate: (Action.VIEW_GATE, (Shape(("gate",), ("key",)),)),
     Token: (Action.VIEW_ACCESS_TOKEN, _TOKENS),
     AuditEntry: (Action.VIEW_AUDIT_LOG, _ENTRIES),
+    Notice: (Action.VIEW_AUDIT_LOG, _NOTICES),
+    Webhook: (Action.VIEW_WEBHOOK, (Shape(("webhook",), ("id",)),)),
+    Delivery: (Action.VIEW_WEBHOOK, (Shape(("webhook",), ("webhook_id",), Q(webhook_id__isnull=False)),)),
 }
 
 

@@ -29,7 +29,7 @@ from models import (
     now,
 )
 from resolvers import input as typed
-from resolvers import rights
+from resolvers import notices, rights
 from resolvers.callers import Caller, of_token
 from resolvers.lifetimes import Lifetime
 from resolvers.reading import readable
@@ -391,6 +391,8 @@ async def revoke_reused(caller: Caller, token_id: UUID, secret_id: UUID) -> None
     async with change(caller, actions, At(Token, token_id, _any), Said()) as deed:
         if deed.row.revoked_at is None:
             deed.note({}, {REUSED: str(secret_id)})
+            news = notices.reused(deed.row, secret_id, now())
+            deed.following.append(lambda entry: notices.tell(deed.caller, [(entry, news)]))
             await _revoke(deed)
 
 

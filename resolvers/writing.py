@@ -1,6 +1,6 @@
 """The only door for writing: a change and its entry commit in one transaction, or neither does."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -67,6 +67,8 @@ class Deed(Generic[R]):
     entry: AuditEntry | None = None
     deleted: bool = False
     made: tuple[Model, ...] = ()
+    following: list[Callable[[AuditEntry], Awaitable[None]]] = field(default_factory=list)
+    """What else is written in the transaction once the entry is, if there is one."""
 
     def require(self, *actions: Action) -> None:
         """Require further actions on the row; the entry names them too."""
@@ -125,6 +127,9 @@ async def change(
         deed.require(*((actions,) if isinstance(actions, Action) else actions))
         yield deed
         await _recorded(deed)
+        if deed.entry is not None:
+            for follow in deed.following:
+                await follow(deed.entry)
         # Whatever was recorded: what is remembered must never depend on what an entry shows. Only a new token, or
         # session, changes nothing for anybody else, and signing in is common.
         if not (isinstance(row, Token) and before is None):
@@ -271,13 +276,14 @@ async def append(caller: Caller, head: AuditHead, line: Line, made: Sequence[Mod
     return entry
 
 
-async def append_all(caller: Caller, head: AuditHead, lines: Iterable[Line]) -> None:
+async def append_all(caller: Caller, head: AuditHead, lines: Iterable[Line]) -> list[AuditEntry]:
     """Seal many entries as `append` does one, with as many statements as for one."""
     entries = [_next(caller, head, line) for line in lines]
     if entries:
         await AuditEntry.bulk_create(entries)
         await AuditAccess.bulk_create(access for entry in entries for access in _accesses(entry))
         await head.save()
+    return entries
 
 
 def _accesses(entry: AuditEntry) -> Iterator[AuditAccess]:

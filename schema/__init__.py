@@ -14,6 +14,7 @@ from schema.gates import GateMutations, GateQueries
 from schema.kinds import KindMutations, KindQueries
 from schema.members import MemberMutations, MemberQueries
 from schema.nodes import NodeQueries
+from schema.notices import NoticeQueries, NoticeSubscriptions
 from schema.reports import ReportMutations
 from schema.roles import RoleMutations, RoleQueries
 from schema.sessions import Session, SessionMutations
@@ -30,6 +31,7 @@ class Query(
     RoleQueries,
     TokenQueries,
     AuditQueries,
+    NoticeQueries,
     KindQueries,
     GateQueries,
     ConfigurationQueries,
@@ -57,7 +59,7 @@ class Mutation(
 
 
 @face.output
-class Subscription(AuditSubscriptions):
+class Subscription(AuditSubscriptions, NoticeSubscriptions):
     """What can be followed."""
 
 

@@ -368,4 +368,4 @@ class AuditSubscriptions:
         async with aclosing(entries.recorded(info.context.caller, place)) as followed:
             async for recorded in followed:
                 info.context.anyone = recorded.caller
-                yield AuditEntry.of(recorded.entry)
+                yield AuditEntry.of(recorded.row)

@@ -4,7 +4,7 @@ from core.catalogue import Mark
 from core.law import SideKind
 from core.policy import Effect
 from core.vocabulary import BuiltInRole
-from models import ActorKind, BasePermissions, GateSource, MemberState, Outcome, TokenState
+from models import ActorKind, BasePermissions, GateSource, MemberState, NoticeKind, Outcome, TokenState
 from schema import face
 
 face.words(
@@ -84,4 +84,13 @@ face.words(
     ORIGINAL="`X-Original-Method`, `-URI` (or `-URL`) and `-Host`, as nginx is told to send them.",
     PATH="The request itself, with the gate's own path in front, as Envoy sends it.",
     FIXED="None: the proxy's configuration fixes `action` and `resource`, in the query of the gate's URL.",
+)
+face.words(
+    NoticeKind,
+    "What a notice is about.",
+    EXPIRING="A token is about to end: within 14, 7 days or one.",
+    LEAKED="Somebody who held a token's secret reported it as leaked; it has ended.",
+    REUSED="A token's secret was presented after its end.",
+    LEGACY_USED="An account-wide token was used that day.",
+    ADVICE_DUE="There is advice on the account's tokens.",
 )

@@ -9,8 +9,22 @@ import pytest
 from strawberry.types import ExecutionResult
 
 from core.vocabulary import Action, BuiltInRole
-from models import Account, AuditEntry, AuditHead, Gate, GateSource, Member, Role, SecretDigest, Token, TokenKind
-from resolvers import gates, passwords
+from models import (
+    Account,
+    AuditEntry,
+    AuditHead,
+    Delivery,
+    Gate,
+    GateSource,
+    Member,
+    Notice,
+    Role,
+    SecretDigest,
+    Token,
+    TokenKind,
+    Webhook,
+)
+from resolvers import gates, leaks, notices, passwords
 from resolvers import members as operations
 from resolvers.callers import Caller
 from resolvers.gates import NewGate
@@ -80,6 +94,7 @@ class World:
         await Token.filter(id=token.row.id).update(last_used_address="192.0.2.7", last_used_agent="curl")
         organisation.house.uses.of(token.row, "192.0.2.7", "curl").note()
         await organisation.house.uses.flush()
+        await notices.advice_due(organisation.house, organisation.account, 1)
         await with_password(owner.member)
         return world
 
@@ -117,6 +132,7 @@ EXAMPLES = {
     "Query.token": "{ token(id: $token) { id } }",
     "Query.auditEntries": "{ auditEntries { nodes { id } } }",
     "Query.auditEntry": "{ auditEntry(id: $entry) { id } }",
+    "Query.notices": "{ notices { nodes { id } } }",
     "Query.catalogue": "{ catalogue { key } }",
     "Query.gates": "{ gates { nodes { id } } }",
     "Query.gate": '{ gate(key: "api") { id } }',
@@ -174,6 +190,7 @@ EXAMPLES = {
     }) { gate { key } } }""",
     "Mutation.removeGate": 'mutation { removeGate(input: {key: "api"}) { deletedGateId } }',
     "Subscription.auditEntryRecorded": "subscription { auditEntryRecorded { id } }",
+    "Subscription.noticeAdded": "subscription { noticeAdded { id } }",
     "Member.email": "{ member(id: $member) { email } }",
     "Member.sessions": "{ member(id: $member) { sessions { nodes { id } } } }",
     "Role.statements": "{ role(id: $role) { statements { effect } } }",
@@ -213,7 +230,7 @@ def test_every_guarded_field_has_an_example() -> None:
 
 async def state() -> list[Any]:
     """All that a mutation could have changed."""
-    models = (Account, AuditHead, AuditEntry, Gate, Member, Role, SecretDigest, Token)
+    models = (Account, AuditHead, AuditEntry, Delivery, Gate, Member, Notice, Role, SecretDigest, Token, Webhook)
     return [sorted(map(str, await model.all().values())) for model in models]
 
 
@@ -246,6 +263,8 @@ async def someone_acts(world: World) -> None:
     assert owner.member
     for name in ("Owner I", "Owner"):
         await operations.update(owner, owner.member.id, name, Said())
+    made = await world.organisation.made(owner)
+    await leaks.revoke(world.organisation.request, [made.secret or ""])
 
 
 Run = Callable[[Caller | None, str], Awaitable[dict[str, Any]]]

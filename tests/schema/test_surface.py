@@ -36,12 +36,12 @@ ROOTS = ("Query", "Mutation", "Subscription")
 
 ISSUED = {
     "Query": "viewer account members member roles role tokens token auditEntries auditEntry catalogue gates gate "
-    "checkAccess explainAccess whoMay verifyToken configuration tokensBeyond node nodes",
+    "checkAccess explainAccess whoMay verifyToken configuration tokensBeyond notices node nodes",
     "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
     "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
     "deleteRole createToken updateToken resetToken revokeToken defineResourceKind removeResourceKind "
     "defineGate removeGate recordAuditEntries applyConfiguration",
-    "Subscription": "auditEntryRecorded",
+    "Subscription": "auditEntryRecorded noticeAdded",
 }
 PUBLIC = {"Mutation.signIn", "Mutation.acceptInvite"}
 SIGNED_IN = {
@@ -205,7 +205,7 @@ def test_no_column_is_shown_unlisted() -> None:
 
 
 def test_the_documents_in_docs_are_valid() -> None:
-    told = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
+    told = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("tokens.md", "notices.md"))
     documents = re.findall(r"^```graphql\n(.*?)^```", told, re.MULTILINE | re.DOTALL)
     assert documents
     for document in documents:

@@ -1,0 +1,148 @@
+"""What Latchkey announces by itself: tokens that are about to end, and account-wide ones that are used.
+
+Every process looks through all accounts every minute, and each thing is noticed once.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from uuid import UUID
+
+from tortoise.expressions import Q
+from tortoise.query_utils import Prefetch
+
+from core.vocabulary import Action
+from models import Account, NoticeKind, Token, TokenKind, TokenRole, living, now
+from models.database import outside_transaction
+from resolvers import notices
+from resolvers.house import House, Looked
+from resolvers.notices import News
+from resolvers.writing import Said, append_all, opened
+
+LOOK_EVERY_S = 60.0
+DAYS = (14, 7, 1)
+"""How many days before its end a token's is announced."""
+FIRST_DAY = timedelta(days=1)
+"""What would be announced in a token's first day is left out: whoever made it has just said when it ends."""
+USED_WITHIN = timedelta(days=2)
+"""How far back uses of account-wide tokens are looked for, so that what was used before a midnight is not lost."""
+BATCH = 200
+"""Of how many tokens notices are made in one transaction, so that other writers wait a moment only."""
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def announcing(house: House) -> AsyncIterator[None]:
+    """Look now and then, for as long as this is open."""
+    task = asyncio.create_task(_announce_forever(house), context=outside_transaction())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _announce_forever(house: House) -> None:
+    while True:
+        await announce(house)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def announce(house: House) -> None:
+    """Look through all accounts once. What fails is looked for again the next time."""
+    try:
+        for account in await Account.all().order_by("id"):
+            await _announce_ends(house, account)
+            await _notice_legacy_uses(house, account)
+    except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
+        _log.warning("it could not be looked for what is to be announced; that is done again", exc_info=True)
+
+
+async def _announce_ends(house: House, account: Account) -> None:
+    """Announce the ends that come nearer than so many days. Of several announcements that are due, the nearest is made.
+
+    While an account does not change, no other ends come near than those which time brings: new tokens announce nothing
+    in their first day.
+    """
+    at, looked = now(), house.announced.get(account.id)
+    since = looked.until if looked and looked.version == account.version else None
+    for days, nearer in pairwise((*DAYS, 0)):
+        begin = at + timedelta(days=nearer)
+        if since is not None:
+            begin = max(begin, since + timedelta(days=days))
+        await _announce_between(house, account, days, begin, at + timedelta(days=days))
+    house.announced[account.id] = Looked(account.version, at)
+
+
+async def _announce_between(house: House, account: Account, days: int, begin: datetime, end: datetime) -> None:
+    ending = Token.filter(account_id=account.id, expires_at__lte=end, revoked_at=None, kind__not=TokenKind.SESSION)
+    later = Q(expires_at__gt=begin)
+    while tokens := await ending.filter(later).order_by("expires_at", "id").limit(BATCH):
+        news = [_ends_soon(token, _end(token), days) for token in tokens if _is_old_enough(token, days)]
+        await _record(house, account, Action.ANNOUNCE_EXPIRY, news)
+        last = _end(tokens[-1])
+        later = Q(expires_at__gte=last) & (Q(expires_at__gt=last) | Q(id__gt=tokens[-1].id))
+
+
+def _end(token: Token) -> datetime:
+    assert token.expires_at is not None  # noqa: S101 - found by it
+    return token.expires_at.astimezone(UTC)
+
+
+def _is_old_enough(token: Token, days: int) -> bool:
+    return token.created_at + FIRST_DAY <= _end(token) - timedelta(days=days)
+
+
+def _ends_soon(token: Token, ends_at: datetime, days: int) -> News:
+    end = ends_at.isoformat()
+    return News(NoticeKind.EXPIRING, f"expiring:{token.id}:{days}:{end}", token, {"days": days, "expiresAt": end})
+
+
+async def _notice_legacy_uses(house: House, account: Account) -> None:
+    """Notice on which days account-wide tokens are used, each at most once a day."""
+    used = Token.filter(account_id=account.id, kind=TokenKind.ACCOUNT, last_used_at__gt=now() - USED_WITHIN)
+    after = Q()
+    while tokens := await used.filter(after).order_by("id").limit(BATCH):
+        await _record(house, account, Action.NOTICE_LEGACY_USE, [_used(token) for token in tokens])
+        after = Q(id__gt=tokens[-1].id)
+
+
+def _used(token: Token) -> News:
+    assert token.last_used_at is not None  # noqa: S101 - found by it
+    at = token.last_used_at.astimezone(UTC)
+    details = {"lastUsedAt": at.isoformat()}
+    return News(NoticeKind.LEGACY_USED, f"legacy:{token.id}:{at:%Y-%m-%d}", token, details)
+
+
+async def _record(house: House, account: Account, action: Action, found: Sequence[News]) -> None:
+    """Make the entries and notices of what was found and is still so, but for what was noticed before."""
+    known = await notices.known(account.id, [news.key for news in found])
+    fresh = [news for news in found if news.key not in known]
+    if not fresh:
+        return
+    caller = await notices.by_itself(house, account)
+    async with opened(caller, Said()) as (again, head):
+        known = await notices.known(account.id, [news.key for news in fresh])  # another process may have been faster
+        tokens = await _as_they_are(account, (news.token.id for news in fresh if news.token))
+        still = [
+            (token, news)
+            for news in fresh
+            if news.key not in known
+            and news.token
+            and (token := tokens.get(news.token.id))
+            and token.expires_at == news.token.expires_at
+        ]
+        lines = [notices.line(again, action, token, news.details) for token, news in still]
+        entries = await append_all(again, head, lines)
+        await notices.tell(again, zip(entries, (news for _, news in still), strict=True))
+
+
+async def _as_they_are(account: Account, ids: Iterable[UUID]) -> dict[UUID, Token]:
+    held = Prefetch("roles", queryset=TokenRole.filter(account_id=account.id).select_related("role"))
+    tokens = Token.filter(living(now()), account_id=account.id, id__in=list(ids))
+    return {token.id: token for token in await tokens.prefetch_related(held)}

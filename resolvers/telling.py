@@ -1,0 +1,83 @@
+"""What notices say: in a sentence, to a webhook, and in a mail. Of a secret no more than its last characters."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from core import ids
+from models import Account, Json, Notice, NoticeKind
+from resolvers.sending import Letter
+
+PING = "ping"
+TYPES = {
+    NoticeKind.EXPIRING: "token.expiring",
+    NoticeKind.LEAKED: "token.leaked",
+    NoticeKind.REUSED: "token.reused",
+    NoticeKind.LEGACY_USED: "token.legacy_used",
+    NoticeKind.ADVICE_DUE: "advice.due",
+}
+"""What webhooks call them."""
+_ADVICE = {
+    NoticeKind.EXPIRING: "Give it a later end, or make another token, before what uses it stops working.",
+    NoticeKind.LEAKED: "Whoever holds the secret could use it until then: see the audit log for what was done with it, "
+    "and give whatever needs it a new one.",
+    NoticeKind.REUSED: "Either something still uses the old secret, or somebody has it who should not: the audit log "
+    "says from where it came. If you cannot tell, revoke the token.",
+    NoticeKind.LEGACY_USED: "Account-wide tokens are to go: give what uses it a token of its own.",
+    NoticeKind.ADVICE_DUE: "See `advice` for what to do about it.",
+}
+
+
+def sentence(notice: Notice) -> str:
+    """Say in a sentence what was noticed."""
+    details = notice.details
+    match notice.kind:
+        case NoticeKind.EXPIRING:
+            days = details["days"]
+            within = "a day" if days == 1 else f"{days} days"
+            return f"The token {_name(details)} ends within {within}, at {_time(details['expiresAt'])}."
+        case NoticeKind.LEAKED:
+            return f"A secret of the token {_name(details)} was reported as leaked, and has ended."
+        case NoticeKind.REUSED:
+            return f"A secret of the token {_name(details)} was presented after its end."
+        case NoticeKind.LEGACY_USED:
+            return f"The account-wide token {_name(details)} was used, at {_time(details['lastUsedAt'])}."
+        case NoticeKind.ADVICE_DUE:
+            count = details["count"]
+            return f"There {'is a piece' if count == 1 else f'are {count} pieces'} of advice on the account's tokens."
+
+
+def _name(details: dict[str, Any]) -> str:
+    token = details["token"]
+    return f"“{token['name']}” (…{token['ending']})" if token["name"] else f"…{token['ending']}"
+
+
+def _time(told: str) -> str:
+    return f"{datetime.fromisoformat(told).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def body(account: Account, notice: Notice) -> dict[str, Json]:
+    """Say it to a webhook: `type`, `timestamp` and `data`, as Standard Webhooks has it."""
+    token = notice.details.get("token")
+    data: dict[str, Json] = {
+        "id": ids.global_id("Notice", notice.id),
+        "account": account.key,
+        "message": sentence(notice),
+        "auditEntry": ids.global_id("AuditEntry", notice.entry_id),
+        "member": ids.global_id("Member", notice.member_id) if notice.member_id else None,
+        **{name: value for name, value in notice.details.items() if name != "token"},
+    }
+    if token and notice.token_id:
+        data["token"] = {"id": ids.global_id("Token", notice.token_id), **token}
+    return {"type": TYPES[notice.kind], "timestamp": stamp(notice.at), "data": data}
+
+
+def stamp(at: datetime) -> str:
+    """Write a time as webhooks do."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def letter(account: Account, notice: Notice, to: str, public_url: str) -> Letter:
+    """Say it in a mail."""
+    said = sentence(notice)
+    text = f"{said}\n\n{_ADVICE[notice.kind]}\n\nAccount: {account.name}\n{public_url}/\n"
+    return Letter(to, f"[{account.key}] {said}", text)
