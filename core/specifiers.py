@@ -83,6 +83,12 @@ class ResourceSegment:
         lost = tags is not self.tags or len(properties) < len(self.properties)
         return type(self)(self.kind, self.name, tags, properties) if lost else self
 
+    @property
+    def specifier(self) -> str:
+        """The narrowest segment of a specifier that surely matches it: it asks for all that is stated."""
+        carried = [*sorted(self.tags or ()), *(f"{{{key}:{value}}}" for key, value in self.properties)]
+        return f"{self};{','.join(carried)}" if carried else str(self)
+
     def __str__(self) -> str:
         return self.kind if self.name is None else f"{self.kind}/{self.name}"
 
@@ -102,6 +108,7 @@ class Resource:
     segments: tuple[ResourceSegment, ...]
     path: tuple[str, ...] = field(init=False, repr=False, compare=False)
     names: tuple[str | None, ...] = field(init=False, repr=False, compare=False)
+    _specifier: str = field(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.segments:
@@ -133,6 +140,13 @@ class Resource:
             return self
         segments = tuple([segment.known_to(catalogue) for segment in self.segments])
         return self if segments == self.segments else type(self)(segments)
+
+    @property
+    def specifier(self) -> str:
+        """The narrowest specifier that surely matches it. Written once: the same resources are asked about for ever."""
+        if not self._specifier:
+            object.__setattr__(self, "_specifier", ":".join([segment.specifier for segment in self.segments]))
+        return self._specifier
 
     def __str__(self) -> str:
         return ":".join(map(str, self.segments))

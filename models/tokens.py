@@ -249,7 +249,10 @@ class TokenOrigin(Owned):
 class TokenAccess(Owned):
     """What a token was used for: an action on a resource, and how that was decided. As many as `resolvers.uses` keeps.
 
-    Where there are more resources than that, names in `specifier` are replaced by `*`, which then stands for them all.
+    `specifier` surely matches the resource, with the tags and properties that were stated. Where there are too many,
+    names are replaced by `*` and what their segments carry is left out: that row then stands for them all. `*` alone is
+    for an action that was asked about at large, such as by a list, and for more kinds than are kept apart. Gates above
+    a resource are decided with it, and stand in no row of their own.
     """
 
     token: fields.ForeignKeyRelation[Token] = fields.ForeignKeyField(

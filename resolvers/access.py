@@ -17,7 +17,7 @@ from models import Member, MemberRole, Role, Token, TokenRole
 from resolvers import rights
 from resolvers.callers import Caller, Rights, note_deeds
 from resolvers.rights import INLINE
-from resolvers.uses import Deed, deed
+from resolvers.uses import Deed
 
 MAX_CHECKS = 1000
 MAX_WORD_LENGTH = 64
@@ -128,7 +128,8 @@ class Authorized:
             answered = answer(self.caller, question, field)
         except Invalid as problem:
             return Answer(question, Verdict(allowed=False), problem=problem)
-        self._note(question.action, allowed=bool(answered.verdict))
+        if answered.asked:
+            self._note(answered.asked.action, answered.asked.resource, allowed=bool(answered.verdict))
         return answered
 
     def _passes(self, question: Question) -> bool:
@@ -138,11 +139,11 @@ class Authorized:
         except Invalid:
             return False
         allowed = self.caller.rights.allows(question.action, resource)
-        self._note(question.action, allowed=allowed)
+        self._note(question.action, resource.known_to(self.caller.catalogue), allowed=allowed)
         return allowed
 
-    def _note(self, action: str, *, allowed: bool) -> None:
-        done = deed(action, allowed=allowed)
+    def _note(self, action: str, resource: Resource, *, allowed: bool) -> None:
+        done = self.caller.deed(action, resource, allowed=allowed)
         if done not in self._deeds:
             self._deeds[done] = None
             note_deeds(self.caller, done)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from hashlib import blake2b
+from itertools import product
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -44,7 +45,7 @@ from resolvers.realms import Realm, catalogue_of, owner_of
 from resolvers.restrictions import Restrictions
 from resolvers.reuses import Presented
 from resolvers.statements import Statement, dialect, found
-from resolvers.uses import NO_ACTION, Deed, Use, deed
+from resolvers.uses import NO_ACTION, Deed, Outcome, Use, deed
 
 MEMORY_SIZE = 10_000
 """How many callers a process keeps. Each is compared with the account's version at every use."""
@@ -116,6 +117,8 @@ class Caller:
     """The row that proves the credential; looked at again before anything is written."""
     restrictions: Restrictions | None = None
     """What restricts the token beside its rights; None if nothing does."""
+    trial: Authority | None = None
+    """What the caller might do if the scope that is tried were the token's; None if none is. It decides nothing."""
 
     def may(self, action: Action, target: Row | Resource) -> Verdict:
         """Decide about an action on a row, or on a resource in policy words."""
@@ -123,12 +126,29 @@ class Caller:
 
     def require(self, action: Action, target: Row | Resource) -> Verdict:
         """Decide, and refuse by raising `Forbidden` with the missing action and the resource."""
-        verdict = self.may(action, target)
-        note_deeds(self, deed(action.value, allowed=bool(verdict)))
+        resource = target.resource if isinstance(target, Row) else target
+        verdict = self.may(action, resource)
+        note_deeds(self, self.deed(action.value, resource, allowed=bool(verdict)))
         if not verdict:
-            resource = target.resource if isinstance(target, Row) else target
             raise Forbidden(action.value, str(resource))
         return verdict
+
+    def deed(self, action: str, resource: Resource, *, allowed: bool) -> Deed:
+        """Say what became of an action on a resource. What was allowed, the scope that is tried is asked about too."""
+        if allowed and self.trial is not None and not self.trial.allows(action, resource):
+            return Deed(action, Outcome.TRIAL_REFUSED, resource.specifier)
+        return deed(action, resource.specifier, allowed=allowed)
+
+    def seeing(self, actions: Sequence[Action], judged: Judged) -> Deed:
+        """Say what became of a field that needs one of some actions on a row: as `sees` has it for each of them."""
+        refused: Deed | None = None
+        for action, subject in product(actions, judged.subjects):
+            if self.rights.allows(action.value, subject):
+                done = self.deed(action.value, subject, allowed=True)
+                if done.outcome is Outcome.ALLOWED:
+                    return done
+                refused = refused or done
+        return refused or self.deed(actions[0].value, judged.subjects[0], allowed=False)
 
     def sees(self, action: Action, judged: Judged) -> bool:
         """Say whether the caller may do something on any of the resources that a row is judged as."""
@@ -142,9 +162,16 @@ class Caller:
 
     def could(self, action: Action) -> bool:
         """Say whether there may be any resource at all on which the caller has this action."""
-        return isinstance(self.rights, Credential) or (
-            bool(self.sides) and all(_could(side, action.value) for side in self.sides)
-        )
+        return isinstance(self.rights, Credential) or _may_somewhere(self.sides, action)
+
+    def somewhere(self, actions: Sequence[Action]) -> Deed:
+        """Say what became of a field that needs one of some actions on any resource at all: as `could` has it."""
+        could = next((action for action in actions if self.could(action)), None)
+        if could is None:
+            return deed(actions[0].value, allowed=False)
+        if self.trial is not None and not any(_may_somewhere(self.trial.sides, action) for action in actions):
+            return Deed(could.value, Outcome.TRIAL_REFUSED)
+        return deed(could.value, allowed=True)
 
     def asking(self, request: Request) -> "Caller":
         """Give the same caller with another request. As `replace` does, which takes four times as long."""
@@ -159,6 +186,7 @@ class Caller:
             self.token,
             self.proof,
             self.restrictions,
+            self.trial,
         )
 
     def is_admitted(self, address: str | None) -> bool:
@@ -192,6 +220,10 @@ class Caller:
         """Under which idempotency keys are kept: the member, else the token, else the actor's kind."""
         whom = self.member or self.token
         return str(whom.id) if whom else self.actor.value
+
+
+def _may_somewhere(sides: Sequence[Side], action: Action) -> bool:
+    return bool(sides) and all(_could(side, action.value) for side in sides)
 
 
 def _could(side: Side, action: str) -> bool:

@@ -182,8 +182,9 @@ def decide(gate: CompiledGate, caller: Caller, wanted: routes.Request | Question
     needed = gate.needs(wanted)
     for asked in needed:
         if not caller.rights.allows(asked.action, asked.resource):
-            return Passage(allowed=False, lacking=_lacking(caller, asked), deeds=(deed(asked.action, allowed=False),))
-    deeds = tuple(dict.fromkeys(deed(asked.action, allowed=True) for asked in needed))
+            refused = caller.deed(asked.action, asked.resource, allowed=False)
+            return Passage(allowed=False, lacking=_lacking(caller, asked), deeds=(refused,))
+    deeds = tuple(dict.fromkeys(caller.deed(asked.action, asked.resource, allowed=True) for asked in needed))
     return Passage(allowed=bool(needed), deeds=deeds or (deed(NO_ACTION, allowed=False),))
 
 

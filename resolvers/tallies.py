@@ -1,29 +1,71 @@
 """What is kept of the uses of tokens, and how it is written: for many tokens at once."""
 
-from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.transactions import in_transaction
 
-from models import Token, TokenDay, new_id, now
+from core.folding import fitting, fold, fold_each, standing
+from models import Token, TokenAccess, TokenDay, new_id, now
 
 DAY_S = 24 * 60 * 60
 DAYS_KEPT = 400
 """For how many days the counts of a token that is used are kept."""
 ORIGINS_KEPT = 100
 """From how many places a token is known to be used; the one not used for longest makes room."""
+SPECIFIERS_KEPT = 50
+"""On how many resources a token is known to be used for an action; where there are more, specifiers stand for them."""
+ACCESSES_KEPT = 500
+"""How many pairs of an action and a resource are kept of a token; more only where it is used for more actions."""
+LONGEST = 1024
+"""Bytes of a specifier that is kept, which an index must hold."""
 ROWS = 1_000
 """How many rows stand in one statement, which no database takes in any number."""
 _EPOCH = date(1970, 1, 1)
+T = TypeVar("T")
 
 Whence = tuple[str, str]
 """An address and a user agent, each empty if it is not known."""
+
+
+@dataclass(slots=True)
+class Decided:
+    """How often something was allowed, refused, and of those allowed, refused by the scope on trial."""
+
+    allowed: int = 0
+    refused: int = 0
+    trial_refused: int = 0
+
+    def add(self, more: "Decided") -> None:
+        """Add to the counts."""
+        self.allowed += more.allowed
+        self.refused += more.refused
+        self.trial_refused += more.trial_refused
+
+    @property
+    def columns(self) -> tuple[int, int, int]:
+        """The counts, in the order of their columns."""
+        return self.allowed, self.refused, self.trial_refused
+
+
+@dataclass(slots=True)
+class Access:
+    """How an action on a resource was decided, and when first and last. Times are in seconds since 1970."""
+
+    decided: Decided
+    first_s: float
+    last_s: float
+
+    def include(self, other: "Access") -> None:
+        """Add what was decided at other times."""
+        self.decided.add(other.decided)
+        self.first_s, self.last_s = min(self.first_s, other.first_s), max(self.last_s, other.last_s)
 
 
 @dataclass(slots=True)
@@ -34,26 +76,62 @@ class Tally:
     last_at_s: float = 0.0
     address: str | None = None
     user_agent: str | None = None
-    days: dict[tuple[int, str], list[int]] = field(default_factory=dict)
-    """By the day since 1970 and the action: how often it was allowed, refused, and refused by the scope on trial."""
+    trial: str = ""
+    """When the trial began of which it knows what it would have refused."""
+    days: dict[tuple[int, str], Decided] = field(default_factory=dict)
+    """By the day since 1970 and the action."""
+    accesses: dict[str, dict[str, Access]] = field(default_factory=dict)
+    """By the action and the specifier that stands for the resource."""
     origins: OrderedDict[Whence, tuple[float, float, int]] = field(default_factory=OrderedDict)
     """When it was first and last used from there, and how often; the latest at the end."""
 
     @property
     def size(self) -> int:
         """How much it keeps."""
-        return 1 + len(self.days) + len(self.origins)
+        return 1 + len(self.days) + len(self.origins) + sum(map(len, self.accesses.values()))
 
     def used(self, at_s: float, address: str | None, user_agent: str | None) -> None:
         """Note when it was last used."""
         if at_s >= self.last_at_s:
             self.last_at_s, self.address, self.user_agent = at_s, address, user_agent
 
-    def count(self, key: tuple[int, str], *many: int) -> None:
+    def tries(self, trial: str) -> bool:
+        """Say whether what a trial would have refused counts: what an earlier one would have does not, nor any more."""
+        if trial > self.trial:
+            self.try_(trial)
+        return trial == self.trial
+
+    def try_(self, trial: str) -> None:
+        """Forget what another trial than this would have refused."""
+        if trial != self.trial:
+            self.trial = trial
+            for decided in self._decided():
+                decided.trial_refused = 0
+
+    def _decided(self) -> Iterator[Decided]:
+        yield from self.days.values()
+        for known in self.accesses.values():
+            yield from (access.decided for access in known.values())
+
+    def count(self, key: tuple[int, str], decided: Decided) -> None:
         """Add to the counts of a day and an action."""
-        counts = self.days.setdefault(key, [0, 0, 0])
-        for index, each in enumerate(many):
-            counts[index] += each
+        self.days.setdefault(key, Decided()).add(decided)
+
+    def knows(self, action: str, specifier: str) -> bool:
+        """Say whether the action is counted on a resource already, or on what stands for it."""
+        return standing(specifier, self.accesses.get(action, ())) is not None
+
+    def accessed(self, action: str, specifier: str, access: Access) -> int:
+        """Add to what is known of an action on a resource; returns how much more that makes, or less."""
+        known = self.accesses.setdefault(action, {})
+        before = len(known)
+        _include(known, standing(specifier, known) or fitting(specifier, LONGEST), access)
+        if len(known) > SPECIFIERS_KEPT:
+            folded: dict[str, Access] = {}
+            for each, stands in fold(known, SPECIFIERS_KEPT).items():
+                _include(folded, stands, known[each])
+            self.accesses[action] = known = folded
+        return len(known) - before
 
     def came(self, whence: Whence, first_s: float, last_s: float, times: int) -> int:
         """Add to what is known of an origin; returns how many others had to make room."""
@@ -68,10 +146,22 @@ class Tally:
         """Add what was gathered later."""
         if later.last_at_s:
             self.used(later.last_at_s, later.address, later.user_agent)
-        for key, counts in later.days.items():
-            self.count(key, *counts)
+        if not self.tries(later.trial):
+            later.try_(self.trial)
+        for key, decided in later.days.items():
+            self.count(key, decided)
+        for action, known in later.accesses.items():
+            for specifier, access in known.items():
+                self.accessed(action, specifier, access)
         for whence, told in later.origins.items():
             self.came(whence, *told)
+
+
+def _include(known: dict[str, Access], specifier: str, access: Access) -> None:
+    if specifier in known:
+        known[specifier].include(access)
+    else:
+        known[specifier] = access
 
 
 async def write(tallies: Mapping[UUID, Tally]) -> set[UUID]:
@@ -82,12 +172,16 @@ async def write(tallies: Mapping[UUID, Tally]) -> set[UUID]:
     """
     async with in_transaction() as connection:
         unlocked = Token.filter(id__in=list(tallies)).select_for_update(skip_locked=True, no_key=True)
-        free = {token.id: tallies[token.id] for token in await unlocked.order_by("id").only("id")}
+        free = {}
+        for token in await unlocked.order_by("id").only("id", "trial"):
+            free[token.id] = tally = tallies[token.id]
+            tally.try_(token.trial["at"] if token.trial else "")  # another may have begun since
         busy = [token_id for token_id in tallies if token_id not in free]
         waiting = {token.id for token in await Token.filter(id__in=busy).only("id")} if busy else set[UUID]()
         await _write_last(connection, free)
         await _write_days(connection, free)
         await _write_origins(connection, free)
+        await _write_accesses(connection, free)
     return {token_id for token_id in tallies if token_id not in waiting}
 
 
@@ -106,21 +200,34 @@ async def _write_last(connection: BaseDBAsyncClient, tallies: Mapping[UUID, Tall
         await connection.execute_many(sql, rows)
 
 
-_DAY = ("allowed", "refused", "trial_refused")
+_DECIDED = ("allowed", "refused", "trial_refused")
+
+
+def _added(table: str) -> str:
+    """Write that counts are added to those there are."""
+    return ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in _DECIDED)
+
+
+def _widened(connection: BaseDBAsyncClient, table: str) -> str:
+    """Write that the first and the last time are those of both."""
+    greatest, least = ("MAX", "MIN") if _is_sqlite(connection) else ("GREATEST", "LEAST")
+    return (
+        f"first_at = {least}({table}.first_at, excluded.first_at),"
+        f" last_at = {greatest}({table}.last_at, excluded.last_at), updated_at = excluded.updated_at"
+    )
 
 
 async def _write_days(connection: BaseDBAsyncClient, tallies: Mapping[UUID, Tally]) -> None:
-    added = ", ".join(f"{name} = token_day.{name} + excluded.{name}" for name in _DAY)
     rows = [
-        (*_columns(token_id, tally), _EPOCH + timedelta(days=day), action, *counts)
+        (*_columns(token_id, tally.account_id), _EPOCH + timedelta(days=day), action, *tally.days[day, action].columns)
         for token_id, tally in tallies.items()
-        for (day, action), counts in sorted(tally.days.items())
+        for day, action in sorted(tally.days)
     ]
     made: set[str] = set()
     for some in _chunks(rows):
-        sql, values = _insert(connection, "token_day", (*_OWN, "day", "action", *_DAY), some)
+        sql, values = _insert(connection, "token_day", (*_OWN, "day", "action", *_DECIDED), some)
         sql += " ON CONFLICT (account_id, token_id, day, action) DO UPDATE SET"
-        sql += f" {added}, updated_at = excluded.updated_at RETURNING id"
+        sql += f" {_added('token_day')}, updated_at = excluded.updated_at RETURNING id"
         made |= await _made(connection, sql, values, some)
     if made:
         kept_from = max(row[_DAY_AT] for row in rows) - timedelta(days=DAYS_KEPT)
@@ -138,20 +245,17 @@ async def _made(
 
 async def _write_origins(connection: BaseDBAsyncClient, tallies: Mapping[UUID, Tally]) -> None:
     rows = [
-        (*_columns(token_id, tally), *whence, _time(first_s), _time(last_s), times)
+        (*_columns(token_id, tally.account_id), *whence, _time(first_s), _time(last_s), times)
         for token_id, tally in tallies.items()
         for whence, (first_s, last_s, times) in sorted(tally.origins.items())
     ]
-    greatest, least = ("MAX", "MIN") if _is_sqlite(connection) else ("GREATEST", "LEAST")
     made: set[str] = set()
     for some in _chunks(rows):
         names = (*_OWN, "address", "user_agent", "first_at", "last_at", "uses")
         sql, values = _insert(connection, "token_origin", names, some)
         sql += (
             " ON CONFLICT (account_id, token_id, address, user_agent) DO UPDATE SET"
-            " uses = token_origin.uses + excluded.uses, updated_at = excluded.updated_at,"
-            f" first_at = {least}(token_origin.first_at, excluded.first_at),"
-            f" last_at = {greatest}(token_origin.last_at, excluded.last_at) RETURNING id"
+            f" uses = token_origin.uses + excluded.uses, {_widened(connection, 'token_origin')} RETURNING id"
         )
         made |= await _made(connection, sql, values, some)
     if made:
@@ -168,13 +272,72 @@ async def _forget_oldest(connection: BaseDBAsyncClient, token_ids: Sequence[str]
     await connection.execute_query(sql, list(token_ids))
 
 
+async def _write_accesses(connection: BaseDBAsyncClient, tallies: Mapping[UUID, Tally]) -> None:
+    rows = [
+        (*_columns(token_id, tally.account_id), action, specifier, *told)
+        for token_id, tally in tallies.items()
+        for action, known in sorted(tally.accesses.items())
+        for specifier, access in sorted(known.items())
+        for told in [(*access.decided.columns, _time(access.first_s), _time(access.last_s))]
+    ]
+    if made := await _add_accesses(connection, rows):
+        await _fold_accesses(connection, sorted(made))
+
+
+async def _add_accesses(connection: BaseDBAsyncClient, rows: Sequence[tuple[Any, ...]]) -> set[str]:
+    made: set[str] = set()
+    for some in _chunks(rows):
+        names = (*_OWN, "action", "specifier", *_DECIDED, "first_at", "last_at")
+        sql, values = _insert(connection, "token_access", names, some)
+        sql += " ON CONFLICT (account_id, token_id, action, specifier) DO UPDATE SET"
+        sql += f" {_added('token_access')}, {_widened(connection, 'token_access')} RETURNING id"
+        made |= await _made(connection, sql, values, some)
+    return made
+
+
+async def _fold_accesses(connection: BaseDBAsyncClient, token_ids: Sequence[str]) -> None:
+    """Put specifiers that stand for many in the place of what is too many, or has one that stands for it already."""
+    by_token: dict[UUID, list[TokenAccess]] = defaultdict(list)
+    for row in await TokenAccess.filter(token_id__in=token_ids).using_db(connection):
+        by_token[row.token_id].append(row)
+    moved: list[TokenAccess] = []
+    for rows in by_token.values():
+        specifiers: dict[str, set[str]] = defaultdict(set)
+        for row in rows:
+            specifiers[row.action].add(row.specifier)
+        stands = fold_each(specifiers, SPECIFIERS_KEPT, ACCESSES_KEPT)
+        for row in rows:
+            if (specifier := stands[row.action][row.specifier]) != row.specifier:
+                row.specifier = specifier
+                moved.append(row)
+    for some in _chunks(moved):
+        await TokenAccess.filter(id__in=[row.id for row in some]).using_db(connection).delete()
+    await _add_accesses(connection, _merged(moved))
+
+
+def _merged(moved: Sequence[TokenAccess]) -> list[tuple[Any, ...]]:
+    """Make one row of those that the same specifier stands for now."""
+    merged: dict[tuple[UUID, str, str], TokenAccess] = {}
+    for row in moved:
+        known = merged.setdefault((row.token_id, row.action, row.specifier), row)
+        if known is not row:
+            for name in _DECIDED:
+                setattr(known, name, getattr(known, name) + getattr(row, name))
+            known.first_at, known.last_at = min(known.first_at, row.first_at), max(known.last_at, row.last_at)
+    return [
+        (*_columns(token_id, row.account_id), action, specifier, *counts, row.first_at, row.last_at)
+        for (token_id, action, specifier), row in merged.items()
+        for counts in [[getattr(row, name) for name in _DECIDED]]
+    ]
+
+
 _OWN = ("id", "version", "created_at", "updated_at", "account_id", "token_id")
 _ID_AT, _TOKEN_AT, _DAY_AT = 0, 5, 6
 
 
-def _columns(token_id: UUID, tally: Tally) -> tuple[Any, ...]:
+def _columns(token_id: UUID, account_id: UUID) -> tuple[Any, ...]:
     at = now()
-    return str(new_id()), 1, at, at, str(tally.account_id), str(token_id)
+    return str(new_id()), 1, at, at, str(account_id), str(token_id)
 
 
 def _insert(
@@ -195,7 +358,7 @@ def _is_sqlite(connection: BaseDBAsyncClient) -> bool:
     return connection.capabilities.dialect == "sqlite"
 
 
-def _chunks(rows: Sequence[tuple[Any, ...]]) -> Iterable[Sequence[tuple[Any, ...]]]:
+def _chunks(rows: Sequence[T]) -> Iterable[Sequence[T]]:
     return (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from tortoise.connection import get_connections
 
 from core.errors import Invalid
-from models import TokenOrigin, now
+from models import TokenAccess, TokenOrigin, now
 from resolvers.statements import uuid
 from resolvers.tallies import places
 
@@ -25,6 +25,7 @@ class Counted:
     action: str
     allowed: int
     refused: int
+    trial_refused: int
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ async def counts(account_id: UUID, token_ids: Sequence[UUID], since: date) -> Ma
     account, day, *tokens = places(connection, 2 + len(token_ids))
     each = "OVER (PARTITION BY token_id"
     sql = (
-        "SELECT * FROM (SELECT token_id, day, action, allowed, refused,"  # noqa: S608 - places and a number of our own
+        "SELECT * FROM (SELECT token_id, day, action, allowed, refused, trial_refused,"  # noqa: S608 - places and a number of our own
         f" SUM(allowed) {each}) AS all_allowed, SUM(refused) {each}) AS all_refused,"
         f" ROW_NUMBER() {each} ORDER BY day DESC, action) AS place_ FROM token_day"
         f" WHERE account_id = {account} AND day >= {day} AND token_id IN ({', '.join(tokens)})) AS placed"
@@ -60,7 +61,8 @@ async def counts(account_id: UUID, token_ids: Sequence[UUID], since: date) -> Ma
     for row in rows:
         counts = found[uuid(row["token_id"])]
         counts.allowed, counts.refused = int(row["all_allowed"]), int(row["all_refused"])
-        counts.daily.append(Counted(_day(row["day"]), row["action"], row["allowed"], row["refused"]))
+        told = row["action"], row["allowed"], row["refused"], row["trial_refused"]
+        counts.daily.append(Counted(_day(row["day"]), *told))
     return found
 
 
@@ -72,6 +74,15 @@ async def origins(account_id: UUID, token_ids: Sequence[UUID]) -> Mapping[UUID, 
     """Read from where tokens were used, the latest first, in one statement however many there are."""
     found: dict[UUID, list[TokenOrigin]] = {token_id: [] for token_id in token_ids}
     rows = TokenOrigin.filter(account_id=account_id, token_id__in=list(token_ids))
+    for row in await rows.order_by("token_id", "-last_at", "-id"):
+        found[row.token_id].append(row)
+    return found
+
+
+async def accesses(account_id: UUID, token_ids: Sequence[UUID]) -> Mapping[UUID, list[TokenAccess]]:
+    """Read what tokens were used for, the latest first, in one statement however many there are."""
+    found: dict[UUID, list[TokenAccess]] = {token_id: [] for token_id in token_ids}
+    rows = TokenAccess.filter(account_id=account_id, token_id__in=list(token_ids))
     for row in await rows.order_by("token_id", "-last_at", "-id"):
         found[row.token_id].append(row)
     return found

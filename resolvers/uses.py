@@ -4,31 +4,35 @@ When, from where and by which program a token was last used; how often for which
 apart; and the places it was used from. The only writes that verifying a token causes. They change no version, so no
 memory of what a token may do is lost. What a process that dies had gathered is lost, at most `FLUSH_EVERY_S` of it.
 
-An action counts once for a request, however many rows or resources it was asked about: allowed, refused or both. A
-request that comes to no action counts under `NO_ACTION`. Only words of a catalogue get here, never those that somebody
-made up, so that there are no more counts than words. Sessions have a last use and nothing else.
+An action counts once for a request, however many rows or resources it was asked about: allowed, refused or both; and
+once for each of those resources, under the narrowest specifier that means it. A request that comes to no action counts
+under `NO_ACTION`, and for no resource. Only words of a catalogue get here, never those that somebody made up, so that
+there are no more counts of actions than words. Names are anybody's: where there are too many, they are folded, see
+`core.folding`. Sessions have a last use and nothing else.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TypeAlias
+from enum import IntEnum
+from typing import NamedTuple
 from uuid import UUID
 
+from core.folding import EVERYTHING
 from models import Token, TokenKind
 from models.database import outside_transaction
 from resolvers import tallies
-from resolvers.tallies import DAY_S, Tally
+from resolvers.tallies import DAY_S, Access, Decided, Tally
 
 FLUSH_EVERY_S = 5.0
 BATCH = 500
 """Of how many tokens the uses are written in one transaction, so that other writers wait milliseconds."""
 MOST_PENDING = 1_000
-"""How many uses are kept before they are added up."""
+"""How many uses are kept before they are added up, and ten times as many deeds that they came to."""
 MOST_KEPT = 100_000
 """How many counts and origins are kept between two flushes; what is new beyond them is not counted."""
 NO_ACTION = ""
@@ -37,24 +41,34 @@ NO_ACTION = ""
 _log = logging.getLogger(__name__)
 
 
-class Outcome(Enum):
-    """What became of an action that was asked about."""
+class Outcome(IntEnum):
+    """What became of an action that was asked about, as bits: allowed, refused, refused by the scope that is tried."""
 
-    ALLOWED = "ALLOWED"
-    REFUSED = "REFUSED"
-    TRIAL_REFUSED = "TRIAL_REFUSED"
+    ALLOWED = 0b001
+    REFUSED = 0b010
+    TRIAL_REFUSED = 0b101
     """Allowed, but not by the scope that is tried."""
 
 
-Deed: TypeAlias = tuple[str, Outcome]
-"""An action of the catalogue, and what became of it."""
+class Deed(NamedTuple):
+    """An action of the catalogue, what became of it, and on what, as a specifier: `*` where nothing was named."""
 
-_NOTHING: Deed = (NO_ACTION, Outcome.ALLOWED)
+    action: str
+    outcome: Outcome
+    specifier: str = EVERYTHING
+
+    def __bool__(self) -> bool:
+        return self.outcome is not Outcome.REFUSED
 
 
-def deed(action: str, *, allowed: bool) -> Deed:
+_NOTHING = Deed(NO_ACTION, Outcome.ALLOWED)
+_TRIAL = Outcome.TRIAL_REFUSED & ~Outcome.ALLOWED
+_ALL = Outcome.TRIAL_REFUSED | Outcome.REFUSED
+
+
+def deed(action: str, specifier: str = EVERYTHING, *, allowed: bool) -> Deed:
     """Say what became of an action."""
-    return action, Outcome.ALLOWED if allowed else Outcome.REFUSED
+    return Deed(action, Outcome.ALLOWED if allowed else Outcome.REFUSED, specifier)
 
 
 class Use:
@@ -75,6 +89,7 @@ class Use:
         "deeds",
         "is_session",
         "token_id",
+        "trial",
         "user_agent",
     )
 
@@ -86,6 +101,8 @@ class Use:
         self.token_id = token.id
         self.account_id = token.account_id
         self.is_session = token.kind is TokenKind.SESSION
+        self.trial: str = token.trial["at"] if token.trial else ""
+        """When the trial began that its deeds know of."""
         self.address = address
         self.user_agent = user_agent
         self.deeds = deeds
@@ -109,6 +126,7 @@ class Use:
             if not self._until_s:
                 self._begin(self._clock_s())
             self._added[deed] = None
+            self._uses.take_in()
 
     def _begin(self, at_s: float) -> None:
         if self._times:
@@ -117,14 +135,22 @@ class Use:
         self._at_s = at_s
         self._uses.hand_in(self)
 
-    def take(self) -> tuple[int, float, Mapping[Deed, int]]:
-        """Take what was noted since the last time: how often, when at last, and how often each deed."""
+    def take(self) -> tuple[int, float, list[tuple[Iterable[Deed], int]]]:
+        """Take what was noted since the last time: how often, when at last, and which deeds how often together."""
         times, self._times, self._until_s = self._times, 0, 0.0
         added, self._added = self._added, {}
-        done = dict.fromkeys(self.deeds, times) if times else {}
-        for each in added:
-            done[each] = done.get(each, 0) + 1
-        return times, self._at_s, done or ({_NOTHING: times} if times else {})
+        done: list[tuple[Iterable[Deed], int]] = []
+        if added:
+            done.append((added, 1))
+        if times and (self.deeds or not added):
+            done.append((self.deeds or (_NOTHING,), times))
+        return times, self._at_s, done
+
+
+def _decided(bits: int, many: int) -> Decided:
+    return Decided(
+        many if bits & Outcome.ALLOWED else 0, many if bits & Outcome.REFUSED else 0, many if bits & _TRIAL else 0
+    )
 
 
 @dataclass
@@ -133,6 +159,7 @@ class Uses:
 
     clock_s: Callable[[], float] = time.time
     _pending: list[Use] = field(default_factory=list, repr=False)
+    _pending_deeds: int = 0
     _tallies: dict[UUID, Tally] = field(default_factory=dict, repr=False)
     _kept: int = 0
     _lost: int = 0
@@ -147,8 +174,15 @@ class Uses:
         if len(self._pending) > MOST_PENDING:
             self._settle_all(but=use)
 
+    def take_in(self) -> None:
+        """Count a deed that was added to a use which is pending."""
+        self._pending_deeds += 1
+        if self._pending_deeds > 10 * MOST_PENDING:
+            self._settle_all()
+
     def _settle_all(self, but: Use | None = None) -> None:
         pending, self._pending = self._pending, [] if but is None else [but]
+        self._pending_deeds = 0
         for use in pending:
             if use is not but:
                 self.settle(use)
@@ -167,18 +201,32 @@ class Uses:
             tally.used(at_s, use.address, use.user_agent)
         if use.is_session:
             return
-        for (action, outcome), many in done.items():
-            key = (int(at_s // DAY_S), action)
-            if key in tally.days or self._has_room():
-                tally.count(
-                    key,
-                    0 if outcome is Outcome.REFUSED else many,
-                    many if outcome is Outcome.REFUSED else 0,
-                    many if outcome is Outcome.TRIAL_REFUSED else 0,
-                )
+        counted = _ALL if tally.tries(use.trial) else _ALL & ~_TRIAL
+        for deeds, many in done:
+            self._count(tally, at_s, deeds, many, counted)
         whence = (use.address or "", use.user_agent or "")
         if times and (whence in tally.origins or self._has_room()):
             self._kept -= tally.came(whence, at_s, at_s, times)
+
+    def _count(self, tally: Tally, at_s: float, deeds: Iterable[Deed], many: int, counted: int) -> None:
+        """Count deeds of so many requests: each action once, and once on each resource. `counted` are bits."""
+        actions: dict[str, int] = defaultdict(int)
+        accesses: dict[tuple[str, str], int] = defaultdict(int)
+        for action, outcome, specifier in deeds:
+            bits = outcome & counted
+            actions[action] |= bits
+            if action != NO_ACTION:
+                accesses[action, specifier] |= bits
+        for action, bits in actions.items():
+            key = (int(at_s // DAY_S), action)
+            if key in tally.days or self._has_room():
+                tally.count(key, _decided(bits, many))
+        for (action, specifier), bits in accesses.items():
+            if self._kept < MOST_KEPT or tally.knows(action, specifier):
+                access = Access(_decided(bits, many), at_s, at_s)
+                self._kept += tally.accessed(action, specifier, access)
+            else:
+                self._lost += 1
 
     def _has_room(self) -> bool:
         if self._kept >= MOST_KEPT:

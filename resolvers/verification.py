@@ -12,10 +12,7 @@ from core.vocabulary import Action
 from models import Token, now
 from resolvers.access import Answer, Authorized, Question, authorize
 from resolvers.callers import Caller, Request, bearer, is_bearer, note_deeds, recognised
-from resolvers.uses import Deed, deed
-
-VERIFIED: Deed = deed(Action.VERIFY_ACCESS_TOKEN.value, allowed=True)
-"""What the asker's token is used for."""
+from resolvers.uses import Deed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +49,19 @@ class Verified:
         return Receipt(self.asker.bytes, self.token.id.bytes, *asked, at_ms).text(self.subject.request.house.keys)
 
 
+def verifying(caller: Caller, *, allowed: bool = True) -> Deed:
+    """Say what the asker's token is used for."""
+    return caller.deed(Action.VERIFY_ACCESS_TOKEN.value, caller.account.resource, allowed=allowed)
+
+
 def require_verifier(caller: Caller) -> Token:
     """Give the token that asks, and note that it did. Raises `Forbidden` as `_asking` does."""
     try:
         token = _asking(caller)
     except Forbidden:
-        note_deeds(caller, deed(Action.VERIFY_ACCESS_TOKEN.value, allowed=False))
+        note_deeds(caller, verifying(caller, allowed=False))
         raise
-    note_deeds(caller, VERIFIED)
+    note_deeds(caller, verifying(caller))
     return token
 
 

@@ -14,8 +14,7 @@ from strawberry.types import Info as AnyInfo
 
 from core.errors import Forbidden
 from core.vocabulary import Action
-from resolvers.callers import Caller, Judged, note_deeds
-from resolvers.uses import Deed, deed
+from resolvers.callers import Judged, note_deeds
 from schema.context import Info
 
 ON_FIELDS = [Location.FIELD_DEFINITION, Location.INPUT_FIELD_DEFINITION]
@@ -117,32 +116,26 @@ class Needs(Permission):
 
     actions: tuple[Action, ...]
     anywhere = False
-    deeds: tuple[Deed, Deed]
-    """What a caller's token is used for when it is refused, and when it is not."""
 
     def has_permission(self, source: Any, info: Info, **_: object) -> bool:  # noqa: ANN401 - any object of the schema
         """Raise `Unauthenticated`, or `Forbidden` naming the action and the object, which the caller sees already."""
         caller = info.context.caller
         if source is None or self.anywhere:
-            if any(caller.could(action) for action in self.actions):
-                # A mutation notes itself what became of it.
-                if source is not None or info.operation.operation is not OperationType.MUTATION:
-                    self._note(caller, allowed=True)
+            done = caller.somewhere(self.actions)
+            # A mutation notes itself what became of it.
+            if not done or source is not None or info.operation.operation is not OperationType.MUTATION:
+                note_deeds(caller, done)
+            if done:
                 return True
-            self._note(caller, allowed=False)
             raise self._refused(None)
         judged: Judged | None = source.judged
         if judged is None:
             return True
-        if any(caller.sees(action, judged) for action in self.actions):
-            self._note(caller, allowed=True)
+        done = caller.seeing(self.actions, judged)
+        note_deeds(caller, done)
+        if done:
             return True
-        self._note(caller, allowed=False)
         raise self._refused(str(judged.subjects[0]))
-
-    def _note(self, caller: Caller, *, allowed: bool) -> None:
-        """Note what the caller's token is used for; of several actions the first, where none was told apart."""
-        note_deeds(caller, self.deeds[allowed])
 
     def _refused(self, resource: str | None) -> Forbidden:
         if len(self.actions) == 1:
@@ -160,8 +153,7 @@ def needs(*actions: Action, anywhere: bool = False) -> type[Needs]:
     one = len(words) == 1
     directive: object = NeedsDirective(action=words[0]) if one else NeedsOneOfDirective(actions=words)
     sentence = f"Needs `{words[0]}`." if one else f"Needs one of {_listed(actions)}."
-    deeds = deed(words[0], allowed=False), deed(words[0], allowed=True)
-    says = {"actions": actions, "anywhere": anywhere, "deeds": deeds, "sentence": sentence, "directive": directive}
+    says = {"actions": actions, "anywhere": anywhere, "sentence": sentence, "directive": directive}
     return type("Needs", (Needs,), says)
 
 

@@ -12,6 +12,7 @@ from core.errors import Invalid
 from core.law import SideKind
 from core.vocabulary import Action, BuiltInRole
 from models import Token as Row
+from models import TokenAccess as AccessRow
 from models import TokenKind as RowKind
 from models import TokenOrigin as OriginRow
 from models import TokenState, now
@@ -52,7 +53,7 @@ UPDATES = (
 
 MOST_COUNTED = 2**31 - 1
 """What GraphQL's `Int` holds; what is counted further shows as this."""
-DAILY_SIZE = ORIGINS_SIZE = 20
+DAILY_SIZE = ORIGINS_SIZE = ACCESSES_SIZE = 20
 """How long the lists of uses are taken to be."""
 
 
@@ -146,6 +147,7 @@ class TokenDayUses:
     action: str | None = face.shown("The action; null for requests that presented the token and asked for none.")
     allowed: int = face.shown("How often it was allowed.")
     refused: int = face.shown("How often it was refused.")
+    trial_refused: int = face.shown("How often, of those allowed, the latest scope on trial would have refused it.")
 
 
 @face.output
@@ -167,6 +169,7 @@ class TokenUses:
                 action=line.action or None,
                 allowed=min(line.allowed, MOST_COUNTED),
                 refused=min(line.refused, MOST_COUNTED),
+                trial_refused=min(line.trial_refused, MOST_COUNTED),
             )
             for line in counts.daily
         ]
@@ -192,6 +195,35 @@ class TokenOrigin:
             first_used_at=row.first_at,
             last_used_at=row.last_at,
             uses=min(row.uses, MOST_COUNTED),
+        )
+
+
+@face.output
+class TokenAccess:
+    """What a token was used for: an action on a resource. It counts once for a request."""
+
+    action: str = face.shown("The action.")
+    resource: str = face.shown(
+        "The resource, as policies name it. `proj/web:env/*` stands for several, whose names were too many to keep; "
+        "`*` for no resource in particular, as where a list is asked for, or for too many kinds of them."
+    )
+    allowed: int = face.shown("How often it was allowed.")
+    refused: int = face.shown("How often it was refused.")
+    trial_refused: int = face.shown("How often, of those allowed, the latest scope on trial would have refused it.")
+    first_at: datetime = face.shown("When it was first asked for.")
+    last_at: datetime = face.shown("When it was last asked for.")
+
+    @classmethod
+    def of(cls, row: AccessRow) -> "TokenAccess":
+        """Show what a token was used for."""
+        return cls(
+            action=row.action,
+            resource=row.specifier,
+            allowed=min(row.allowed, MOST_COUNTED),
+            refused=min(row.refused, MOST_COUNTED),
+            trial_refused=min(row.trial_refused, MOST_COUNTED),
+            first_at=row.first_at,
+            last_at=row.last_at,
         )
 
 
@@ -296,6 +328,16 @@ class Token(Node):
 
         rows = await info.context.batched("Token.origins", self.row.id, load)
         return [TokenOrigin.of(row) for row in rows or []]
+
+    @face.field(Action.VIEW_ACCESS_TOKEN_USE, size=ACCESSES_SIZE)
+    async def accesses(self, info: Info) -> list[TokenAccess] | None:
+        """What it was used for, the latest first: which actions, on which resources, and how that was decided."""
+
+        async def load(caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, list[AccessRow]]:
+            return await usage.accesses(caller.account.id, ids)
+
+        rows = await info.context.batched("Token.accesses", self.row.id, load)
+        return [TokenAccess.of(row) for row in rows or []]
 
     @face.field()
     def owner(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")] | None:

@@ -29,7 +29,7 @@ from resolvers.access import Asked, Question
 from resolvers.callers import Caller, Request, lease, recognised, use_of
 from resolvers.house import House
 from resolvers.scope_words import scope_words
-from resolvers.verification import VERIFIED, Verified, recall, require_verifier, verify
+from resolvers.verification import Verified, recall, require_verifier, verify, verifying
 from web.answers import Answer, Heard, Party, Settled
 from web.bodies import read_body, reply
 from web.credentials import Gate, Presented
@@ -116,7 +116,7 @@ class Introspection:
         settled = Settled(
             answer,
             (
-                Party(lease(asker), use_of(asker, address, agent, (VERIFIED,))),
+                Party(lease(asker), use_of(asker, address, agent, (verifying(asker),))),
                 Party(lease(subject), use_of(subject, subject.request.address, None, verified.answers.deeds)),
             ),
         ).note()

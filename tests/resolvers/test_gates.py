@@ -184,11 +184,11 @@ async def test_it_says_what_was_asked_of_the_token(organisation: Organisation) -
     await gates.define(organisation.owner, gate(routes=[VIEW, twice, further]), Said())
     anyone, there = await organisation.token(organisation.owner, Scope(BuiltInRole.READER)), await found(organisation)
     for path, deeds in (
-        (("web", "x"), (("viewProject", Outcome.ALLOWED),)),
-        (("web", "secret"), (("createProject", Outcome.REFUSED),)),
-        ((), ((NO_ACTION, Outcome.REFUSED),)),
+        (("web", "x"), [("viewProject", Outcome.ALLOWED, f"proj/{name}") for name in ("web", "app")]),
+        (("web", "secret"), [("createProject", Outcome.REFUSED, "proj/web")]),
+        ((), [(NO_ACTION, Outcome.REFUSED, "*")]),
     ):
-        assert gates.decide(there, anyone, routes.Request("GET", path)).deeds == deeds
+        assert gates.decide(there, anyone, routes.Request("GET", path)).deeds == tuple(deeds)
 
 
 async def test_a_refusal_names_the_closed_gate_above(organisation: Organisation) -> None:

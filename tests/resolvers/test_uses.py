@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,13 +13,14 @@ import pytest
 from tortoise.transactions import in_transaction
 
 from core.errors import Forbidden
-from models import Account, Token, TokenDay, TokenOrigin
+from core.specifiers import Match, Resource, Specifier
+from models import Account, Token, TokenAccess, TokenDay, TokenOrigin, now
 from models.engines.transactions import Statements
 from resolvers import tallies, tokens, uses, verification
 from resolvers.access import Question, authorize
 from resolvers.callers import Request, note_deeds, used
 from resolvers.scopes import Scope
-from resolvers.uses import Outcome, Uses, deed
+from resolvers.uses import Deed, Outcome, Uses, deed
 from resolvers.writing import Said
 from tests.databases import Elsewhere
 from tests.organisation import Organisation
@@ -41,6 +43,20 @@ async def a_token(organisation: Organisation) -> Token:
 async def counted(token: Token) -> dict[str, tuple[int, int]]:
     """What is kept of a token's uses: how often each action was allowed and refused."""
     return {row.action: (row.allowed, row.refused) for row in await TokenDay.filter(token_id=token.id)}
+
+
+async def accessed(token: Token) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """What is kept of what a token was used for: by action and specifier, how it was decided."""
+    return {
+        (row.action, row.specifier): (row.allowed, row.refused, row.trial_refused)
+        for row in await TokenAccess.filter(token_id=token.id)
+    }
+
+
+async def on_trial(token: Token) -> Token:
+    """Try a narrower scope on a token from now on."""
+    await Token.filter(id=token.id).update(trial={"at": now().isoformat(), "policy": []})
+    return await Token.get(id=token.id)
 
 
 class Clock:
@@ -192,6 +208,7 @@ async def test_a_token_is_written_once_an_interval_however_often_it_is_used(
         'DELETE FROM "token_day"',
         "INSERT INTO token_origin",
         "DELETE FROM token_origin",
+        "INSERT INTO token_access",
     ]
     assert written[0][1] == len(made)
     assert [await counted(token) for token in made] == [{"updateOn": (1_000, 0)}] * 3
@@ -214,13 +231,36 @@ async def test_the_day_is_that_of_the_use_in_utc(organisation: Organisation) -> 
 
 
 async def test_what_is_refused_or_on_trial_is_counted_apart(organisation: Organisation) -> None:
-    token, uses = await a_token(organisation), Uses()
+    token, uses = await on_trial(await a_token(organisation)), Uses()
     for outcome, times in ((Outcome.ALLOWED, 3), (Outcome.REFUSED, 2), (Outcome.TRIAL_REFUSED, 1)):
         for _ in range(times):
-            uses.of(token, None, None, (("updateOn", outcome),)).note()
+            uses.of(token, None, None, (Deed("updateOn", outcome, FLAG),)).note()
     await uses.flush()
     (row,) = await TokenDay.filter(token_id=token.id)
     assert (row.action, row.allowed, row.refused, row.trial_refused) == ("updateOn", 4, 2, 1)
+    assert await accessed(token) == {("updateOn", FLAG): (4, 2, 1)}
+
+
+async def test_what_an_earlier_trial_would_have_refused_counts_no_more(organisation: Organisation) -> None:
+    token, uses = await on_trial(await a_token(organisation)), Uses()
+    refused = (Deed("updateOn", Outcome.TRIAL_REFUSED, FLAG),)
+    uses.of(token, None, None, refused).note()
+    uses._settle_all()  # noqa: SLF001 - gathered, and not written yet
+    later = await on_trial(token)
+    uses.of(later, None, None, refused).note()
+    uses.of(token, None, None, refused).note()
+    await uses.flush()
+    assert await accessed(token) == {("updateOn", FLAG): (3, 0, 1)}
+    stale = Uses()
+    stale.of(token, None, None, refused).note()
+    await stale.flush()
+    assert await accessed(token) == {("updateOn", FLAG): (4, 0, 1)}
+    await Token.filter(id=token.id).update(trial=None)
+    stale.of(later, None, None, refused).note()
+    await stale.flush()
+    assert await accessed(token) == {("updateOn", FLAG): (5, 0, 1)}
+    (row,) = await TokenDay.filter(token_id=token.id)
+    assert (row.allowed, row.trial_refused) == (5, 1)
 
 
 async def test_only_words_of_the_catalogue_are_counted(organisation: Organisation) -> None:
@@ -306,6 +346,99 @@ async def test_the_latest_hundred_origins_are_kept(organisation: Organisation) -
     assert others == {f"agent 2 {number}" for number in range(60)} | {f"agent 1 {number}" for number in range(21, 60)}
 
 
+async def test_each_resource_counts_once_for_a_request(organisation: Organisation) -> None:
+    secret = (await organisation.made(organisation.owner, READS)).secret or ""
+    asked = [("viewFlag", FLAG), ("viewFlag", f"{FLAG}2"), ("updateOn", FLAG), ("viewFlag", FLAG)]
+    stated = [
+        ("viewFlag", f"{FLAG};b,a"),
+        ("viewFlag", f"{FLAG};a,b"),
+        ("viewFlag", "proj/web:env/dev;{unknown:x}:flag/f"),
+    ]
+    for _ in range(2):
+        caller = await used(secret, organisation.request)
+        authorize(caller, [Question(*each) for each in asked + stated]).allowed  # noqa: B018 - it is noted
+    await organisation.house.uses.flush()
+    assert caller.token
+    assert await counted(caller.token) == {"viewFlag": (2, 0), "updateOn": (0, 2)}
+    assert await accessed(caller.token) == {
+        ("viewFlag", FLAG): (2, 0, 0),
+        ("viewFlag", f"{FLAG}2"): (2, 0, 0),
+        ("viewFlag", f"{FLAG};a,b"): (2, 0, 0),
+        ("updateOn", FLAG): (0, 2, 0),
+    }
+
+
+async def test_when_something_was_first_and_last_asked_for_is_kept(organisation: Organisation) -> None:
+    token, clock = await a_token(organisation), Clock()
+    begun, later = clock.at_s, Uses(clock)
+    clock.at_s = begun + 60
+    later.of(token, None, None, (deed("updateOn", FLAG, allowed=True),)).note()
+    await later.flush()
+    earlier = Uses(clock)
+    for clock.at_s in (begun, begun + 30):
+        earlier.of(token, None, None, (deed("updateOn", FLAG, allowed=True),)).note()
+    await earlier.flush()
+    (row,) = await TokenAccess.filter(token_id=token.id)
+    assert (row.first_at.timestamp(), row.last_at.timestamp()) == pytest.approx((begun, begun + 60))
+
+
+async def test_what_would_be_too_much_is_folded_and_nothing_is_lost(organisation: Organisation) -> None:
+    token = await a_token(organisation)
+    gathered = [Uses() for _ in range(3)]
+    asked = [
+        (f"action{number % 15}", f"proj/p{number % 7}:env/e{number % 4}:flag/f{number}") for number in range(3_000)
+    ]
+    for index, (action, resource) in enumerate(asked):
+        uses = gathered[index % 3]
+        uses.of(token, None, None, (deed(action, resource, allowed=bool(index % 2)),)).note()
+        if index % 300 < 3:
+            await uses.flush()
+    await asyncio.gather(*(uses.flush() for uses in gathered))
+    for uses in gathered:
+        while uses._tallies:  # noqa: SLF001 - what another was writing waits
+            await uses.flush()
+    kept = await accessed(token)
+    assert len(kept) <= tallies.ACCESSES_KEPT
+    assert max(Counter(action for action, _ in kept).values()) <= tallies.SPECIFIERS_KEPT
+    for action, resource in asked:
+        assert any(
+            action == known and Specifier.parse(each).match(Resource.parse(resource), {}) is Match.SURE
+            for known, each in kept
+        )
+    assert [sum(counts) for counts in zip(*kept.values(), strict=True)] == [1_500, 1_500, 0]
+
+
+async def test_what_is_folded_stays_folded(organisation: Organisation) -> None:
+    token, uses = await a_token(organisation), Uses()
+    for number in range(tallies.SPECIFIERS_KEPT + 1):
+        uses.of(token, None, None, (deed("viewFlag", f"proj/web:flag/{number}", allowed=True),)).note()
+    await uses.flush()
+    assert await accessed(token) == {("viewFlag", "proj/web:flag/*"): (tallies.SPECIFIERS_KEPT + 1, 0, 0)}
+    uses.of(token, None, None, (deed("viewFlag", "proj/web:flag/another", allowed=True),)).note()
+    await uses.flush()
+    assert await accessed(token) == {("viewFlag", "proj/web:flag/*"): (tallies.SPECIFIERS_KEPT + 2, 0, 0)}
+
+
+async def test_a_resource_of_any_length_is_kept_as_what_fits(organisation: Organisation) -> None:
+    token, uses = await a_token(organisation), Uses()
+    long = ":".join(["proj/web", *(f"{kind}/{256 * 'é'}" for kind in ("env", "flag", "part"))])
+    uses.of(token, None, None, (deed("viewFlag", long, allowed=True),)).note()
+    await uses.flush()
+    assert await accessed(token) == {("viewFlag", f"proj/web:env/{256 * 'é'}:flag/*:part/*"): (1, 0, 0)}
+
+
+async def test_deeds_are_added_up_before_they_are_too_many(organisation: Organisation) -> None:
+    secret, gathered = (await organisation.made(organisation.owner, READS)).secret or "", organisation.house.uses
+    for number in range(40):
+        caller = await used(secret, organisation.request)
+        authorize(caller, [Question("viewFlag", f"{FLAG}{number}x{each}") for each in range(1_000)]).allowed  # noqa: B018 - it is noted
+        waiting = sum(len(use._added) for use in gathered._pending)  # noqa: SLF001 - it is about the memory
+        assert waiting <= 10 * uses.MOST_PENDING + 1_000
+    await gathered.flush()
+    assert caller.token
+    assert await accessed(caller.token) == {("viewFlag", "proj/web:env/dev:flag/*"): (40_000, 0, 0)}
+
+
 async def test_memory_is_bounded_whatever_a_token_sends(
     organisation: Organisation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -353,9 +486,10 @@ async def main(url, ids, rounds, uses):
         sys.stdout.write("ready\\n")
         sys.stdout.flush()
         sys.stdin.readline()
-        for _ in range(int(rounds)):
+        for round_ in range(int(rounds)):
             for number in range(int(uses)):
-                gathered.of(tokens[number % len(tokens)], sys.argv[-1], None, (deed("updateOn", allowed=True),)).note()
+                done = deed("updateOn", f"proj/web:flag/{round_}-{number}", allowed=True)
+                gathered.of(tokens[number % len(tokens)], sys.argv[-1], None, (done,)).note()
             await gathered.flush()
         while gathered._tallies:
             await gathered.flush()
@@ -394,6 +528,7 @@ async def test_two_processes_lose_no_use_and_never_go_backwards(organisation: Or
     for token in made:
         assert seen[str(token.id)] == sorted(seen[str(token.id)])
         assert await counted(token) == {"updateOn": (2 * ROUNDS * USES // len(made), 0)}
+        assert await accessed(token) == {("updateOn", "proj/web:flag/*"): (2 * ROUNDS * USES // len(made), 0, 0)}
         origins = await TokenOrigin.filter(token_id=token.id).order_by("address")
         assert [(row.address, row.uses) for row in origins] == [
             ("192.0.2.1", ROUNDS * USES // len(made)),

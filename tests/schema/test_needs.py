@@ -30,6 +30,7 @@ from resolvers.callers import Caller
 from resolvers.gates import NewGate
 from resolvers.members import Grant
 from resolvers.scopes import Scope
+from resolvers.uses import deed
 from resolvers.writing import Said
 from schema import schema
 from schema.context import Context
@@ -92,7 +93,8 @@ class World:
             "link": (invited.secret or "").rpartition("/")[2],
         }
         await Token.filter(id=token.row.id).update(last_used_address="192.0.2.7", last_used_agent="curl")
-        organisation.house.uses.of(token.row, "192.0.2.7", "curl").note()
+        done = deed("viewMember", allowed=True)
+        organisation.house.uses.of(token.row, "192.0.2.7", "curl", (done,)).note()
         await organisation.house.uses.flush()
         await notices.advice_due(organisation.house, organisation.account, 1)
         await with_password(owner.member)
@@ -198,6 +200,7 @@ EXAMPLES = {
     "Token.lastUsedAddress": "{ token(id: $token) { lastUsedAddress } }",
     "Token.uses": "{ token(id: $token) { uses { allowed } } }",
     "Token.origins": "{ token(id: $token) { origins { address } } }",
+    "Token.accesses": "{ token(id: $token) { accesses { action } } }",
     "Token.lastUsedAgent": "{ token(id: $token) { lastUsedAgent } }",
     "Token.auditEntries": "{ token(id: $token) { auditEntries { nodes { id } } } }",
     "Justification.statement": "{ auditEntry(id: $deed) { because { statement { effect } } } }",

@@ -4,14 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from models import Token, TokenDay, TokenOrigin, now
-from resolvers import usage
+from models import Token, TokenAccess, TokenDay, TokenOrigin, now
+from resolvers import callers, usage
+from resolvers.scopes import Scope
 from resolvers.uses import Uses, deed
 from schema.nodes import global_id
 from tests.organisation import Organisation
 from tests.schema.conftest import Ask
 
 USES = "{ allowed refused daily { day action allowed refused } }"
+ACCESSES = "{ action resource allowed refused trialRefused firstAt lastAt }"
 ORIGINS = "{ address userAgent firstUsedAt lastUsedAt uses }"
 
 
@@ -72,6 +74,52 @@ async def test_origins_are_shown_the_latest_first(organisation: Organisation, as
     assert sorted(origins, key=lambda each: each["uses"]) == [unknown, known]
 
 
+async def test_accesses_are_shown_the_latest_first(organisation: Organisation, ask: Ask) -> None:
+    row, clock = await used(organisation)
+    uses, begun = Uses(clock), clock.at
+    for minutes, resource, allowed in ((0, "proj/web", True), (1, "proj/web;a", False), (2, "proj/web", True)):
+        clock.at = begun + timedelta(minutes=minutes)
+        uses.of(row, None, None, (deed("viewProject", resource, allowed=allowed),)).note()
+        await uses.flush()
+    shown = await ask(organisation.owner, f'{{ token(id: "{global_id("Token", row.id)}") {{ accesses {ACCESSES} }} }}')
+    at = [(begun + timedelta(minutes=minutes)).isoformat() for minutes in range(3)]
+    assert shown["data"]["token"]["accesses"][:2] == [
+        {
+            "action": "viewProject",
+            "resource": "proj/web",
+            "allowed": 2,
+            "refused": 0,
+            "trialRefused": 0,
+            "firstAt": at[0],
+            "lastAt": at[2],
+        },
+        {
+            "action": "viewProject",
+            "resource": "proj/web;a",
+            "allowed": 0,
+            "refused": 1,
+            "trialRefused": 0,
+            "firstAt": at[1],
+            "lastAt": at[1],
+        },
+    ]
+    assert [each["resource"] for each in shown["data"]["token"]["accesses"][2:]] == ["*"]
+
+
+async def test_what_is_refused_at_a_field_counts_on_the_object_it_is_of(organisation: Organisation, ask: Ask) -> None:
+    sees = {"effect": "allow", "actions": ["viewMember"], "resources": ["member/*"]}
+    made = await organisation.made(organisation.owner, Scope(statements=[sees]))
+    caller = await callers.used(made.secret or "", organisation.request)
+    await ask(caller, "{ members { nodes { name email } } }")
+    await organisation.house.uses.flush()
+    assert organisation.owner.member
+    rows = await TokenAccess.filter(token_id=made.row.id).order_by("action")
+    assert [(row.action, row.specifier, row.allowed, row.refused) for row in rows] == [
+        ("viewMember", "*", 1, 0),
+        ("viewMemberEmail", f"member/{organisation.owner.member.id}", 0, 1),
+    ]
+
+
 async def test_so_many_days_are_shown_and_no_more(organisation: Organisation, ask: Ask) -> None:
     row, _ = await used(organisation)
     for days in (0, -1, usage.DAYS_SHOWN + 1):
@@ -117,7 +165,7 @@ async def test_fifty_tokens_show_their_uses_in_one_statement_more(
         ("name", 1),
         (f"uses {USES}", 2),
         (f"origins {ORIGINS}", 2),
-        (f"uses {USES} origins {ORIGINS}", 3),
+        (f"uses {USES} origins {ORIGINS} accesses {ACCESSES}", 4),
     ):
         statements.clear()
         shown = await ask(organisation.owner, f"{{ tokens(first: 50) {{ nodes {{ {asked} }} }} }}")
