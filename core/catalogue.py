@@ -51,8 +51,12 @@ class Catalogue:
 
     @classmethod
     def of(cls, kinds: Iterable[Kind]) -> "Catalogue":
-        """Make a catalogue of kinds, keyed by their keys."""
-        return cls({kind.key: kind for kind in kinds})
+        """Make a catalogue of kinds, keyed by their keys. One of Latchkey's own is replaced by none that came later."""
+        keyed: dict[str, Kind] = {}
+        for kind in kinds:
+            if kind.own or not (kind.key in keyed and keyed[kind.key].own):
+                keyed[kind.key] = kind
+        return cls(keyed)
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self.kinds.values())

@@ -224,7 +224,7 @@ OWN_KINDS = (
         A.DELETE_GATE,
         description="A gate by which a proxy asks about requests, by key.",
     ),
-    _own("job", A.VIEW_JOB, A.CREATE_JOB, A.CANCEL_JOB, description="A job over many tokens, by id."),
+    _own("token-job", A.VIEW_JOB, A.CREATE_JOB, A.CANCEL_JOB, description="A job over many tokens, by id."),
     _own(
         "webhook",
         A.VIEW_WEBHOOK,

@@ -78,8 +78,8 @@ class Job(Owned):
 
     @property
     def resource(self) -> Resource:
-        """`job/<id>`."""
-        return Resource.of(("job", str(self.id)))
+        """`token-job/<id>`."""
+        return Resource.of(("token-job", str(self.id)))
 
     @property
     def label(self) -> str:

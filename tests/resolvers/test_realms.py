@@ -9,9 +9,10 @@ from core.catalogue import Kind, KindAction, Mark
 from core.errors import Unauthenticated
 from core.specifiers import Resource
 from core.vocabulary import Action, BuiltInRole
-from models import Member, MemberRole, MemberState, Token, TokenKind, TokenRole
+from models import Member, MemberRole, MemberState, ResourceKind, Token, TokenKind, TokenRole
 from models.engines.transactions import Statements
 from resolvers import roles
+from resolvers.realms import catalogue_of
 from resolvers.roles import RoleChange
 from resolvers.scopes import Scope
 from resolvers.writing import Said, opened
@@ -20,6 +21,15 @@ from tests.organisation import Organisation
 ALLOW = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*"]}
 DENY = {"effect": "deny", "actions": ["viewProject"], "resources": ["proj/*"]}
 LIMITED = [{"effect": "allow", "actions": ["*"], "resources": ["proj/web"]}]
+
+
+async def test_a_kind_that_was_defined_before_it_became_latchkeys_own_does_not_stand_in_for_it(
+    organisation: Organisation,
+) -> None:
+    await ResourceKind.create(account_id=organisation.account.id, key="webhook", name="Webhook", actions=[])
+    catalogue = await catalogue_of(organisation.account)
+    assert catalogue.kinds["webhook"].own
+    assert [kind.key for kind in catalogue].count("webhook") == 1
 
 
 @pytest.fixture

@@ -317,7 +317,7 @@ async def test_the_catalogue_shows_all_kinds_and_takes_new_ones(organisation: Or
         "role",
         "kind",
         "gate",
-        "job",
+        "token-job",
         "webhook",
     ]
     theirs = await ask(organisation.owner, "{ catalogue(own: false) { key } }")
