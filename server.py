@@ -25,7 +25,7 @@ from cli import demo, links, serving
 from cli import members as member_commands
 from cli.arguments import parser
 from cli.keys import KeysError, server_keys
-from core.errors import Refusal
+from core.errors import Invalid, Refusal
 from core.secret import ServerKeys
 from models import Account, new_id
 from models.database import Database, opened
@@ -34,6 +34,8 @@ from models.urls import parse
 from resolvers import sessions
 from resolvers.announcing import announcing
 from resolvers.callers import Request, used
+from resolvers.deliveries import delivering
+from resolvers.destinations import Destinations
 from resolvers.house import House
 from resolvers.noticing import noticing
 from schema import schema
@@ -42,6 +44,7 @@ from web.app import Application, application
 from web.console import console_routes
 from web.execution import Engine
 from web.limits import Limits
+from web.posting import Poster
 from web.proxies import LOOPBACK, Proxies
 from web.trusted import ManifestError, Trusted
 from web.wire import Wire
@@ -86,6 +89,9 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="addresses and networks of proxies that are believed about clients, separated by commas"
     )
+    webhook_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="networks that webhooks may reach beside the public internet, separated by commas"
+    )
     account: str = Field("main", description="key of the account that a first start makes")
     owner_email: str = Field("owner@localhost", description="e-mail address of that account's owner")
     session_lifetime_s: int = Field(12 * 60 * 60, ge=60, description="seconds until a session ends")
@@ -124,6 +130,17 @@ class Settings(BaseSettings):
         listed = typed.split(",") if isinstance(typed, str) else typed
         networks = tuple(text.strip() for text in listed if text.strip())
         Proxies.parse(networks)
+        return networks
+
+    @field_validator("webhook_networks", mode="before")
+    @classmethod
+    def _are_blocks(cls, typed: str | Sequence[str]) -> tuple[str, ...]:
+        listed = typed.split(",") if isinstance(typed, str) else typed
+        networks = tuple(text.strip() for text in listed if text.strip())
+        try:
+            Destinations.parse(networks)
+        except Invalid as invalid:
+            raise ValueError(invalid.message) from None
         return networks
 
     @property
@@ -180,8 +197,8 @@ def _url(path: Path) -> str:
 
 @asynccontextmanager
 async def _working(house: House) -> AsyncIterator[None]:
-    """Do what is done beside requests: write the last uses of tokens, and what Latchkey notices."""
-    async with house.uses.flushed(), noticing(house), announcing(house):
+    """Do what is done beside requests: write the last uses of tokens, notice, announce, and deliver."""
+    async with house.uses.flushed(), noticing(house), announcing(house), delivering(house):
         yield
 
 
@@ -218,7 +235,15 @@ async def housed(settings: Settings, url: str, keys: ServerKeys, public_url: str
 
 
 def _house(settings: Settings, database: Database, keys: ServerKeys, public_url: str) -> House:
-    return House(database, keys, public_url=public_url, session_lifetime_s=settings.session_lifetime_s)
+    destinations = Destinations.parse(settings.webhook_networks)
+    return House(
+        database,
+        keys,
+        public_url=public_url,
+        session_lifetime_s=settings.session_lifetime_s,
+        destinations=destinations,
+        post=Poster(destinations),
+    )
 
 
 def serve(settings: Settings) -> int:

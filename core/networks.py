@@ -17,6 +17,11 @@ MOST = 50
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""Where the last 32 bits are an IPv4 address that a translator sends to, as RFC 6052 has it."""
+_UNICAST = IPv6Network("2000::/3")
+_SPECIAL = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "3fff::/20")))
+"""What `ipaddress` may call global, but is the protocols' own, or leads to another address through a tunnel."""
 _LONGEST = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
 _MAPPED_BITS = 96
 """How many bits of an IPv6 address come before the IPv4 one that is written in it."""
@@ -82,6 +87,18 @@ def plain_address(text: str) -> Address:
     """
     address = ip_address(text)
     return address.ipv4_mapped or IPv6Address(int(address)) if isinstance(address, IPv6Address) else address
+
+
+def is_public(address: Address) -> bool:
+    """Say whether an address is of the public internet, and leads to no other one that is not."""
+    if isinstance(address, IPv6Address) and address in _TRANSLATED:
+        return is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return is_public(address.ipv4_mapped)
+    if isinstance(address, IPv6Address) and address not in _UNICAST:
+        return False
+    special = address.is_multicast or address.is_reserved or any(address in block for block in _SPECIAL)
+    return address.is_global and not special
 
 
 def _block(text: str, field: str) -> Network:

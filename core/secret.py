@@ -23,6 +23,7 @@ KEY_BYTES = 32
 SIGNATURE_BYTES = 16
 """What must be kept of a signature at least."""
 _SIGNED = b"latchkey signature 1\n"
+_DERIVED = b"latchkey derivation 1\n"
 
 
 class SecretKind(StrEnum):
@@ -164,6 +165,11 @@ class ServerKeys:
         enough = len(signature) >= SIGNATURE_BYTES
         matches = [hmac.compare_digest(each[: len(signature)], signature) for each in self._signatures(message)]
         return enough and any(matches)
+
+    def derive(self, key_id: str, purpose: bytes) -> bytes | None:
+        """Derive 32 bytes for a purpose from one of the live keys; None if that key is retired."""
+        key = self.keys.get(key_id)
+        return None if key is None else hmac.digest(key, _DERIVED + purpose, "sha256")
 
     def _signatures(self, message: bytes) -> list[bytes]:
         # Digests of secrets are made of 32 bytes: with the label in front, no signature is ever one of them.

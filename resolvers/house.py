@@ -9,6 +9,7 @@ from core.secret import ServerKeys
 from models.database import Database
 from resolvers.attempts import Attempts
 from resolvers.bell import Bell
+from resolvers.destinations import Destinations
 from resolvers.pace import Pace
 from resolvers.rates import Rates
 from resolvers.realms import Realms
@@ -48,6 +49,8 @@ class House:
     rates: Rates = field(default_factory=Rates)
     announced: dict[UUID, Looked] = field(default_factory=dict, repr=False)
     """How far `resolvers.announcing` has looked, by account."""
+    destinations: Destinations = field(default_factory=Destinations)
+    """Where webhooks may be."""
     post: Post = nowhere
     """Sends what is delivered to webhooks. The command line leaves that to servers."""
     mail: Mail | None = None

@@ -7,7 +7,6 @@ from core import ids
 from models import Account, Json, Notice, NoticeKind
 from resolvers.sending import Letter
 
-PING = "ping"
 TYPES = {
     NoticeKind.EXPIRING: "token.expiring",
     NoticeKind.LEAKED: "token.leaked",
@@ -69,6 +68,11 @@ def body(account: Account, notice: Notice) -> dict[str, Json]:
     if token and notice.token_id:
         data["token"] = {"id": ids.global_id("Token", notice.token_id), **token}
     return {"type": TYPES[notice.kind], "timestamp": stamp(notice.at), "data": data}
+
+
+def ping(account: Account, at: datetime) -> dict[str, Json]:
+    """Say to a webhook that it is there."""
+    return {"type": "ping", "timestamp": stamp(at), "data": {"account": account.key}}
 
 
 def stamp(at: datetime) -> str:

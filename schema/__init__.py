@@ -21,6 +21,7 @@ from schema.sessions import Session, SessionMutations
 from schema.tokens import TokenMutations, TokenQueries
 from schema.verification import VerificationQueries
 from schema.viewer import ViewerQueries
+from schema.webhooks import WebhookMutations, WebhookQueries
 
 
 @face.output
@@ -32,6 +33,7 @@ class Query(
     TokenQueries,
     AuditQueries,
     NoticeQueries,
+    WebhookQueries,
     KindQueries,
     GateQueries,
     ConfigurationQueries,
@@ -52,6 +54,7 @@ class Mutation(
     TokenMutations,
     KindMutations,
     GateMutations,
+    WebhookMutations,
     ReportMutations,
     ConfigurationMutations,
 ):

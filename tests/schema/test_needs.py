@@ -24,13 +24,14 @@ from models import (
     TokenKind,
     Webhook,
 )
-from resolvers import gates, leaks, notices, passwords
+from resolvers import gates, leaks, notices, passwords, webhooks
 from resolvers import members as operations
 from resolvers.callers import Caller
 from resolvers.gates import NewGate
 from resolvers.members import Grant
 from resolvers.scopes import Scope
 from resolvers.uses import deed
+from resolvers.webhooks import NewWebhook
 from resolvers.writing import Said
 from schema import schema
 from schema.context import Context
@@ -96,6 +97,8 @@ class World:
         done = deed("viewMember", allowed=True)
         organisation.house.uses.of(token.row, "192.0.2.7", "curl", (done,)).note()
         await organisation.house.uses.flush()
+        webhook = await webhooks.create(owner, NewWebhook("https://hooks.example"), Said())
+        world.variables["webhook"] = global_id("Webhook", webhook.row.id)
         await notices.advice_due(organisation.house, organisation.account, 1)
         await with_password(owner.member)
         return world
@@ -135,6 +138,13 @@ EXAMPLES = {
     "Query.auditEntries": "{ auditEntries { nodes { id } } }",
     "Query.auditEntry": "{ auditEntry(id: $entry) { id } }",
     "Query.notices": "{ notices { nodes { id } } }",
+    "Query.webhooks": "{ webhooks { nodes { id url } } }",
+    "Query.webhook": "{ webhook(id: $webhook) { url deliveries { nodes { id } } } }",
+    "Mutation.createWebhook": 'mutation { createWebhook(input: {url: "https://hooks.example"}) { secret } }',
+    "Mutation.updateWebhook": "mutation { updateWebhook(input: {id: $webhook, enabled: false}) { webhook { id } } }",
+    "Mutation.rotateWebhookSecret": "mutation { rotateWebhookSecret(input: {id: $webhook}) { secret } }",
+    "Mutation.deleteWebhook": "mutation { deleteWebhook(input: {id: $webhook}) { deletedWebhookId } }",
+    "Mutation.testWebhook": "mutation { testWebhook(input: {id: $webhook}) { delivery { error } } }",
     "Query.catalogue": "{ catalogue { key } }",
     "Query.gates": "{ gates { nodes { id } } }",
     "Query.gate": '{ gate(key: "api") { id } }',

@@ -36,11 +36,12 @@ ROOTS = ("Query", "Mutation", "Subscription")
 
 ISSUED = {
     "Query": "viewer account members member roles role tokens token auditEntries auditEntry catalogue gates gate "
-    "checkAccess explainAccess whoMay verifyToken configuration tokensBeyond notices node nodes",
+    "checkAccess explainAccess whoMay verifyToken configuration tokensBeyond notices webhooks webhook node nodes",
     "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
     "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
     "deleteRole createToken updateToken resetToken revokeToken defineResourceKind removeResourceKind "
-    "defineGate removeGate recordAuditEntries applyConfiguration",
+    "defineGate removeGate recordAuditEntries applyConfiguration "
+    "createWebhook updateWebhook rotateWebhookSecret deleteWebhook testWebhook",
     "Subscription": "auditEntryRecorded noticeAdded",
 }
 PUBLIC = {"Mutation.signIn", "Mutation.acceptInvite"}

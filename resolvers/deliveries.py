@@ -1,0 +1,188 @@
+"""The outbox: what is to be delivered is taken by whichever process has the time, and tried until it succeeds.
+
+A process takes what is due for `LEASE_S`: if it dies meanwhile, another takes it again. So everything is delivered at
+least once, under the same id.
+"""
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from tortoise.expressions import F
+from tortoise.queryset import QuerySet
+from tortoise.transactions import in_transaction
+
+from core.vocabulary import Action
+from models import Channel, Delivery, Json, MemberState, Webhook, new_id, now
+from models.database import outside_transaction
+from resolvers import telling, webhooks
+from resolvers.callers import Caller
+from resolvers.house import House
+from resolvers.sending import Unsent
+from resolvers.writing import At, Said, change
+
+PAUSE_S = 1.0
+"""How long at most until what is due is seen."""
+CONCURRENT = 8
+"""How many deliveries a process has under way at a time."""
+LEASE_S = 60
+"""For how long a process may take. More than whatever sends waits for an answer."""
+DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
+"""How long to wait after each attempt that fails; the one after the last wait is the last one, after three days."""
+JITTER = 0.2
+"""By how much a wait may be longer, so that not everything comes at once."""
+FAILING = timedelta(days=3)
+"""After how long without any success a webhook is disabled."""
+GONE = 410
+_SENT = range(200, 300)
+
+_log = logging.getLogger(__name__)
+
+
+class _GoneError(Unsent):
+    """Whoever was asked said that they want nothing any more."""
+
+
+@asynccontextmanager
+async def delivering(house: House) -> AsyncIterator[None]:
+    """Deliver what is due, for as long as this is open. What is under way at its end is tried again."""
+    task = asyncio.create_task(_deliver_forever(house), context=outside_transaction())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _deliver_forever(house: House) -> None:
+    while True:
+        try:
+            await deliver(house)
+        except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
+            _log.warning("what is due could not be delivered; that is tried again", exc_info=True)
+        await asyncio.sleep(PAUSE_S)
+
+
+async def deliver(house: House) -> None:
+    """Deliver all that is due by now, or becomes due meanwhile."""
+    under_way: set[asyncio.Task[None]] = set()
+    try:
+        while True:
+            claimed = await _claimed(CONCURRENT - len(under_way))
+            under_way |= {asyncio.create_task(_deliver(house, each)) for each in claimed}
+            if not under_way:
+                return
+            _, under_way = await asyncio.wait(under_way, timeout=PAUSE_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+
+async def _claimed(most: int) -> list[Delivery]:
+    """Take what is due, so that no other process does: rows that another one has locked are left to it."""
+    due = Delivery.filter(next_at__lte=now()).order_by("next_at", "id").limit(most)
+    if not most or not await due.only("id"):  # without a write, nobody has to wait
+        return []
+    async with in_transaction():
+        ids = [row.id for row in await due.select_for_update(skip_locked=True)]
+        again_at = now() + timedelta(seconds=LEASE_S)
+        await Delivery.filter(id__in=ids).update(next_at=again_at, attempts=F("attempts") + 1)
+    return await Delivery.filter(id__in=ids).select_related("account", "notice", "webhook", "member")
+
+
+async def _deliver(house: House, delivery: Delivery) -> None:
+    try:
+        try:
+            await (_post(house, delivery) if delivery.channel is Channel.WEBHOOK else _mail(house, delivery))
+        except Unsent as unsent:
+            await _failed(house, delivery, unsent)
+        else:
+            await _succeeded(delivery)
+    except Exception:  # noqa: BLE001 - what it was, the log says; when the lease is over, it is tried again
+        _log.exception("`%s` could not be delivered", delivery.id)
+
+
+async def _post(house: House, delivery: Delivery) -> None:
+    assert delivery.webhook  # noqa: S101 - every delivery by this channel has one
+    assert delivery.notice  # noqa: S101 - but for a ping, which is never due
+    await _posted(house, delivery.webhook, delivery.id, telling.body(delivery.account, delivery.notice))
+
+
+async def _posted(house: House, webhook: Webhook, message_id: UUID, said: dict[str, Json]) -> None:
+    body = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    signed = await webhooks.signed(house, webhook, message_id, body, now())
+    status = await house.post(webhook.url, {"content-type": "application/json", **signed}, body.encode())
+    if status == GONE:
+        raise _GoneError(f"the answer was {status}")
+    if status not in _SENT:
+        raise Unsent(f"the answer was {status}")
+
+
+async def _mail(house: House, delivery: Delivery) -> None:
+    member = delivery.member
+    assert member  # noqa: S101 - every delivery by this channel has one
+    assert delivery.notice  # noqa: S101 - likewise
+    if member.state is MemberState.REMOVED:
+        raise Unsent("the member was removed")
+    if house.mail is None:
+        raise Unsent("this server sends no mail")
+    await house.mail(telling.letter(delivery.account, delivery.notice, member.email, house.public_url))
+
+
+async def _succeeded(delivery: Delivery) -> None:
+    await _mine(delivery).update(delivered_at=now(), next_at=None, error=None)
+    if delivery.webhook_id and delivery.webhook and delivery.webhook.failing_since:
+        await _webhook(delivery).update(failing_since=None)
+
+
+async def _failed(house: House, delivery: Delivery, unsent: Unsent) -> None:
+    await _mine(delivery).update(next_at=_next(delivery.attempts), error=str(unsent)[:256])
+    webhook = delivery.webhook
+    if delivery.webhook_id is None or webhook is None:
+        return
+    if webhook.failing_since is None:
+        await _webhook(delivery).filter(failing_since=None).update(failing_since=now())
+    if isinstance(unsent, _GoneError):
+        await webhooks.give_up(house, delivery.account, webhook.id, "it answered that it is gone")
+    elif webhook.failing_since and webhook.failing_since <= now() - FAILING:
+        await webhooks.give_up(house, delivery.account, webhook.id, f"nothing got through for {FAILING.days} days")
+
+
+def _mine(delivery: Delivery) -> QuerySet[Delivery]:
+    """Find the row while it is this attempt's: another process may have taken it since."""
+    return Delivery.filter(id=delivery.id, attempts=delivery.attempts, delivered_at=None)
+
+
+def _webhook(delivery: Delivery) -> QuerySet[Webhook]:
+    return Webhook.filter(id=delivery.webhook_id, account_id=delivery.account_id)
+
+
+def _next(attempts: int) -> datetime | None:
+    if attempts > len(DELAYS_S):
+        return None
+    delay_s = DELAYS_S[attempts - 1] * random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
+    return now() + timedelta(seconds=delay_s)
+
+
+async def ping(caller: Caller, webhook_id: UUID, said: Said) -> tuple[Webhook, Delivery]:
+    """Deliver a ping now, once, whether or not the webhook is enabled; and say what came of it."""
+    delivery = Delivery(id=new_id(), account_id=caller.account.id, channel=Channel.WEBHOOK, webhook_id=webhook_id)
+    delivery.attempts, delivery.error = 1, "there is no answer yet"
+    async with change(caller, Action.UPDATE_WEBHOOK, At(Webhook, webhook_id), said) as deed:
+        deed.note({}, {"tested": str(delivery.id)})
+        await delivery.save()
+    try:
+        await _posted(caller.request.house, deed.row, delivery.id, telling.ping(caller.account, now()))
+    except Unsent as unsent:
+        delivery.error = str(unsent)[:256]
+    else:
+        delivery.delivered_at, delivery.error = now(), None
+    await _mine(delivery).update(delivered_at=delivery.delivered_at, error=delivery.error)
+    return deed.row, delivery

@@ -1,0 +1,173 @@
+"""Webhooks: the URLs that notices are delivered to, and the secrets with which that is signed.
+
+A secret is stored nowhere: it is derived from a server key, the webhook's id and how often its secret was changed. For
+a day after that, what is delivered is signed with the one before as well, as Standard Webhooks recommends.
+"""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from standardwebhooks import Webhook as Signer
+
+from core.errors import Conflict, NotFound
+from core.secret import ServerKeys
+from core.vocabulary import Action
+from models import Account, AuditEntry, Delivery, NoticeKind, Webhook, new_id, now
+from resolvers import input as typed
+from resolvers.callers import Caller
+from resolvers.house import House
+from resolvers.notices import by_itself
+from resolvers.sending import Unsent
+from resolvers.writing import At, Deed, Done, Said, asked_for, change
+
+MOST = 20
+"""How many an account may have: each gets every notice."""
+GRACE = timedelta(days=1)
+"""For how long what is delivered is signed with the secret before as well."""
+_KEY_ID = "keyId"
+"""Under which name an entry says of which server key a secret is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewWebhook:
+    """A webhook as a caller asks for it. Without events, it gets all."""
+
+    url: str
+    description: str = ""
+    events: Sequence[NoticeKind] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookChange:
+    """What to change of a webhook; what is None stays as it is."""
+
+    url: str | None = None
+    description: str | None = None
+    events: Sequence[NoticeKind] | None = None
+    enabled: bool | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is to change."""
+        return any(wanted is not None for wanted in (self.url, self.description, self.events, self.enabled))
+
+
+async def create(caller: Caller, wanted: NewWebhook, said: Said) -> Done[Webhook]:
+    """Have notices delivered to a URL. The secret is in the answer, and is never shown again."""
+    house = caller.request.house
+    row = Webhook(
+        id=new_id(),
+        account_id=caller.account.id,
+        url=house.destinations.checked("url", wanted.url),
+        description=typed.description("description", wanted.description),
+        events=_listed(wanted.events),
+        key_id=house.keys.newest,
+    )
+    async with change(caller, Action.CREATE_WEBHOOK, row, said) as deed:
+        _require_sight(deed)
+        if (count := await Webhook.filter(account_id=row.account_id).count()) >= MOST:
+            raise Conflict(f"there are {count} webhooks already, the most that there may be", limit=MOST, count=count)
+        deed.make(row)
+    return Done(row, deed.entry, secret(house.keys, row))
+
+
+def _listed(events: Sequence[NoticeKind]) -> list[str]:
+    return sorted({event.value for event in events})
+
+
+def _require_sight(deed: Deed[Webhook]) -> None:
+    """Require the sight of all notices: to have them delivered is to see them."""
+    deed.caller.require(Action.VIEW_AUDIT_LOG, deed.caller.account)
+
+
+async def update(caller: Caller, webhook_id: UUID, wanted: WebhookChange, said: Said) -> Done[Webhook]:
+    """Change a webhook. Disabling it gives up what was not delivered yet; enabling it forgives its failures."""
+    actions = asked_for((Action.UPDATE_WEBHOOK, wanted.changes))
+    async with change(caller, actions, At(Webhook, webhook_id), said) as deed:
+        _require_sight(deed)
+        row = deed.row
+        if wanted.url is not None:
+            row.url = caller.request.house.destinations.checked("url", wanted.url)
+        if wanted.description is not None:
+            row.description = typed.description("description", wanted.description)
+        if wanted.events is not None:
+            row.events = _listed(wanted.events)
+        if wanted.enabled:
+            row.disabled_at = row.failing_since = None
+        elif wanted.enabled is not None:
+            await _disable(row)
+        await row.save()
+    return Done(deed.row, deed.entry)
+
+
+async def rotate(caller: Caller, webhook_id: UUID, said: Said) -> Done[Webhook]:
+    """Give a webhook a new secret, which is in this answer alone; the one before signs too for a day."""
+    keys = caller.request.house.keys
+    async with change(caller, Action.UPDATE_WEBHOOK, At(Webhook, webhook_id), said) as deed:
+        row = deed.row
+        deed.note({_KEY_ID: row.key_id}, {_KEY_ID: keys.newest})
+        row.generation, row.key_id = row.generation + 1, keys.newest
+        await row.save()
+    return Done(deed.row, deed.entry, secret(keys, deed.row))
+
+
+async def remove(caller: Caller, webhook_id: UUID, said: Said) -> Done[Webhook]:
+    """Remove a webhook, and with it what was delivered to it and what was to be."""
+    async with change(caller, Action.DELETE_WEBHOOK, At(Webhook, webhook_id), said) as deed:
+        await deed.delete()
+    return Done(deed.row, deed.entry)
+
+
+async def _disable(row: Webhook) -> None:
+    row.disabled_at = row.disabled_at or now()
+    due = Delivery.filter(account_id=row.account_id, webhook_id=row.id, next_at__isnull=False)
+    await due.update(next_at=None, error="the webhook was disabled")
+
+
+async def give_up(house: House, account: Account, webhook_id: UUID, why: str) -> None:
+    """Disable a webhook that does not answer, or says that it is gone. Latchkey does, by itself."""
+    with suppress(NotFound):
+        async with change(await by_itself(house, account), Action.UPDATE_WEBHOOK, At(Webhook, webhook_id)) as deed:
+            if deed.row.disabled_at is None:
+                await _disable(deed.row)
+                deed.note({}, {"disabledBecause": why})
+                await deed.row.save()
+
+
+def secret(keys: ServerKeys, webhook: Webhook) -> str | None:
+    """Give the secret of a webhook; None if its server key is retired."""
+    return _secret(keys, webhook.id, webhook.key_id, webhook.generation)
+
+
+def _secret(keys: ServerKeys, webhook_id: UUID, key_id: str, generation: int) -> str | None:
+    derived = keys.derive(key_id, f"webhook\n{webhook_id}\n{generation}".encode())
+    return None if derived is None else f"whsec_{b64encode(derived).decode()}"
+
+
+async def signed(house: House, webhook: Webhook, message_id: UUID, body: str, at: datetime) -> dict[str, str]:
+    """Sign what is delivered: the headers of Standard Webhooks. Raises `Unsent` if there is no secret any more."""
+    secrets = [secret(house.keys, webhook), *await _before(house.keys, webhook)]
+    if secrets[0] is None:
+        raise Unsent(f"the signing secret went with the server key `{webhook.key_id}`: rotate it")
+    signatures = [Signer(each).sign(str(message_id), at, body) for each in secrets if each]
+    return {
+        "webhook-id": str(message_id),
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+async def _before(keys: ServerKeys, webhook: Webhook) -> list[str | None]:
+    """Give the secret before the present one, while that signs too: the log says when it was changed."""
+    since = now() - GRACE
+    if webhook.generation == 1 or webhook.updated_at <= since:
+        return []
+    entries = AuditEntry.filter(account_id=webhook.account_id, target_id=webhook.id, at__gt=since)
+    for entry in await entries.order_by("-sequence"):
+        if entry.before and _KEY_ID in entry.before:
+            return [_secret(keys, webhook.id, entry.before[_KEY_ID], webhook.generation - 1)]
+    return []
