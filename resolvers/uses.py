@@ -128,6 +128,10 @@ class Use:
             self._added[deed] = None
             self._uses.take_in()
 
+    def forget(self) -> None:
+        """Take back what was added: the request is answered in another way, which notes it all."""
+        self._added = {}
+
     def _begin(self, at_s: float) -> None:
         if self._times:
             self._uses.settle(self)

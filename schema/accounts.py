@@ -68,41 +68,37 @@ class TokenLifetimes:
 class Account(Node):
     """The tenant: all you see belongs to it, and for you there is no other."""
 
-    key: str = face.shown("The key by which it is named when signing in.")
-    name: str = face.shown("What people call it.")
-    created_at: datetime = face.shown("When it was made.")
-    verdict_lifetime_s: int = face.shown(
-        "For how many seconds integrations may go by a verdict without asking again, see `cacheUntil`. 0: not at all."
+    row: strawberry.Private[Row]
+    key: str = face.column("key", "The key by which it is named when signing in.")
+    name: str = face.column("name", "What people call it.")
+    created_at: datetime = face.column("created_at", "When it was made.")
+    verdict_lifetime_s: int = face.column(
+        "verdict_lifetime_s",
+        "For how many seconds integrations may go by a verdict without asking again, see `cacheUntil`. 0: not at all.",
     )
-    rate_limits: list[str] = face.shown(
-        "How often all its tokens together may be used, such as `1000/minute`: every limit must leave room."
+    rate_limits: list[str] = face.column(
+        "rate_limits",
+        "How often all its tokens together may be used, such as `1000/minute`: every limit must leave room.",
     )
-    token_lifetimes: TokenLifetimes = face.shown("For how long tokens may live.")
-    max_tokens: int | None = face.shown("How many living tokens there may be; null for any number.")
-    max_member_tokens: int | None = face.shown(
-        "How many living personal tokens a member may have; null for any number."
+    max_tokens: int | None = face.column("max_tokens", "How many living tokens there may be; null for any number.")
+    max_member_tokens: int | None = face.column(
+        "max_member_tokens", "How many living personal tokens a member may have; null for any number."
     )
-    revokes_reused: bool = face.shown(
-        "Whether a token is revoked, with all that was made with it, when a secret of it is presented after its grace."
+    revokes_reused: bool = face.column(
+        "revokes_reused",
+        "Whether a token is revoked, with all that was made with it, when a secret of it is presented after its grace.",
     )
-    version: int = face.shown("Counts the changes of all that is in it; give it as `expectedVersion`.")
+    version: int = face.column("version", "Counts the changes of all that is in it; give it as `expectedVersion`.")
+
+    @face.field()
+    def token_lifetimes(self) -> TokenLifetimes:
+        """For how long tokens may live."""
+        return TokenLifetimes.of(self.row)
 
     @classmethod
     def of(cls, row: Row) -> "Account":
         """Show an account."""
-        return cls(
-            id=nodes.id_of("Account", row),
-            key=row.key,
-            name=row.name,
-            created_at=row.created_at,
-            verdict_lifetime_s=row.verdict_lifetime_s,
-            rate_limits=row.rate_limits,
-            token_lifetimes=TokenLifetimes.of(row),
-            max_tokens=row.max_tokens,
-            max_member_tokens=row.max_member_tokens,
-            revokes_reused=row.revokes_reused,
-            version=row.version,
-        )
+        return cls(id=nodes.id_of("Account", row), row=row)
 
 
 async def _find(caller: Caller, keys: Sequence[str]) -> dict[str, Node]:

@@ -102,6 +102,8 @@ class Plan:
         self.fragments = shared.fragments
         self.details = shared.details
         self._switches = shared.switches
+        self.waits: bool | None = None
+        """Whether a run of it ever had to wait for something; None before the first."""
         self._shapes: dict[tuple[object, ...], Selection] = {}
 
     def root(self, run: "Run") -> "Selection":
@@ -232,17 +234,34 @@ class Run:
         """Run to the end."""
         data: Any
         try:
-            root = self.plan.root(self)
             if self.plan.operation.operation is OperationType.MUTATION:
-                data = await self._in_turn(root)
+                data = await self._in_turn(self.plan.root(self))
             else:
-                data = self.fields(root, None, None)
+                data = self._begun()
                 if is_awaitable(data):
                     data = await data
         except GraphQLError as error:
             self.errors.add(error, None)
             data = None
         return ExecutionResult(data, self.errors.errors or None)
+
+    def answer_at_once(self) -> ExecutionResult | None:
+        """Run a query that so far never had to wait; None if it has to now, or is any other: then nothing was told."""
+        if self.plan.waits is not False or self.plan.operation.operation is not OperationType.QUERY:
+            return None
+        try:
+            data = self._begun()
+        except GraphQLError:
+            return None
+        if is_awaitable(data):
+            _settle([data])
+            return None
+        return ExecutionResult(data, self.errors.errors or None)
+
+    def _begun(self) -> Any:  # noqa: ANN401 - the fields of the root, or what is to be waited for
+        data = self.fields(self.plan.root(self), None, None)
+        self.plan.waits = self.plan.waits or is_awaitable(data)
+        return data
 
     async def _in_turn(self, root: Selection) -> dict[str, Any]:
         answers = {}

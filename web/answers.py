@@ -55,12 +55,16 @@ def lines(headers: Sequence[Header]) -> bytes:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered, all but the request's id, which goes into the last header."""
+    """What is answered, all but the request's id, which goes into the last header.
+
+    `request_id` is that of an answer to one request alone.
+    """
 
     status: int
     headers: tuple[Header, ...]
     body: bytes
     id_name: bytes
+    request_id: str = ""
 
     def beside(self, headers: Sequence[Header]) -> "Answer":
         """Give the same answer with more headers."""

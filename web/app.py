@@ -1,6 +1,6 @@
 """The ASGI application: which path is answered by what. All it depends on is handed over by `server.py`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import strawberry
@@ -81,7 +81,8 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
         Route("/healthz", healthz),
         Route("/readyz", readyz(database_answers)),
     ]
-    return Application(graphql, ForwardAuth(asking, proxies), introspecting, [*own, *routes], living)
+    prompt = {GRAPHQL_PATH.encode(): endpoint.at_once, INTROSPECTION_PATH.encode(): introspecting.at_once}
+    return Application(graphql, ForwardAuth(asking, proxies), prompt, [*own, *routes], living)
 
 
 class Application(Starlette):
@@ -94,14 +95,14 @@ class Application(Starlette):
         self,
         graphql: ASGIApp,
         forward_auth: ForwardAuth,
-        introspecting: Introspection,
+        prompt: Mapping[bytes, Callable[[Heard], Settled | None]],
         routes: Sequence[BaseRoute],
         lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
     ) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
         self._graphql = graphql
         self._forward_auth = forward_auth
-        self._introspecting = introspecting
+        self._prompt = prompt
 
     reads = proxied.READ | introspection.READ
 
@@ -109,7 +110,8 @@ class Application(Starlette):
         """Answer from memory; see `web.answers.Prompt`."""
         if heard.path.startswith(PREFIX):
             return self._forward_auth.at_once(heard)
-        return self._introspecting.at_once(heard) if heard.path == INTROSPECTION_PATH.encode() else None
+        answering = self._prompt.get(heard.path)
+        return answering(heard) if answering else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; see ASGI."""

@@ -17,10 +17,10 @@ from web.media import JSON, is_json
 class Found(Headers):
     """Headers by their names, which are asked for in lower case."""
 
-    def __init__(self, scope: Scope) -> None:
-        super().__init__(raw=scope["headers"])
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        super().__init__(raw=raw)
         self._found: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
+        for name, value in raw:
             if name in self._found:
                 self._found[name].append(value)
             else:
@@ -41,14 +41,19 @@ class Asked(Request):
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         super().__init__(scope, receive)
-        self._headers = Found(scope)
+        self._headers = Found(scope["headers"])
+
+
+def is_compressed(headers: Headers) -> bool:
+    """Say whether a body is said to be in another encoding than its own."""
+    return bool(headers.get("content-encoding", "identity") != "identity")
 
 
 async def read_json(request: Request, limit_bytes: int) -> Any:  # noqa: ANN401 - a client's JSON may be anything
     """Read a JSON body in UTF-8. Raises `RejectedError`: 415 for its type, 413 for its size, 400 if it is not JSON."""
     if not is_json(request.headers.get("content-type", "")):
         raise RejectedError(415, f"the body must be `{JSON}` in UTF-8")
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if is_compressed(request.headers):
         raise RejectedError(415, "the body must not be compressed")
     try:
         return orjson.loads(await read_body(request, limit_bytes))
@@ -89,11 +94,13 @@ class Reply(Response):
         self.background = None
 
 
-_NO_STORE = (b"cache-control", b"no-store")
+NO_STORE = (b"cache-control", b"no-store")
+REQUEST_ID = b"x-request-id"
 
 
 @lru_cache(maxsize=16)
-def _media(media: str) -> tuple[bytes, bytes]:
+def media_header(media: str) -> tuple[bytes, bytes]:
+    """Say in which media type an answer is."""
     return (b"content-type", f"{media}; charset=utf-8".encode())
 
 
@@ -102,13 +109,13 @@ def reply(
 ) -> Response:
     """Answer in JSON, which nobody may keep."""
     body = b"" if content is None else orjson.dumps(content)
-    told = [_NO_STORE, (b"x-request-id", request_id.encode()), _media(media)]
+    told = [NO_STORE, media_header(media)]
     if status != 204:  # noqa: PLR2004 - the HTTP status
         told.append((b"content-length", b"%d" % len(body)))
     if headers:
         given = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in headers.items()}
         told = [*((name, value) for name, value in told if name not in given), *given.items()]
-    return Reply(body, status, told)
+    return Reply(body, status, [*told, (REQUEST_ID, request_id.encode())])
 
 
 def reply_errors(

@@ -146,9 +146,13 @@ class Documents:
         """Say whether a document was made ahead of its use."""
         return text in self._learnt
 
+    def known(self, text: str) -> Document | None:
+        """Find a document that was asked for again, or made ahead of its use."""
+        return self._learnt.get(text) or self._again.get(text)
+
     def read(self, text: str, *, hints: bool) -> Document:
         """Make a document of its text, or find it made. `hints` lets errors suggest names of the schema."""
-        document = self._learnt.get(text) or self._again.get(text)
+        document = self.known(text)
         if document is None:
             document = self._once.pop(text)
             if document is not None or hash(text) in self._dropped:

@@ -1,20 +1,25 @@
 """GraphQL over HTTP, as the specification's draft has it: POST, JSON in, one of two media types out."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
+import orjson
 from graphql import OperationType
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from uuid_utils import uuid7
 
 from core.errors import RateLimited, Unauthenticated
-from resolvers.callers import Request
+from resolvers.callers import Request, recognised, use_of
+from resolvers.house import House
 from schema.context import Context
-from web.bodies import Asked, read_json, reply, reply_errors
-from web.credentials import Gate, Presented
+from web.answers import Answer, Heard, Settled
+from web.bodies import NO_STORE, REQUEST_ID, Asked, Found, is_compressed, media_header, read_json, reply, reply_errors
+from web.credentials import MAX_CREDENTIAL_LENGTH, Gate, Presented
 from web.errors import RejectedError, RequestError, masked, refused
 from web.execution import Engine, Parameters
-from web.media import GRAPHQL_RESPONSE, JSON, negotiated, wants_page
+from web.media import GRAPHQL_RESPONSE, JSON, is_json, negotiated, wants_page
 from web.rates import told
 
 
@@ -37,6 +42,45 @@ class Endpoint:
         if request.standings:
             response.raw_headers += told(request.standings)
         await response(scope, receive, send)
+
+    def at_once(self, heard: Heard) -> Settled | None:
+        """Answer a known query that waits for nothing and comes with a credential that memory knows.
+
+        See `web.answers.Prompt`. The answer is for this request alone. A page of another origin is CORS's.
+        """
+        headers = Found(list(heard.headers))
+        media = negotiated(tuple(headers.getlist("accept")))
+        presented = headers.getlist("authorization")
+        if heard.method != "POST" or media is None or len(presented) != 1 or headers.get("origin") is not None:
+            return None
+        if not is_json(headers.get("content-type", "")) or is_compressed(headers):
+            return None
+        secret = Presented.parse(presented[0]).secret
+        address, agent = self._gate.whence(heard.peer, headers)
+        known = recognised(secret, self._house, address) if len(secret) <= MAX_CREDENTIAL_LENGTH else None
+        if known is None or known.is_counted:
+            return None
+        request = self._gate.asking(str(uuid7()), address, agent)
+        use = use_of(known, address, agent)
+        request.uses.append(use)
+        content: object = None
+        try:
+            parameters = Parameters.parse(orjson.loads(heard.body))
+            content = self._engine.at_once(parameters, Context(request, known.asking(request)))
+        finally:
+            if content is None:
+                request.uses.clear()
+                use.forget()
+        if content is None:
+            return None
+        use.note()
+        body = orjson.dumps(content)
+        told = (NO_STORE, media_header(media), (b"content-length", b"%d" % len(body)))
+        return Settled(Answer(200, told, body, REQUEST_ID, request.id))
+
+    @cached_property
+    def _house(self) -> House:
+        return self._gate.asking("", None, None).house  # there is one, whoever asks
 
     async def _answer(self, http: Asked, request: Request) -> Response:
         accept = tuple(http.headers.getlist("accept"))

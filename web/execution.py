@@ -19,6 +19,7 @@ from core.errors import Refusal, Unauthenticated
 from schema.context import Context
 from schema.plans import Run, is_awaitable
 from web.documents import Documents
+from web.documents import Operation as Known
 from web.errors import Formatted, RequestError, formatted, masked, refused
 from web.limits import Limits
 from web.trusted import ManifestError, Trusted, id_of
@@ -95,7 +96,10 @@ class Engine:
         document = self._documents.read(self._text(parameters), hints=hints)
         if document.introspects and not (hints or self._open_introspection):
             raise RequestError.because(Unauthenticated(), status=401)
-        operation = document.operation(parameters.operation_name)
+        return self._affordable(document.operation(parameters.operation_name), parameters, context)
+
+    def _affordable(self, operation: Known, parameters: Parameters, context: Context) -> Operation:
+        hints = context.anyone is not None
         variables = operation.variables.read(parameters.variables or {}, hints=hints)
         if isinstance(variables, list):
             raise RequestError.labelled(variables, "BAD_USER_INPUT")
@@ -108,6 +112,20 @@ class Engine:
         if self._trusted.only and not self._documents.has_learnt(parameters.query):
             raise RequestError.of("only listed operations are run", "QUERY_NOT_IN_SAFELIST")
         return parameters.query
+
+    def at_once(self, parameters: Parameters, context: Context) -> Response | None:
+        """Run a caller's query that is known, and known to wait for nothing; None for any other.
+
+        Raises as `prepare` does.
+        """
+        document = self._documents.known(self._text(parameters))
+        if document is None:
+            return None
+        operation = document.operation(parameters.operation_name)
+        if operation.plan.waits is not False:
+            return None
+        result = self._affordable(operation, parameters, context).run.answer_at_once()
+        return None if result is None else _response(result, context.request.id)
 
     async def run(self, operation: Operation) -> Response:
         """Run a query or a mutation to its end. A mutation goes on when whoever waits for it is cancelled."""

@@ -17,7 +17,8 @@ MAX_BODY_BYTES = 4096
 MAX_REQUEST_BYTES = 8192
 """Of what is looked for in memory as it came in."""
 
-_GATES, _INTROSPECTION = b"/authz/", b"/oauth2/introspect"
+_GATES, _INTROSPECTION, _GRAPHQL = b"/authz/", b"/oauth2/introspect", b"/graphql"
+_SHORT = (_GATES, _INTROSPECTION, _GRAPHQL)
 
 PATIENCE = 1024
 """After how many known questions in a row of which the bytes were new, bytes are looked for in one of `SELDOM` only."""
@@ -95,7 +96,7 @@ class Wire(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Hold the request back if it may be answered at once."""
         self._in_body = True
-        self._held = self._heard() if self.url.startswith((_GATES, _INTROSPECTION)) and self._is_free() else None
+        self._held = self._heard() if self.url.startswith(_SHORT) and self._is_free() else None
         if self._held is None:
             self._let_go()
 
@@ -150,13 +151,14 @@ class Wire(HttpToolsProtocol):
         if method == b"HEAD" or self.parser.should_upgrade() or not self.url.isascii():
             return None
         url = httptools.parse_url(self.url)
-        reads = self._reads
+        # An answer to a GraphQL request is not kept, so it may depend on any header.
+        reads = None if url.path == _GRAPHQL else self._reads
         headers = []
         for header in self.headers:
-            if header[0] in reads:
-                headers.append(header)
-            elif header[0] == b"expect":
+            if header[0] == b"expect":
                 return None
+            if reads is None or header[0] in reads:
+                headers.append(header)
         return Heard(self._peer, method.decode(), url.path, url.query or b"", headers)
 
     def _found(self, digest: bytes) -> Settled | None:
@@ -167,6 +169,9 @@ class Wire(HttpToolsProtocol):
 
     def _answered(self, heard: Heard, *, keep_alive: bool) -> Answer | None:
         try:
+            if heard.path == _GRAPHQL:
+                settled = self._app.at_once(heard)
+                return None if settled is None else settled.answer
             digest = self.heard.digest(heard.essence)
             known = self.heard.find(digest)
             if known is not None:  # so it is asked again and again, perhaps in the same bytes
@@ -203,7 +208,8 @@ class Wire(HttpToolsProtocol):
             self._defaults_of = self.server_state.default_headers
             self._defaults = lines(self._defaults_of)
         end = b"\r\n\r\n" if keep_alive else b"\r\nconnection: close\r\n\r\n"
-        told = (STATUS_LINE[answer.status], self._defaults, answer.lines, str(uuid7()).encode(), end, answer.body)
+        request_id = (answer.request_id or str(uuid7())).encode()
+        told = (STATUS_LINE[answer.status], self._defaults, answer.lines, request_id, end, answer.body)
         self.transport.write(b"".join(told))
         if not keep_alive:
             self.transport.close()

@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
+from json import dumps, loads
 from typing import Any
 
 import pytest
@@ -41,6 +42,25 @@ MALFORMED = (
     b"\r\nconnection: close\r\n\r\nInvalid HTTP request received."
 )
 STREAMS = 400
+CHECK = "query ($checks: [AccessCheckInput!]!) { checkAccess(checks: $checks) { allowed } }"
+QUERIES = (
+    "{ viewer { token { name } account { key } } }",
+    "{ viewer { member { name email } } }",
+    '{ viewer { may(action: "viewProject", resource: "proj/web") { allowed } } }',
+    f'{CHECK}|{{"checks": [{{"action": "viewProject", "resource": "proj/web"}}]}}',
+    f'{CHECK}|{{"checks": 1}}',
+    'query ($all: Boolean!) { viewer { account { key version @include(if: $all) } } }|{"all": true}',
+    'query ($all: Boolean!) { viewer { account { key } sessions @include(if: $all) { totalCount } } }|{"all": false}',
+    "{ viewer { sessions { totalCount } } }",
+    "{ tokens { totalCount } members { nodes { name } } }",
+    "{ __typename }",
+    "{ __schema { queryType { name } } }",
+    "{ nothing }",
+    "{ viewer {",
+    "subscription { auditEntryAdded { id } }",
+    'mutation { updateToken(input: {id: "x", name: "y"}) { token { name } } }',
+)
+"""Of every kind: answered at once, waiting, refused in part, malformed, none."""
 
 
 class Transport(asyncio.Transport):
@@ -139,6 +159,13 @@ class Exchange:
     def introspect(self, *more: str, secret: str | None = None, form: str = "", version: str = "1.1") -> bytes:
         lines = ["Host: l", f"Authorization: {self.basic}", "Content-Type: application/x-www-form-urlencoded", *more]
         return raw(f"POST /oauth2/introspect HTTP/{version}", lines, f"token={secret or self.secret}{form}")
+
+    def graphql(self, *more: str, query: str = "{ viewer { token { name } } }", secret: str | None = None) -> bytes:
+        """Ask a query, with its variables behind a `|` if it has any."""
+        text, _, variables = query.partition("|")
+        body = dumps({"query": text, **({"variables": loads(variables)} if variables else {})})
+        lines = ["Host: l", f"Authorization: Bearer {secret or self.secret}", "Content-Type: application/json", *more]
+        return raw("POST /graphql HTTP/1.1", lines, body)
 
     def line(self, protocol: type[HttpToolsProtocol] = Wire, peer: str = "127.0.0.1") -> Line:
         return Line(self.app, protocol, peer)
@@ -368,7 +395,8 @@ def messages(exchange: Exchange) -> st.SearchStrategy[bytes]:
         "/authz/main:path/web#x", "/authz/main:path//web", "/authz/main:path/we%ff", "/authz/main:path/w\xe9b",
         "http://h/authz/main:forwarded", "//authz/main:forwarded", "/%61uthz/main:forwarded", "/authz", "*",
         "/oauth2/introspect", "/oauth2/introspect", "/oauth2/introspect?token=x", "/oauth2/introspect/",
-        "/oauth2/introspection", "/oauth2/%69ntrospect", "/healthz", "h:80",
+        "/oauth2/introspection", "/oauth2/%69ntrospect", "/healthz", "h:80", "/graphql",
+        "/graphql?x=y", "/graphql/", "/graphqls", "/%67raphql",
     ])  # fmt: skip
     header = st.one_of(
         st.sampled_from([
@@ -401,6 +429,7 @@ def messages(exchange: Exchange) -> st.SearchStrategy[bytes]:
         anything,
         usual.map(lambda more: exchange.authz(*more)),
         usual.map(lambda more: exchange.introspect(*more)),
+        st.builds(lambda more, query: exchange.graphql(*more, query=query), usual, st.sampled_from(QUERIES)),
         st.sampled_from([exchange.authz(), exchange.authz(version="1.0"), exchange.introspect(), b"\r\n", b"\x00"]),
     )
 
@@ -475,6 +504,33 @@ async def test_what_a_proxy_may_send_is_answered_as_ever(exchange: Exchange) -> 
         exchange.introspect(form="&x=1&x=2"),
         exchange.authz(f"Authorization: Bearer {exchange.secret}"),
         exchange.authz("Content-Length: 0"),
+        *(exchange.graphql(query=query) for query in QUERIES),
+        exchange.graphql(secret=exchange.dead),
+        exchange.graphql(f"Authorization: Bearer {exchange.secret}"),
+        *(
+            exchange.graphql(header)
+            for header in (
+                "Accept: application/graphql-response+json",
+                "Accept: text/html",
+                "Accept: text/plain",
+                "Content-Type: text/plain",
+                "Content-Encoding: gzip",
+                "Content-Encoding: identity",
+                "Origin: https://a.example",
+                "Cookie: latchkey_session=x",
+                "X-Forwarded-For: 198.51.100.7",
+                "Expect: 100-continue",
+            )
+        ),
+        *(
+            raw("POST /graphql HTTP/1.1", [*told, "Content-Type: application/json"], body)
+            for body in ("", "{", "[]", "{}", '{"query": 1}', '{"query": "{ viewer { id } }", "extensions": 1}', "\xff")
+        ),
+        raw(
+            "POST /graphql HTTP/1.1", [*told, "Content-Type: text/plain"], '{"query": "{ viewer { token { name } } }"}'
+        ),
+        raw("GET /graphql HTTP/1.1", [*told, "Accept: text/html"]),
+        raw("PUT /graphql HTTP/1.1", [*told, "Content-Type: application/json"], '{"query": "{ __typename }"}'),
         exchange.authz("Origin: https://a.example", "Access-Control-Request-Method: PUT"),
     ]
     for request in requests:
@@ -482,6 +538,84 @@ async def test_what_a_proxy_may_send_is_answered_as_ever(exchange: Exchange) -> 
         assert long_way.startswith(b"HTTP/1.1 ")
         for _ in range(3):
             assert await exchange.line().hear(request) == long_way, request
+
+
+async def test_a_query_that_waits_for_nothing_is_answered_before_anything_else_runs(exchange: Exchange) -> None:
+    at_once, waits = QUERIES[0], QUERIES[7]
+    asked = {query: exchange.graphql(query=query) for query in (at_once, waits)}
+    for request in asked.values():
+        await warmed(exchange, request, request)
+    line = exchange.line()
+    for _ in range(3):
+        assert line.at_once(asked[at_once]).startswith(YES)
+    assert line.at_once(asked[waits]) == b""
+    assert (await line.hear()).count(YES) == 4
+
+
+async def test_a_query_that_waits_after_all_is_answered_once_and_no_longer_at_once(exchange: Exchange) -> None:
+    house = exchange.organisation.house
+    secret = (await exchange.organisation.made(exchange.organisation.owner)).secret
+    query = "query ($all: Boolean!) { viewer { member { email } } members @include(if: $all) { nodes { email } } }"
+    some, every = (exchange.graphql(query=f'{query}|{{"all": {each}}}', secret=secret) for each in ("false", "true"))
+    await warmed(exchange, some, some)
+    line = exchange.line()
+    assert line.at_once(some).startswith(YES)
+    await house.uses.flush()
+    await TokenDay.all().delete()
+    assert line.at_once(every) == b""
+    assert (await line.hear()).count(YES) == 2
+    for turn in (3, 4):
+        assert line.at_once(some) == b""
+        assert (await line.hear()).count(b"owner@main.example") == turn + 1
+    await house.uses.flush()
+    assert await TokenDay.all().order_by("action").values_list("action", "allowed", "refused") == [
+        ("viewMember", 1, 0),
+        ("viewMemberEmail", 3, 0),
+    ]
+
+
+async def test_a_query_is_noted_alike_on_both_ways(exchange: Exchange) -> None:
+    house = exchange.organisation.house
+    for query in QUERIES[:7]:
+        request = exchange.graphql("User-Agent: curl/8", query=query)
+        await warmed(exchange, request, request)
+        noted = []
+        for protocol in (HttpToolsProtocol, Wire):
+            await house.uses.flush()
+            await TokenDay.all().delete()
+            await TokenOrigin.all().delete()
+            await exchange.line(protocol).hear(request)
+            await house.uses.flush()
+            days = await TokenDay.all().order_by("action").values_list("action", "allowed", "refused")
+            noted.append((days, await TokenOrigin.all().values_list("address", "user_agent", "uses")))
+        assert noted[0] == noted[1], query
+        assert noted[0][1] == [("127.0.0.1", "curl/8", 1)]
+
+
+async def test_a_revoked_token_is_not_answered_at_once(exchange: Exchange) -> None:
+    mortal = await exchange.organisation.made(exchange.organisation.owner)
+    request = exchange.graphql(secret=mortal.secret)
+    await warmed(exchange, request, request)
+    line = exchange.line()
+    assert line.at_once(request).startswith(YES)
+    await tokens.revoke(exchange.organisation.owner, mortal.row.id, Said())
+    assert line.at_once(request) == b""
+    assert b"HTTP/1.1 401 " in await line.hear()
+
+
+async def test_what_is_limited_or_a_browsers_is_not_answered_at_once(exchange: Exchange) -> None:
+    limited = await exchange.organisation.made(exchange.organisation.owner, rate_limits=["100/minute"])
+    free = exchange.graphql()
+    for request in (
+        exchange.graphql(secret=limited.secret),
+        exchange.graphql("Origin: https://a.example"),
+        free.replace(b"Authorization: Bearer ", b"Cookie: latchkey_session="),
+    ):
+        await warmed(exchange, free, free, request, request)
+        assert exchange.line().at_once(free).startswith(YES)
+        line = exchange.line()
+        assert line.at_once(request) == b""
+        assert (await line.hear()).startswith(b"HTTP/1.1 ")
 
 
 async def test_a_body_is_never_taken_for_a_request(exchange: Exchange) -> None:
