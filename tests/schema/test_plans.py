@@ -268,6 +268,8 @@ BRANCHES = {
 WITHIN = {"Numbered": ("Tree", "Leaf", "Numbered"), "Tree": ("Tree", "Numbered"), "Either": ("Tree", "Leaf")}
 DIRECTIVES = ("", "", "", "@skip(if: $no)", "@include(if: $yes)", "@skip(if: true)", "@include(if: true)")
 DECLARED = '($n: Int! = 1, $words: [String!], $word: String! = "w", $yes: Boolean!, $no: Boolean = false)'
+ENOUGH = 40
+"""How many operations of the real schema are compared."""
 
 
 @st.composite
@@ -379,7 +381,7 @@ async def test_a_plan_of_this_schema_answers_as_graphql_core_does(
     asker = Asker(random.Random(seed), ids)  # noqa: S311 - a seed, so that a failure comes again
     reader = await organisation.as_role(BuiltInRole.READER)
     compared = 0
-    for _ in range(150):
+    while compared < ENOUGH:
         found = read(asker.operation(), core)
         if found is None or found[1].operation.value != "query":
             continue
@@ -395,7 +397,6 @@ async def test_a_plan_of_this_schema_answers_as_graphql_core_does(
         # Whose row the database brings first is not the plan's to say.
         assert sorted(map(str, answered[1])) == sorted(map(str, wanted[1]))
         compared += 1
-    assert compared > 40
 
 
 async def test_the_shapes_of_a_plan_are_few() -> None:
