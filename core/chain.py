@@ -95,8 +95,11 @@ def _out_of_place(sequence: int, expected: int, rest: Iterator[Sealed]) -> Break
 
 
 def _check(value: object) -> None:
-    if isinstance(value, Mapping):
-        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+    kind = type(value)
+    if kind is str or kind is bool or value is None:  # most of what an entry holds
+        return
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
             raise ValueError("an entry's keys are texts")
         for inner in value.values():
             _check(inner)
@@ -106,5 +109,5 @@ def _check(value: object) -> None:
     elif isinstance(value, int):
         if abs(value) > LARGEST:
             raise ValueError("an entry's numbers stay below 2**53")
-    elif value is not None and not isinstance(value, str):
-        raise ValueError(f"an entry cannot hold a {type(value).__name__}")
+    elif not isinstance(value, str):
+        raise ValueError(f"an entry cannot hold a {kind.__name__}")
