@@ -95,8 +95,7 @@ def _out_of_place(sequence: int, expected: int, rest: Iterator[Sealed]) -> Break
 
 
 def _check(value: object) -> None:
-    kind = type(value)
-    if kind is str or kind is bool or value is None:  # most of what an entry holds
+    if value is None or isinstance(value, str | bool):
         return
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
@@ -109,5 +108,5 @@ def _check(value: object) -> None:
     elif isinstance(value, int):
         if abs(value) > LARGEST:
             raise ValueError("an entry's numbers stay below 2**53")
-    elif not isinstance(value, str):
-        raise ValueError(f"an entry cannot hold a {kind.__name__}")
+    else:
+        raise ValueError(f"an entry cannot hold a {type(value).__name__}")
