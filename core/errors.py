@@ -26,6 +26,14 @@ class Unauthenticated(Refusal):
         super().__init__("a valid credential is needed")
 
 
+class Retired(Unauthenticated):
+    """An account-wide token after the end of them all, in ISO 8601. Whoever holds its secret is told what to do."""
+
+    def __init__(self, ended_at: str) -> None:
+        message = f"account-wide tokens ended on {ended_at[:10]}: make a personal token and use that"
+        Refusal.__init__(self, message, retiredAt=ended_at)
+
+
 class Forbidden(Refusal):
     """The caller may see the resource but not do this. Names the missing action, and the resource if readable."""
 

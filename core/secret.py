@@ -19,7 +19,11 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_CHARACTERS = 30
 CHECKSUM_CHARACTERS = 6
 ENDING_CHARACTERS = 4
+SHOWN_FROM_CHARACTERS = 16
+"""How long a secret of another shape is at least if its last characters are shown."""
 KEY_BYTES = 32
+LONGEST = 4096
+"""How many characters a credential has at most, whatever its shape."""
 SIGNATURE_BYTES = 16
 """What must be kept of a signature at least."""
 _SIGNED = b"latchkey signature 1\n"
@@ -39,6 +43,9 @@ class SecretKind(StrEnum):
 _SHAPE = re.compile(
     rf"(?:{'|'.join(SecretKind)})([{ALPHABET}]{{{RANDOM_CHARACTERS}}})([{ALPHABET}]{{{CHECKSUM_CHARACTERS}}})"
 )
+
+
+_OWN_PREFIX = re.compile(r"lk[0-9A-Za-z]_")
 
 
 def holds_secret(text: str) -> bool:
@@ -81,6 +88,38 @@ class Secret:
     def ending(self) -> str:
         """The last characters, which may be shown: they tell tokens apart and are part of the checksum alone."""
         return self.text[-ENDING_CHARACTERS:]
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignSecret:
+    """A credential that keeps a shape of its own: any printable text that no `Authorization` header takes apart.
+
+    Making one of another text raises Malformed, whose message says what is wrong with it.
+    """
+
+    text: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for is_wrong, problem in (
+            (not self.text, "must not be empty"),
+            (len(self.text) > LONGEST, f"must have at most {LONGEST} characters"),
+            (self.text != self.text.strip(), "must not begin or end with a blank"),
+            (not self.text.isprintable(), "must be printable"),
+            (_OWN_PREFIX.match(self.text), "must not have the shape of Latchkey's own: `lk?_`"),
+            (f"{self.text} ".lower().startswith("bearer "), "must be the secret alone, without `Bearer`"),
+        ):
+            if is_wrong:
+                raise Malformed(problem)
+
+    @classmethod
+    def parse(cls, text: str) -> "ForeignSecret":
+        """Take a text. Raises Malformed."""
+        return cls(text)
+
+    @property
+    def ending(self) -> str:
+        """The last characters, if so many are left that these give nothing away; else nothing."""
+        return self.text[-ENDING_CHARACTERS:] if len(self.text) >= SHOWN_FROM_CHARACTERS else ""
 
 
 def checksum(body: str) -> str:
@@ -138,22 +177,16 @@ class ServerKeys:
         """The id of the key that new digests are made under."""
         return next(iter(self.keys))
 
-    def digest(self, secret: Secret) -> Digest:
+    def digest(self, secret: Secret | ForeignSecret) -> Digest:
         """Digest a secret under the newest key: what is to be stored."""
-        return self.digest_text(secret.text)
+        return self.candidates(secret)[0]
 
-    def candidates(self, secret: Secret) -> tuple[Digest, ...]:
+    def candidates(self, secret: Secret | ForeignSecret) -> tuple[Digest, ...]:
         """Digest a secret under every live key, newest first: what may be stored."""
-        return self.candidates_text(secret.text)
+        return self.candidates_hashed(hashlib.sha256(secret.text.encode()).digest())
 
-    def digest_text(self, text: str) -> Digest:
-        """Digest any text, for imported tokens that keep a shape of their own."""
-        return self.candidates_text(text)[0]
-
-    def candidates_text(self, text: str) -> tuple[Digest, ...]:
-        """Digest any text under every live key, newest first."""
-        # A lone surrogate cannot be encoded otherwise, and a hostile presented text must not become an error.
-        inner = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    def candidates_hashed(self, inner: bytes) -> tuple[Digest, ...]:
+        """Digest the SHA-256 of a secret, which is all that is needed of it, likewise."""
         return tuple(Digest(key_id, hmac.digest(key, inner, "sha256").hex()) for key_id, key in self.keys.items())
 
     def sign(self, message: bytes) -> bytes:

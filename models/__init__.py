@@ -20,6 +20,7 @@ from models.tokens import (
     TokenOrigin,
     TokenRole,
     TokenState,
+    expired,
     living,
 )
 
@@ -59,6 +60,7 @@ __all__ = [
     "TokenRole",
     "TokenState",
     "Webhook",
+    "expired",
     "living",
     "new_id",
     "now",

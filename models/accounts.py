@@ -1,6 +1,7 @@
 """Accounts: the tenants. Every other row belongs to one."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -55,6 +56,10 @@ class Account(Row):
     def label(self) -> str:
         """The account's name."""
         return self.name
+
+    def has_retired_legacy(self, at: datetime) -> bool:
+        """Say whether account-wide tokens are over at a moment, all of them."""
+        return self.legacy_ends_at is not None and self.legacy_ends_at <= at
 
 
 class Owned(Row):

@@ -12,7 +12,7 @@ from tortoise.indexes import Index
 
 from core.specifiers import Resource
 from core.vocabulary import BuiltInRole
-from models.accounts import Owned
+from models.accounts import Account, Owned
 from models.members import Member
 from models.roles import Role
 from models.row import Json
@@ -144,13 +144,24 @@ class Token(Owned):
         """The token's name, or its last characters."""
         return self.name or f"…{self.ending}"
 
-    def dead(self, at: datetime) -> TokenState | None:
-        """Say why the token is over at a moment, its owner aside; None while it lives."""
+    def ends_at(self, account: Account) -> datetime | None:
+        """Say when it ends: as was set, or with all account-wide tokens of its account if that is earlier."""
+        ends = account.legacy_ends_at if self.kind is TokenKind.ACCOUNT else None
+        if ends is None or self.expires_at is None:
+            return ends or self.expires_at
+        return min(ends, self.expires_at)
+
+    def dead(self, at: datetime, account: Account) -> TokenState | None:
+        """Say why the token is over at a moment, its owner aside; None while it lives. The account is its own."""
         if self.revoked_at is not None:
             return TokenState.REVOKED
-        if self.expires_at is not None and self.expires_at <= at:
-            return TokenState.EXPIRED
-        return None
+        ends_at = self.ends_at(account)
+        return TokenState.EXPIRED if ends_at is not None and ends_at <= at else None
+
+    def retired_at(self, at: datetime, account: Account) -> datetime | None:
+        """Say when it ended with all account-wide tokens; None if it has not at a moment, or was over before."""
+        retired = self.kind is TokenKind.ACCOUNT and self.revoked_at is None and account.has_retired_legacy(at)
+        return account.legacy_ends_at if retired and self.ends_at(account) == account.legacy_ends_at else None
 
     def snapshot(self) -> dict[str, Json]:
         """Show the columns and, where they were fetched, the keys of the custom roles in its scope."""
@@ -160,9 +171,16 @@ class Token(Owned):
         return shown
 
 
-def living(at: datetime) -> Q:
-    """Find the tokens that are not over at a moment, as `Token.dead` judges one."""
-    return Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=at))
+def living(at: datetime, account: Account) -> Q:
+    """Find the tokens of an account that are not over at a moment, as `Token.dead` judges one."""
+    lasting = Q(revoked_at__isnull=True) & (Q(expires_at__isnull=True) | Q(expires_at__gt=at))
+    return lasting & Q(kind__not=TokenKind.ACCOUNT) if account.has_retired_legacy(at) else lasting
+
+
+def expired(at: datetime, account: Account) -> Q:
+    """Find the tokens of an account that are over at a moment and were not revoked, likewise."""
+    ended = Q(expires_at__lte=at)
+    return Q(revoked_at__isnull=True) & (ended | Q(kind=TokenKind.ACCOUNT) if account.has_retired_legacy(at) else ended)
 
 
 class TokenRole(Owned):

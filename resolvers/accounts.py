@@ -74,7 +74,7 @@ async def update(caller: Caller, wanted: AccountChange, said: Said) -> Updated:
             cut = Cut.of(account.lifetimes, wanted.lifetimes.notice_s)
             shortened = await shorten(deed, cut)
             if shortened:
-                left = await cut.among(Token.filter(account_id=account.id)).count()
+                left = await cut.among(Token.filter(account_id=account.id), account).count()
                 deed.note({}, {"shortenedTokens": shortened + left})
         await account.save(update_fields=_CHANGED)
     if cut is not None and shortened == CHUNK:

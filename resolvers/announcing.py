@@ -144,5 +144,5 @@ async def _record(house: House, account: Account, action: Action, found: Sequenc
 
 async def _as_they_are(account: Account, ids: Iterable[UUID]) -> dict[UUID, Token]:
     held = Prefetch("roles", queryset=TokenRole.filter(account_id=account.id).select_related("role"))
-    tokens = Token.filter(living(now()), account_id=account.id, id__in=list(ids))
+    tokens = Token.filter(living(now(), account), account_id=account.id, id__in=list(ids))
     return {token.id: token for token in await tokens.prefetch_related(held)}

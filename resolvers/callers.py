@@ -16,10 +16,10 @@ from tortoise.exceptions import OperationalError
 
 from core.catalogue import Catalogue
 from core.covers import Allowance, sides_cover
-from core.errors import Forbidden, RateLimited, Unauthenticated
+from core.errors import Forbidden, RateLimited, Retired, Unauthenticated
 from core.law import Authority, Side, Verdict
 from core.policy import Effect
-from core.secret import Digest, Malformed, Secret
+from core.secret import Digest, ForeignSecret, Malformed, Secret
 from core.specifiers import Resource
 from core.vocabulary import Action
 from models import (
@@ -38,7 +38,8 @@ from models import (
     now,
 )
 from models.versions import Versions
-from resolvers import restrictions, rights
+from resolvers import deprecations, restrictions, rights
+from resolvers.deprecations import Deprecation
 from resolvers.house import House
 from resolvers.rates import Standing
 from resolvers.realms import Realm, catalogue_of, owner_of
@@ -65,6 +66,8 @@ class Request:
     """The use of a token that it is, once that is noted."""
     standings: list[Standing] = field(default_factory=list, compare=False, repr=False)
     """How the limits of its token stand, if it has any, once the request is counted."""
+    deprecations: list[Deprecation] = field(default_factory=list, compare=False, repr=False)
+    """What its answer says of its token, if that is an account-wide one, once its use is noted."""
 
 
 class Rights(Protocol):
@@ -189,6 +192,11 @@ class Caller:
             self.trial,
         )
 
+    @property
+    def deprecations(self) -> tuple[Deprecation, ...]:
+        """What answers say of an account-wide token; nothing for all others."""
+        return () if self.token is None else deprecations.of_token(self.token, self.account)
+
     def is_admitted(self, address: str | None) -> bool:
         """Say whether the credential may be used from an address."""
         return self.restrictions is None or self.restrictions.networks.holds(address)
@@ -308,7 +316,7 @@ class Lease(NamedTuple):
 
 def lease(caller: Caller) -> Lease:
     """Say for how long a caller who lives is the one that was made."""
-    ends = (caller.token and caller.token.expires_at, getattr(caller.proof, "expires_at", None))
+    ends = (caller.token and caller.token.ends_at(caller.account), getattr(caller.proof, "expires_at", None))
     ends_at = min((end for end in ends if end), default=None)
     return Lease(caller.request.house.database.versions, caller.account.id, caller.account.version, ends_at)
 
@@ -356,6 +364,7 @@ def _note_use(caller: Caller) -> None:
     use = use_of(caller, caller.request.address, caller.request.user_agent)
     use.note()
     caller.request.uses.append(use)
+    caller.request.deprecations.extend(caller.deprecations)
     if caller.is_counted:
         _take(caller)
 
@@ -378,10 +387,7 @@ def note_deeds(caller: Caller, *deeds: Deed) -> None:
 
 
 async def _recalled(credential: str, request: Request) -> Caller:
-    try:
-        digests = request.house.keys.candidates(Secret.parse(credential))
-    except Malformed:
-        raise Unauthenticated from None
+    digests = await _candidates(credential, request.house)
     realms = request.house.realms
     while True:
         proof = await _proved("digest", [digest.hex for digest in digests])
@@ -400,6 +406,21 @@ async def _recalled(credential: str, request: Request) -> Caller:
         _remembered.popitem(last=False)
     await _renewed(proof, digests[0])
     return caller
+
+
+async def _candidates(credential: str, house: House) -> tuple[Digest, ...]:
+    """Digest a presented text. Raises `Unauthenticated` for what no secret is that there may be."""
+    try:
+        return house.keys.candidates(Secret.parse(credential))
+    except Malformed:
+        pass
+    try:
+        secret = ForeignSecret.parse(credential)
+    except Malformed:
+        raise Unauthenticated from None
+    if not await house.foreign.exist():
+        raise Unauthenticated
+    return house.keys.candidates(secret)
 
 
 async def _renewed(proof: SecretDigest, newest: Digest) -> None:
@@ -448,14 +469,18 @@ async def _proved(column: str, values: list[str]) -> SecretDigest:
 def _refuse_over(proof: SecretDigest, request: Request) -> None:
     """End here for a secret that is over or may not come from there, as for one that was not found.
 
-    Before anything else is read.
+    Before anything else is read. Who holds the secret of an account-wide token that was retired is told so.
     """
-    token = proof.token
-    if _is_over(proof, token, token.owner):
+    token, account = proof.token, proof.account
+    is_over = _is_over(proof, token, account, token.owner)
+    retired_at = token.retired_at(now(), account) if is_over else None
+    if is_over and retired_at is None:
         raise Unauthenticated
-    if not restrictions.networks_of(token).holds(request.address):
-        request.house.uses.of(token, request.address, request.user_agent).add(deed(NO_ACTION, allowed=False))
-        raise Unauthenticated
+    is_admitted = restrictions.networks_of(token).holds(request.address)
+    if is_admitted and not is_over:
+        return
+    request.house.uses.of(token, request.address, request.user_agent).add(deed(NO_ACTION, allowed=False))
+    raise Retired(retired_at.isoformat()) if is_admitted and retired_at else Unauthenticated
 
 
 @cache
@@ -492,18 +517,19 @@ def alive(caller: Caller) -> Caller:
 def lives(caller: Caller) -> bool:
     """Say whether what a caller was made of still lasts: the secret, the token, and its owner's place."""
     assert caller.token is not None  # noqa: S101 - called for tokens and sessions only
-    return not _is_over(caller.proof, caller.token, caller.member)
+    return not _is_over(caller.proof, caller.token, caller.account, caller.member)
 
 
-def _is_over(proof: SecretDigest | Link | None, token: Token, owner: Member | None) -> bool:
+def _is_over(proof: SecretDigest | Link | None, token: Token, account: Account, owner: Member | None) -> bool:
     asleep = owner is not None and owner.state is not MemberState.ACTIVE
     if asleep or token.revoked_at is not None:
         return True
     proof_ends = proof.expires_at if isinstance(proof, SecretDigest) else None
-    if proof_ends is None and token.expires_at is None:  # most never end: then what time it is does not matter
+    token_ends = token.ends_at(account)
+    if proof_ends is None and token_ends is None:  # most never end: then what time it is does not matter
         return False
     at = now()
-    return token.dead(at) is not None or (proof_ends is not None and proof_ends <= at)
+    return any(ends is not None and ends <= at for ends in (token_ends, proof_ends))
 
 
 async def roles_of_token(token: Token) -> list[Role]:

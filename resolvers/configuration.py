@@ -143,9 +143,9 @@ async def _done(caller: Caller, items: Mapping[str, list[Item]], said: Said) -> 
         return _Done(caller, differences, ())
     if sum(line.difference.section == KINDS.name for line in work) > MOST_KINDS:
         raise Invalid(KINDS.name, f"would make or change more than {MOST_KINDS} kinds at once: apply some first")
-    before = await standings(caller.account.id, caller.catalogue)
+    before = await standings(caller.account, caller.catalogue)
     entries = [await line.save(caller, said) for line in work]
-    after = await standings(caller.account.id, (await again(caller)).catalogue)
+    after = await standings(caller.account, (await again(caller)).catalogue)
     blind = any(line.is_blind for line in work)
     return _Done(caller, differences, tuple(entry for entry in entries if entry), before, after, blind)
 

@@ -12,7 +12,7 @@ from core.errors import Conflict, Invalid, NotFound
 from core.law import Authority, Side, SideKind, SideReason, Verdict
 from core.remedies import Remedies, Remedy, RemedyKind
 from core.vocabulary import Action, BuiltInRole
-from models import Member, MemberState, Role, Token, TokenKind, TokenState, now
+from models import Account, Member, MemberState, Role, Token, TokenKind, TokenState, now
 from resolvers import input as typed
 from resolvers import rights
 from resolvers.access import Answer, Asked, Question
@@ -49,6 +49,7 @@ class Subject:
 class Standing:
     """What a token, or a member, was at a moment: all that decides about it. Without a state it was not there yet."""
 
+    account: Account
     authority: Authority
     catalogue: Catalogue
     at: datetime
@@ -64,7 +65,7 @@ class Standing:
     @property
     def token_state(self) -> TokenState | None:
         """Whether the token worked, and if not, why."""
-        return state(self.token, self.member, self.at) if self.token and self.exists else None
+        return state(self.token, self.account, self.member, self.at) if self.token and self.exists else None
 
     @property
     def works(self) -> bool:
@@ -75,8 +76,8 @@ class Standing:
 
     @property
     def remedies(self) -> Remedies:
-        """What finds remedies: built-in roles are fixed, and so is the scope of a service token."""
-        is_fixed = self.token is not None and self.token.kind is TokenKind.SERVICE
+        """What finds remedies: built-in roles are fixed; a scope that no member owns is, or only gets narrower."""
+        is_fixed = self.token is not None and self.token.kind in {TokenKind.SERVICE, TokenKind.ACCOUNT}
         return Remedies(self.catalogue, frozenset({*BuiltInRole, *((INLINE,) if is_fixed else ())}), is_fixed)
 
 
@@ -200,38 +201,40 @@ async def _found(caller: Caller, subject: Subject) -> Token | Member:
 async def _standing_now(caller: Caller, row: Token | Member) -> Standing:
     catalogue, owner_id = await catalogue_of(caller.account), await owner_of(caller.account.id)
     if isinstance(row, Member):
-        return _of_member(row, await roles_of_member(row), catalogue, owner_id, now())
+        return _of_member(caller.account, row, await roles_of_member(row), catalogue, owner_id, now())
     member = row.owner
     held = await roles_of_member(member) if member else []
-    return _of_token(row, await roles_of_token(row), member, held, catalogue, owner_id, now())
+    return _of_token(caller.account, row, await roles_of_token(row), member, held, catalogue, owner_id, now())
 
 
 async def _standing_then(caller: Caller, row: Token | Member, at: datetime) -> Standing:
     past = await Moment.of(caller.account, at)
     catalogue, owner_id = await past.catalogue(), await past.owner_id()
-    absent = Standing(Authority((), owner_id, None), catalogue, at, row if isinstance(row, Token) else None)
+    token = row if isinstance(row, Token) else None
+    absent = Standing(caller.account, Authority((), owner_id, None), catalogue, at, token)
     if isinstance(row, Member):
         was = await past.member(row)
-        return absent if was is None else _of_member(was.row, was.roles, catalogue, owner_id, at)
-    token = await past.token(row)
-    if token is None:
+        return absent if was is None else _of_member(caller.account, was.row, was.roles, catalogue, owner_id, at)
+    held = await past.token(row)
+    if held is None:
         return absent
     if row.owner is None:
-        return _of_token(token.row, token.roles, None, [], catalogue, owner_id, at)
+        return _of_token(caller.account, held.row, held.roles, None, [], catalogue, owner_id, at)
     owner = await past.member(row.owner)
     if owner is None:
         raise Forgotten("the log contradicts itself about the token's owner")
-    return _of_token(token.row, token.roles, owner.row, owner.roles, catalogue, owner_id, at)
+    return _of_token(caller.account, held.row, held.roles, owner.row, owner.roles, catalogue, owner_id, at)
 
 
-def _of_member(
-    member: Member, roles: Sequence[Role], catalogue: Catalogue, owner_id: str | None, at: datetime
+def _of_member(  # noqa: PLR0913, PLR0917 - all that decides about a member
+    account: Account, member: Member, roles: Sequence[Role], catalogue: Catalogue, owner_id: str | None, at: datetime
 ) -> Standing:
     sides = (rights.of_member(member, roles, catalogue),)
-    return Standing(Authority(sides, owner_id, str(member.id)), catalogue, at, None, member)
+    return Standing(account, Authority(sides, owner_id, str(member.id)), catalogue, at, None, member)
 
 
 def _of_token(  # noqa: PLR0913, PLR0917 - all that decides about a token
+    account: Account,
     token: Token,
     roles: Sequence[Role],
     owner: Member | None,
@@ -242,7 +245,7 @@ def _of_token(  # noqa: PLR0913, PLR0917 - all that decides about a token
 ) -> Standing:
     sides = rights.of_token(token, roles, owner, held, catalogue)
     authority = Authority(sides, owner_id, str(owner.id) if owner else None)
-    return Standing(authority, catalogue, at, token, owner)
+    return Standing(account, authority, catalogue, at, token, owner)
 
 
 def _explained_then(caller: Caller, standing: Standing, question: Question) -> Explained:

@@ -16,7 +16,7 @@ from core.covers import Allowance
 from core.gains import Gain, Standing, gained
 from core.law import Side
 from core.vocabulary import Action
-from models import Member, MemberRole, MemberState, Role, Token, TokenKind, TokenRole, living, now
+from models import Account, Member, MemberRole, MemberState, Role, Token, TokenKind, TokenRole, living, now
 from resolvers import rights
 from resolvers.callers import Caller
 from resolvers.reading import readable
@@ -51,10 +51,11 @@ class Standings:
         return Standing(self.sides[key], self.catalogue)
 
 
-async def standings(account_id: UUID, catalogue: Catalogue) -> Standings:
+async def standings(account: Account, catalogue: Catalogue) -> Standings:
     """Read what every member and every unowned token may do now."""
+    account_id = account.id
     members = Member.filter(account_id=account_id).exclude(state=MemberState.REMOVED)
-    tokens = Token.filter(living(now()), account_id=account_id, owner_id=None).exclude(kind=TokenKind.SESSION)
+    tokens = Token.filter(living(now(), account), account_id=account_id, owner_id=None).exclude(kind=TokenKind.SESSION)
     of_members = await MemberRole.filter(account_id=account_id).select_related("role")
     of_tokens = await TokenRole.filter(account_id=account_id).select_related("role")
     theirs = _by_holder([(held.member_id, held.role) for held in of_members])

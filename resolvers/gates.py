@@ -49,7 +49,7 @@ async def define(caller: Caller, wanted: NewGate, said: Said) -> Done[Gate]:
     async with defining(caller, Gate, wanted.key, actions, said) as deed:
         _refuse_unknown(filled, deed.caller.catalogue)
         if deed.before is not None and any(getattr(deed.row, column) != filled[column] for column in _DECIDING):
-            require_full_admin(deed, Action.UPDATE_GATE)
+            require_full_admin(deed.caller, deed.row, Action.UPDATE_GATE)
         await deed.row.update_from_dict(filled).save()
     return Done(deed.row, deed.entry)
 
@@ -85,7 +85,7 @@ async def remove(caller: Caller, key: str, said: Said) -> Done[Gate]:
     if row is None:
         raise Invalid("key", f"is no gate you can see: `{key}`")
     async with change(caller, Action.DELETE_GATE, At(Gate, row.id), said) as deed:
-        require_full_admin(deed, Action.DELETE_GATE)
+        require_full_admin(deed.caller, deed.row, Action.DELETE_GATE)
         await deed.delete()
     return Done(deed.row, deed.entry)
 

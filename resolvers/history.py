@@ -197,7 +197,7 @@ class Moment:
         )
         again = {access.resource.removeprefix("role/") for access in await made}
         roles = await self._roles([key for key in keys if key not in again])
-        if len(roles) < len(keys) and was.dead(self.at) is None:
+        if len(roles) < len(keys) and was.dead(self.at, self.account) is None:
             raise Forgotten("a role in the token's scope then is not in the log")
         return roles
 

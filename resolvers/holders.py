@@ -72,7 +72,7 @@ async def tokens(caller: Caller, asked: Asked, window: Window) -> Found[Token]:
         return decide
 
     awake = Q(owner_id__isnull=True) | Q(owner__state=MemberState.ACTIVE)
-    working = readable(caller, Token).filter(living(now()) & awake).select_related("owner")
+    working = readable(caller, Token).filter(living(now(), caller.account) & awake).select_related("owner")
     return await _scanned(caller, working, window, read)
 
 

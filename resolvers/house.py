@@ -10,6 +10,7 @@ from models.database import Database
 from resolvers.attempts import Attempts
 from resolvers.bell import Bell
 from resolvers.destinations import Destinations
+from resolvers.foreign import ForeignSecrets
 from resolvers.pace import Pace
 from resolvers.rates import Rates
 from resolvers.realms import Realms
@@ -44,6 +45,7 @@ class House:
     uses: Uses = field(default_factory=Uses)
     realms: Realms = field(default_factory=Realms, repr=False)
     reuses: Reuses = field(default_factory=Reuses)
+    foreign: ForeignSecrets = field(default_factory=ForeignSecrets)
     reports: Pace = field(default_factory=lambda: Pace(REPORTS_A_MINUTE))
     leaks: Pace = field(default_factory=lambda: Pace(LEAKS_A_MINUTE))
     rates: Rates = field(default_factory=Rates)

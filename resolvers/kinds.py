@@ -33,7 +33,7 @@ async def define(caller: Caller, wanted: Kind, said: Said) -> Done[ResourceKind]
     async with defining(caller, ResourceKind, kind.key, (Action.CREATE_KIND, Action.UPDATE_KIND), said) as deed:
         refuse_misfit(deed.caller.catalogue, kind)
         if deed.before is not None and widens(deed.row.kind, kind):
-            require_full_admin(deed, Action.UPDATE_KIND)
+            require_full_admin(deed.caller, deed.row, Action.UPDATE_KIND)
         _fill(deed.row, kind)
         await deed.row.save()
     return Done(deed.row, deed.entry)
@@ -148,7 +148,7 @@ async def remove(caller: Caller, key: str, said: Said) -> Done[ResourceKind]:
         beneath = [kind.key for kind in deed.caller.catalogue if key in kind.parents]
         if beneath:
             raise Conflict(f"other kinds stand beneath it: `{'`, `'.join(beneath)}`", field="key")
-        require_full_admin(deed, Action.DELETE_KIND)
+        require_full_admin(deed.caller, deed.row, Action.DELETE_KIND)
         await deed.delete()
     return Done(deed.row, deed.entry)
 

@@ -5,12 +5,13 @@ reports learns nothing: what is known and what is not come to the same.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from tortoise.queryset import QuerySet
 
 from core.errors import Invalid
-from core.secret import Digest, Malformed, Secret
+from core.secret import Digest, ForeignSecret, Malformed, Secret
 from core.vocabulary import Action
 from models import ActorKind, Link, Member, SecretDigest, Token, TokenKind, now
 from resolvers import notices
@@ -38,17 +39,17 @@ async def revoke(request: Request, secrets: Sequence[str]) -> None:
     proofs = SecretDigest.filter(digest__in=digests).select_related("account", "token")
     links = Link.filter(digest__in=digests).select_related("account")
     for proof in await proofs.order_by("id"):
-        if _lives(proof) and proof.token.dead(now()) is None:
+        if _lives(proof) and proof.token.dead(now(), proof.account) is None:
             await _end(await with_credential(proof.account, request, ActorKind.POSSESSION), proof)
     for link in await links.order_by("id"):
         await _end_link(await with_credential(link.account, request, ActorKind.POSSESSION), link)
 
 
 def _digests(request: Request, text: str) -> tuple[Digest, ...]:
-    try:
-        return request.house.keys.candidates(Secret.parse(text))
-    except Malformed:
-        return ()
+    for kind in (Secret, ForeignSecret):
+        with suppress(Malformed):
+            return request.house.keys.candidates(kind.parse(text))
+    return ()
 
 
 def _lives(proof: SecretDigest) -> bool:

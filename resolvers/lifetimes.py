@@ -150,10 +150,10 @@ class Cut:
         ends = {kind: lifetime.cut(at, notice_s) for kind, lifetime in lifetimes.items()}
         return cls(lifetimes, {kind: end for kind, end in ends.items() if end is not None})
 
-    def among(self, tokens: QuerySet[Token]) -> QuerySet[Token]:
-        """Find the living tokens that would get another end."""
+    def among(self, tokens: QuerySet[Token], account: Account) -> QuerySet[Token]:
+        """Find the living tokens of an account that would get another end."""
         beyond = [Q(self.lifetimes[kind].beyond(end), kind=kind) for kind, end in self.ends.items()]
-        return tokens.filter(living(now()), reduce(or_, beyond)) if beyond else tokens.filter(id__in=[])
+        return tokens.filter(living(now(), account), reduce(or_, beyond)) if beyond else tokens.filter(id__in=[])
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +165,14 @@ class Preview:
 
     async def seen(self, caller: Caller) -> QuerySet[Token]:
         """List those that the caller sees, each with its owner."""
-        return self.cut.among(readable(caller, Token)).select_related("owner")
+        return self.cut.among(readable(caller, Token), caller.account).select_related("owner")
 
 
 async def preview(caller: Caller, wanted: LifetimesChange) -> Preview:
     """Say whom a change of the lifetimes would hit, for those who may make it. Nothing changes."""
     caller.require(Action.UPDATE_TOKEN_LIFETIMES, caller.account)
     cut = Cut.of(wanted.applied(caller.account), wanted.notice_s)
-    return Preview(cut, await cut.among(Token.filter(account_id=caller.account.id)).count())
+    return Preview(cut, await cut.among(Token.filter(account_id=caller.account.id), caller.account).count())
 
 
 async def shorten(deed: Deed[Account], cut: Cut) -> int:
@@ -182,7 +182,7 @@ async def shorten(deed: Deed[Account], cut: Cut) -> int:
     """
     account_id = deed.row.id
     held = Prefetch("roles", queryset=TokenRole.filter(account_id=account_id).select_related("role"))
-    beyond = cut.among(Token.filter(account_id=account_id)).order_by("id").limit(CHUNK)
+    beyond = cut.among(Token.filter(account_id=account_id), deed.row).order_by("id").limit(CHUNK)
     tokens = await beyond.select_for_update().prefetch_related(held)
     await deed.add(_shortened(deed, tokens, cut))
     for kind, end in cut.ends.items():

@@ -11,7 +11,20 @@ from tortoise.queryset import QuerySet
 
 from core.errors import Forbidden
 from core.vocabulary import Action, BuiltInRole
-from models import Gate, Member, MemberRole, MemberState, Role, Token, TokenKind, TokenRole, TokenState, living, now
+from models import (
+    Gate,
+    Member,
+    MemberRole,
+    MemberState,
+    Role,
+    Token,
+    TokenKind,
+    TokenRole,
+    TokenState,
+    expired,
+    living,
+    now,
+)
 from resolvers import input as typed
 from resolvers.callers import Caller
 from resolvers.pages import Order, moment, row_id, text
@@ -172,26 +185,26 @@ async def tokens(caller: Caller, wanted: TokenFilter) -> QuerySet[Token]:
         nobody = Q(responsible_id__isnull=True) | Q(responsible_id__in=Subquery(inactive.values("id")))
         unattended = Q(owner_id__isnull=True) & nobody
         rows = rows.filter(unattended if wanted.unattended else ~unattended)
-    return rows if wanted.state is None else rows.filter(_in_state(wanted.state, now()))
+    return rows if wanted.state is None else rows.filter(_in_state(caller, wanted.state, now()))
 
 
 async def sessions(caller: Caller, state: TokenState | None = None) -> QuerySet[Token]:
     """List sessions that have not ended, or, with a state, those in it."""
     rows = readable_sessions(caller).select_related("owner")
-    return rows.filter(living(now()) if state is None else _in_state(state, now()))
+    return rows.filter(living(now(), caller.account) if state is None else _in_state(caller, state, now()))
 
 
-def _in_state(state: TokenState, at: datetime) -> Q:
+def _in_state(caller: Caller, state: TokenState, at: datetime) -> Q:
     awake = Q(owner_id__isnull=True) | Q(owner__state=MemberState.ACTIVE)
     match state:
         case TokenState.REVOKED:
             return Q(revoked_at__isnull=False)
         case TokenState.EXPIRED:
-            return Q(revoked_at__isnull=True, expires_at__lte=at)
+            return expired(at, caller.account)
         case TokenState.ACTIVE:
-            return living(at) & awake
+            return living(at, caller.account) & awake
         case TokenState.OWNER_INACTIVE:
-            return living(at) & ~awake
+            return living(at, caller.account) & ~awake
 
 
 def _named(rows: QuerySet[M], looked_for: str | None) -> QuerySet[M]:

@@ -143,7 +143,11 @@ async def _require_inviter(deed: Deed[Member], link: Link) -> None:
     if link.inviter_token_id is not None:
         token = await Token.get(id=link.inviter_token_id).select_related("owner")
         asleep = token.owner is not None and token.owner.state is not MemberState.ACTIVE
-        inviter = None if asleep or token.dead(now()) else await of_token(token, deed.caller.account, request)
+        inviter = (
+            None
+            if asleep or token.dead(now(), deed.caller.account)
+            else await of_token(token, deed.caller.account, request)
+        )
         sides: tuple[Side, ...] = inviter.sides if inviter else ()
     elif link.inviter_id is not None:
         member = await Member.get(id=link.inviter_id)

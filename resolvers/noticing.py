@@ -67,7 +67,7 @@ async def _notice(house: House, secret_id: UUID, presented: Presented) -> None:
         return
     request = Request(house, presented.request_id, presented.address, presented.user_agent)
     caller = await with_credential(secret.account, request, ActorKind.SYSTEM)
-    if secret.account.revokes_reused and secret.token.dead(now()) is None:
+    if secret.account.revokes_reused and secret.token.dead(now(), secret.account) is None:
         await tokens.revoke_reused(caller, secret.token_id, secret.id)
     elif not await _was_noticed(secret):
         await _record(caller, secret)

@@ -12,7 +12,7 @@ from core.errors import Conflict, Forbidden, Invalid
 from core.law import Side
 from core.policy import check, parse_policy
 from core.vocabulary import Action, BuiltInRole
-from models import BasePermissions, Member, MemberRole, Role, Token, TokenRole, living, now
+from models import Account, BasePermissions, Member, MemberRole, Role, Token, TokenRole, living, now
 from resolvers import input as typed
 from resolvers import rights
 from resolvers.callers import Caller, of_token
@@ -118,24 +118,24 @@ async def _require_holders_within(deed: Deed[Role]) -> None:
         for member in await Member.filter(account_id=role.account_id, roles__role_id=role.id).distinct()
     ]
     # A personal token never does more than its owner, so only those without one can gain by themselves.
-    unowned = await _tokens_with(role).filter(owner_id=None).select_related("owner")
+    unowned = await _tokens_with(role, caller.account).filter(owner_id=None).select_related("owner")
     given += [(await of_token(token, caller.account, caller.request)).sides for token in unowned]
     if not all(map(caller.covers, given)):
         raise Forbidden(action.value, str(role.resource), why="this would give rights that are not within your own")
 
 
-def _tokens_with(role: Role) -> QuerySet[Token]:
+def _tokens_with(role: Role, account: Account) -> QuerySet[Token]:
     """Find the living tokens that have a role in their scope."""
-    return Token.filter(living(now()), account_id=role.account_id, roles__role_id=role.id).distinct()
+    return Token.filter(living(now(), account), account_id=account.id, roles__role_id=role.id).distinct()
 
 
 async def _is_own(caller: Caller, role: Role) -> bool:
     own = caller.person_id
     if own is not None:
         held = MemberRole.filter(account_id=role.account_id, role_id=role.id, member_id=own)
-        if await held.exists() or await _tokens_with(role).filter(owner_id=own).exists():
+        if await held.exists() or await _tokens_with(role, caller.account).filter(owner_id=own).exists():
             return True
-    return caller.token is not None and await _tokens_with(role).filter(id=caller.token.id).exists()
+    return caller.token is not None and await _tokens_with(role, caller.account).filter(id=caller.token.id).exists()
 
 
 async def delete(caller: Caller, role_id: UUID, said: Said) -> Done[Role]:
@@ -150,11 +150,11 @@ async def delete(caller: Caller, role_id: UUID, said: Said) -> Done[Role]:
 async def _refuse_held(deed: Deed[Role]) -> None:
     caller, role = deed.caller, deed.row
     members = await MemberRole.filter(account_id=role.account_id, role_id=role.id).count()
-    tokens = await _tokens_with(role).count()
+    tokens = await _tokens_with(role, caller.account).count()
     if not members + tokens:
         return
     seen_members = await readable(caller, Member).filter(roles__role_id=role.id).distinct()
-    seen_tokens = await readable(caller, Token).filter(living(now()), roles__role_id=role.id).distinct()
+    seen_tokens = await readable(caller, Token).filter(living(now(), caller.account), roles__role_id=role.id).distinct()
     holders = [
         {"id": ids.target_id(str(row.resource), row.resource.path[-1], row.id), "name": row.label}
         for row in (*seen_members, *seen_tokens)

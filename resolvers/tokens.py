@@ -13,7 +13,7 @@ from core.covers import side_covers
 from core.errors import Conflict, Forbidden, Invalid
 from core.law import Side, SideKind
 from core.networks import Networks
-from core.secret import Secret, SecretKind
+from core.secret import Digest, Secret, SecretKind
 from core.vocabulary import Action
 from models import (
     Account,
@@ -110,7 +110,18 @@ async def create(caller: Caller, wanted: NewToken, said: Said) -> Done[Token]:
     if wanted.kind not in SECRET_KINDS:
         raise Invalid("kind", "must be `PERSONAL` or `SERVICE`")
     secret = Secret.mint(SECRET_KINDS[wanted.kind])
-    row = Token(
+    row = begun(caller, wanted, secret.ending)
+    async with change(caller, Action.CREATE_ACCESS_TOKEN, row, said) as deed:
+        await refuse_too_many(deed.caller.account, row)
+        scope = await fitted(deed.caller, row, wanted)
+        deed.make(row, *scope.roles_of(row), opened_by(row, deed.caller.request.house.keys.digest(secret)))
+        row.owner = deed.caller.member if row.owner_id else None
+    return Done(row, deed.entry, secret.text)
+
+
+def begun(caller: Caller, wanted: NewToken, ending: str) -> Token:
+    """Begin a new token, with all that does not depend on the rights of whoever makes it. Raises `Invalid`."""
+    return Token(
         id=new_id(),
         account_id=caller.account.id,
         kind=wanted.kind,
@@ -119,26 +130,26 @@ async def create(caller: Caller, wanted: NewToken, said: Said) -> Done[Token]:
         parent_id=None if caller.is_session or caller.token is None else caller.token.id,
         name=typed.name("name", wanted.name),
         description=typed.description("description", wanted.description),
-        responsible_id=_responsible_id(caller) if wanted.kind is TokenKind.SERVICE else None,
-        ending=secret.ending,
+        responsible_id=None if wanted.kind is TokenKind.PERSONAL else _responsible_id(caller),
+        ending=ending,
+        expires_at=None if wanted.expires_at is None else typed.future("expiresAt", wanted.expires_at),
     )
-    ends_at = None if wanted.expires_at is None else typed.future("expiresAt", wanted.expires_at)
-    async with change(caller, Action.CREATE_ACCESS_TOKEN, row, said) as deed:
-        await _refuse_too_many(deed.caller.account, row)
-        scope = await checked(deed.caller, wanted.scope)
-        scope.onto(row)
-        _bound(deed.caller, row)
-        _restrict(deed.caller, row, wanted)
-        _end(deed.caller, row, ends_at, never=wanted.never_ends)
-        if scope.kind is not ScopeKind.BUILT_IN:
-            refuse_hopeless(_side(deed.caller, row, scope), deed.caller.catalogue, caller.request.allowance)
-        deed.make(row, *scope.roles_of(row), _opened_by(deed, secret))
-        row.owner = deed.caller.member if row.owner_id else None
-    return Done(row, deed.entry, secret.text)
+
+
+async def fitted(caller: Caller, row: Token, wanted: NewToken) -> Checked:
+    """Fit a new token into what its maker may give: its scope, ceilings, restrictions and end. Raises `Invalid`."""
+    scope = await checked(caller, wanted.scope)
+    scope.onto(row)
+    _bound(caller, row)
+    _restrict(caller, row, wanted)
+    _end(caller, row, row.expires_at, never=wanted.never_ends)
+    if scope.kind is not ScopeKind.BUILT_IN:
+        refuse_hopeless(_side(caller, row, scope), caller.catalogue, caller.request.allowance)
+    return scope
 
 
 def _owner_id(caller: Caller, kind: TokenKind) -> UUID | None:
-    if kind is TokenKind.SERVICE:
+    if kind is not TokenKind.PERSONAL:
         return None
     if caller.member is None:
         raise Invalid("kind", "`PERSONAL` needs a member: only a member's session or personal token makes one")
@@ -156,7 +167,7 @@ def _bound(caller: Caller, row: Token) -> None:
 
 def _end(caller: Caller, row: Token, said: datetime | None, *, never: bool) -> None:
     """Set when the new token ends, within its account's lifetimes and that of the token which asks."""
-    own_end = None if caller.is_session or caller.token is None else caller.token.expires_at
+    own_end = None if caller.is_session or caller.token is None else caller.token.ends_at(caller.account)
     row.expires_at = Lifetime.of(caller.account, row.kind).end(said, never=never, otherwise=own_end)
     _refuse_outliving(caller, row.expires_at)
 
@@ -191,17 +202,17 @@ def _listed(texts: Sequence[str]) -> str:
     return ", ".join(f"`{text}`" for text in texts)
 
 
-async def _refuse_too_many(account: Account, row: Token) -> None:
-    """Refuse a token more than there may be. The account's head is locked: no other is made meanwhile."""
+async def refuse_too_many(account: Account, row: Token, more: int = 1) -> None:
+    """Refuse more tokens like this than there may be. The account's head is locked: no other is made meanwhile."""
     if account.max_tokens is None and account.max_member_tokens is None:
         return
-    tokens = Token.filter(living(now()), account_id=account.id, kind__not=TokenKind.SESSION)
+    tokens = Token.filter(living(now(), account), account_id=account.id, kind__not=TokenKind.SESSION)
     limits = [("maxTokens", account.max_tokens, tokens)]
     if row.kind is TokenKind.PERSONAL:
         own = tokens.filter(kind=TokenKind.PERSONAL, owner_id=row.owner_id)
         limits.append(("maxMemberTokens", account.max_member_tokens, own))
     for name, most, counted in limits:
-        if most is not None and (count := await counted.count()) >= most:
+        if most is not None and (count := await counted.count()) + more > most:
             raise Conflict(f"`{name}` is {most}, and there are {count} already", exceeded=name, limit=most, count=count)
 
 
@@ -214,7 +225,7 @@ def _responsible_id(caller: Caller) -> UUID | None:
 
 def _refuse_outliving(caller: Caller, at: datetime | None) -> None:
     """Refuse an end after that of the token which asks for it: nothing is made, nor prolonged, beyond its own."""
-    ends = None if caller.is_session or caller.token is None else caller.token.expires_at
+    ends = None if caller.is_session or caller.token is None else caller.token.ends_at(caller.account)
     if ends is not None and (at is None or at > ends):
         raise Invalid("expiresAt", f"must not be after that of the token that asks for it, {ends.isoformat()}")
 
@@ -223,9 +234,9 @@ def _side(caller: Caller, row: Token, scope: Checked) -> Side:
     return rights.of_scope(row, scope.roles, caller.catalogue, caller.member if row.owner_id else None)
 
 
-def _opened_by(deed: Deed[Token], secret: Secret) -> SecretDigest:
-    digest = deed.caller.request.house.keys.digest(secret)
-    return SecretDigest(account_id=deed.row.account_id, token_id=deed.row.id, digest=digest.hex, key_id=digest.key_id)
+def opened_by(row: Token, digest: Digest) -> SecretDigest:
+    """Make the row of a secret that opens a token."""
+    return SecretDigest(account_id=row.account_id, token_id=row.id, digest=digest.hex, key_id=digest.key_id)
 
 
 async def update(caller: Caller, token_id: UUID, wanted: TokenChange, said: Said) -> Done[Token]:
@@ -237,7 +248,7 @@ async def update(caller: Caller, token_id: UUID, wanted: TokenChange, said: Said
         token = deed.row
         await token.fetch_related("owner")
         if wanted.scope is not None or wanted.restricts or wanted.sets_expiry:
-            _refuse_ended(token)
+            _refuse_ended(token, deed.caller.account)
         if wanted.name is not None:
             token.name = typed.name("name", wanted.name)
         if wanted.description is not None:
@@ -269,8 +280,13 @@ async def _rerestrict(deed: Deed[Token], wanted: TokenChange) -> None:
     token = deed.row
     networks, limits = Networks.of(token.networks), rates.of(token.rate_limits)
     _set_restrictions(token, wanted.networks, wanted.rate_limits)
-    narrows = Networks.of(token.networks).within(networks) and rates.within(rates.of(token.rate_limits), limits)
-    if not narrows:
+    narrows = {
+        "networks": Networks.of(token.networks).within(networks),
+        "rateLimits": rates.within(rates.of(token.rate_limits), limits),
+    }
+    for field in (field for field, does in narrows.items() if not does):
+        _refuse_widening(token, field)
+    if not all(narrows.values()):
         _refuse_wider(deed.caller, token)
         await _require_power(deed, Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS)
 
@@ -281,6 +297,7 @@ async def _expire(deed: Deed[Token], wanted: TokenChange) -> None:
     _refuse_outliving(deed.caller, at)
     shorter = at is not None and (token.expires_at is None or at <= token.expires_at)
     if not shorter:
+        _refuse_widening(token, "expiresAt")
         await _require_power(deed, Action.UPDATE_ACCESS_TOKEN_EXPIRY)
         Lifetime.of(deed.caller.account, token.kind).refuse_beyond(at)
     token.expires_at = at
@@ -305,10 +322,21 @@ async def _rescope(deed: Deed[Token], wanted: Scope) -> None:
     scope.onto(token)
     after = rights.of_scope(token, scope.roles, caller.catalogue, token.owner)
     refuse_hopeless(after, caller.catalogue, caller.request.allowance)
-    narrows = scope.stays_within(before) and side_covers(before, after, caller.catalogue, caller.request.allowance)
-    await scope.save_roles(token)  # before asking for the right to its power, which is read from the rows
+    stays = scope.stays_within(before)
+    narrows = (stays or token.kind is TokenKind.ACCOUNT) and side_covers(
+        before, after, caller.catalogue, caller.request.allowance
+    )
     if not narrows:
+        _refuse_widening(token, "scope")
+    await scope.save_roles(token)  # before asking for the right to its power, which is read from the rows
+    if not (narrows and stays):
         await _require_power(deed, Action.UPDATE_ACCESS_TOKEN_POLICY)
+
+
+def _refuse_widening(token: Token, field: str) -> None:
+    """Refuse to widen what was imported, whoever asks: it shall go."""
+    if token.kind is TokenKind.ACCOUNT:
+        raise Invalid(field, "of an account-wide token can only get narrower, provably so")
 
 
 async def reset(caller: Caller, token_id: UUID, said: Said, *, old_ends_at: datetime | None = None) -> Reset:
@@ -321,14 +349,14 @@ async def reset(caller: Caller, token_id: UUID, said: Said, *, old_ends_at: date
         await token.fetch_related("owner")
         if not (caller.token and caller.token.id == token.id):
             await _require_power(deed, Action.RESET_ACCESS_TOKEN)
-        _refuse_ended(token)
+        _refuse_ended(token, deed.caller.account)
         kind = SECRET_KINDS.get(token.kind)
         if kind is None:
             raise Invalid("id", "names an account-wide token: those end, they are not renewed")
         ends_at = _grace(token, old_ends_at)
         await _end_secrets(token, ends_at)
         secret = Secret.mint(kind)
-        await _opened_by(deed, secret).save()
+        await opened_by(token, deed.caller.request.house.keys.digest(secret)).save()
         token.ending, token.reset_at = secret.ending, now()
         await token.save()
         if ends_at is not None:
@@ -356,8 +384,8 @@ async def _end_secrets(token: Token, ends_at: datetime | None) -> None:
         await SecretDigest.filter(id__in=[secret.id for secret in ended]).delete()
 
 
-def _refuse_ended(token: Token) -> None:
-    if token.dead(now()) is not None:
+def _refuse_ended(token: Token, account: Account) -> None:
+    if token.dead(now(), account) is not None:
         raise Invalid("id", "names a token that has ended; make another token instead")
 
 
@@ -419,9 +447,9 @@ async def revoke_descendants(token: Token) -> int:
     return ended
 
 
-def state(token: Token, owner: Member | None, at: datetime) -> TokenState:
+def state(token: Token, account: Account, owner: Member | None, at: datetime) -> TokenState:
     """Say whether a token works at a moment, and if not, why."""
-    if over := token.dead(at):
+    if over := token.dead(at, account):
         return over
     if owner is not None and owner.state is not MemberState.ACTIVE:
         return TokenState.OWNER_INACTIVE
@@ -430,7 +458,11 @@ def state(token: Token, owner: Member | None, at: datetime) -> TokenState:
 
 def resettable(caller: Caller, token: Token) -> bool:
     """Say whether the caller may give a token a new secret; for a service token, as far as can be said beforehand."""
-    if token.kind not in SECRET_KINDS or token.dead(now()) or not caller.sees(Action.RESET_ACCESS_TOKEN, token):
+    if (
+        token.kind not in SECRET_KINDS
+        or token.dead(now(), caller.account)
+        or not caller.sees(Action.RESET_ACCESS_TOKEN, token)
+    ):
         return False
     itself = caller.token is not None and caller.token.id == token.id
     own = caller.is_session and caller.member is not None and caller.member.id == token.owner_id

@@ -29,7 +29,11 @@ class Verified:
     @property
     def expires_at(self) -> datetime | None:
         """When the secret stops working: at the end of its token, or of its own grace."""
-        ends = [end for end in (self.token.expires_at, getattr(self.subject.proof, "expires_at", None)) if end]
+        ends = [
+            end
+            for end in (self.token.ends_at(self.subject.account), getattr(self.subject.proof, "expires_at", None))
+            if end
+        ]
         return min(ends, default=None)
 
     @property
@@ -85,7 +89,9 @@ async def verify(
     """
     asker = require_verifier(caller)
     authorize(caller, questions)  # refuses too many before looking
-    request = replace(caller.request, address=_address(address), user_agent=None, uses=[], standings=[])
+    request = replace(
+        caller.request, address=_address(address), user_agent=None, uses=[], standings=[], deprecations=[]
+    )
     try:
         subject = await bearer(secret, caller.account.id, request)
     except Unauthenticated:

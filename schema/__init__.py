@@ -11,11 +11,13 @@ from schema.audit import AuditQueries, AuditSubscriptions
 from schema.configuration import ConfigurationMutations, ConfigurationQueries
 from schema.explaining import ExplainingQueries
 from schema.gates import GateMutations, GateQueries
+from schema.imports import ImportMutations
 from schema.kinds import KindMutations, KindQueries
 from schema.members import MemberMutations, MemberQueries
 from schema.nodes import NodeQueries
 from schema.notices import NoticeQueries, NoticeSubscriptions
 from schema.reports import ReportMutations
+from schema.retirement import RetirementMutations
 from schema.roles import RoleMutations, RoleQueries
 from schema.sessions import Session, SessionMutations
 from schema.tokens import TokenMutations, TokenQueries
@@ -52,6 +54,8 @@ class Mutation(
     MemberMutations,
     RoleMutations,
     TokenMutations,
+    ImportMutations,
+    RetirementMutations,
     KindMutations,
     GateMutations,
     WebhookMutations,

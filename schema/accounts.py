@@ -88,6 +88,9 @@ class Account(Node):
         "revokes_reused",
         "Whether a token is revoked, with all that was made with it, when a secret of it is presented after its grace.",
     )
+    legacy_ends_at: datetime | None = face.column(
+        "legacy_ends_at", "When account-wide tokens end, all of them; null if that is not said."
+    )
     version: int = face.column("version", "Counts the changes of all that is in it; give it as `expectedVersion`.")
 
     @face.field()

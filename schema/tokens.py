@@ -235,7 +235,9 @@ class Token(Node):
     kind: TokenKind = face.column("kind", "Whose it is.", told=TokenKind)
     name: str = face.column("name", "What people call it.")
     description: str = face.column("description", "What it is for.")
-    ending: str = face.column("ending", "The last characters of its secret, to recognise it by.")
+    ending: str = face.column(
+        "ending", "The last characters of its secret, to recognise it by; empty if they are not known."
+    )
     created_at: datetime = face.column("created_at", "When it was made.")
     updated_at: datetime = face.column("updated_at", "When it was last changed.")
     expires_at: datetime | None = face.column("expires_at", "When it ends; null if never.")
@@ -267,9 +269,14 @@ class Token(Node):
         return self.row
 
     @face.field()
-    def state(self) -> TokenState:
+    def state(self, info: Info) -> TokenState:
         """Whether it works, and if not, why."""
-        return tokens.state(self.row, self.row.owner, now())
+        return tokens.state(self.row, info.context.caller.account, self.row.owner, now())
+
+    @face.field()
+    def ends_at(self, info: Info) -> datetime | None:
+        """When it stops working: `expiresAt`, or the account's `legacyEndsAt` if that is earlier; null if never."""
+        return self.row.ends_at(info.context.caller.account)
 
     @face.field()
     def resource(self) -> str:
@@ -556,11 +563,11 @@ class ScopeInput:
         )
 
 
-_NETWORKS = (
+NETWORKS = (
     "From where it may be used: up to 50 CIDR blocks such as `192.0.2.0/24` or `2001:db8::/32`, and addresses. "
     "Null or empty: from anywhere."
 )
-_RATE_LIMITS = (
+RATE_LIMITS = (
     "How often it may be used, such as `100/minute`: up to 10 limits, of 1 to 100,000 a `second`, `minute`, `hour` or "
     "`day`. Null or empty: as often as it likes."
 )
@@ -583,8 +590,8 @@ class CreateTokenInput:
     expires_at: strawberry.Maybe[datetime | None] = face.given(
         "When it ends; null for never. Left out, the account's `tokenLifetimes` decide, or the token that asks."
     )
-    networks: strawberry.Maybe[list[str] | None] = face.given(f"{_NETWORKS} {_LEFT_OUT}")
-    rate_limits: strawberry.Maybe[list[str] | None] = face.given(f"{_RATE_LIMITS} {_LEFT_OUT}")
+    networks: strawberry.Maybe[list[str] | None] = face.given(f"{NETWORKS} {_LEFT_OUT}")
+    rate_limits: strawberry.Maybe[list[str] | None] = face.given(f"{RATE_LIMITS} {_LEFT_OUT}")
     comment: str | None = face.comment()
     idempotency_key: str | None = face.idempotency_key()
 
@@ -627,9 +634,9 @@ class UpdateTokenInput:
         "The id of an active member who answers for a token that no member owns; null for nobody.",
         needs=Action.UPDATE_ACCESS_TOKEN_RESPONSIBLE,
     )
-    networks: strawberry.Maybe[list[str] | None] = face.given(_NETWORKS, needs=Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS)
+    networks: strawberry.Maybe[list[str] | None] = face.given(NETWORKS, needs=Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS)
     rate_limits: strawberry.Maybe[list[str] | None] = face.given(
-        _RATE_LIMITS, needs=Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS
+        RATE_LIMITS, needs=Action.UPDATE_ACCESS_TOKEN_RESTRICTIONS
     )
     comment: str | None = face.comment()
     expected_version: int | None = face.expected_version()

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from resolvers.callers import Caller, Request
-from web import introspection, proxied
+from web import deprecations, introspection, proxied
 from web.answers import Heard, Settled
 from web.credentials import Gate
 from web.endpoint import Endpoint
@@ -132,7 +132,7 @@ def _shared(endpoint: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         allow_origins=origins,
         allow_methods=["POST"],
         allow_headers=["Authorization"],
-        expose_headers=["X-Request-Id", "WWW-Authenticate", *EXPOSED],
+        expose_headers=["X-Request-Id", "WWW-Authenticate", *EXPOSED, *deprecations.EXPOSED],
     )
 
 

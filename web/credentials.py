@@ -11,12 +11,13 @@ from starlette.requests import HTTPConnection, cookie_parser
 from uuid_utils import uuid7
 
 from core.errors import Unauthenticated
+from core.secret import LONGEST
 from resolvers.callers import Caller, Request
 from web.errors import RejectedError
 from web.proxies import Proxies
 
 COOKIE = "latchkey_session"
-MAX_CREDENTIAL_LENGTH = 4096
+MAX_CREDENTIAL_LENGTH = LONGEST
 MAX_USER_AGENT_LENGTH = 256
 
 
@@ -34,13 +35,18 @@ class Presented:
         return cls(rest.strip() if scheme.lower() == "bearer" else text.strip())
 
     @classmethod
+    def in_header(cls, value: str) -> "Presented":
+        """Read the value of an `Authorization` header, as it is read off the wire: in Latin-1."""
+        return cls.parse(decoded(value))
+
+    @classmethod
     def by(cls, connection: HTTPConnection[Any]) -> "Presented | None":
         """Find a request's credential; a header wins over the cookie. Raises `RejectedError` for two headers."""
         headers = connection.headers.getlist("authorization")
         if len(headers) > 1:
             raise RejectedError(400, "more than one `Authorization` header")
         if headers:
-            return cls.parse(headers[0])
+            return cls.in_header(headers[0])
         return cls.in_cookie(connection)
 
     @classmethod
@@ -49,6 +55,14 @@ class Presented:
         cookies = (cookie_parser(header) for header in connection.headers.getlist("cookie"))
         secrets = [found[COOKIE] for found in cookies if COOKIE in found]
         return cls(secrets[0], ambient=True) if secrets else None
+
+
+def decoded(value: str) -> str:
+    """Decode a header that was read as Latin-1 and is UTF-8, as most programs write now. What is not is Latin-1."""
+    try:
+        return value if value.isascii() else value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from core.errors import RateLimited, Unauthenticated
 from resolvers.callers import Request, recognised, use_of
 from resolvers.house import House
 from schema.context import Context
+from web import deprecations
 from web.answers import Answer, Heard, Settled
 from web.bodies import NO_STORE, REQUEST_ID, Asked, Found, is_compressed, media_header, read_json, reply, reply_errors
 from web.credentials import MAX_CREDENTIAL_LENGTH, Gate, Presented
@@ -41,6 +42,8 @@ class Endpoint:
             return
         if request.standings:
             response.raw_headers += told(request.standings)
+        if request.deprecations:
+            response.raw_headers += deprecations.told(request.deprecations)
         await response(scope, receive, send)
 
     def at_once(self, heard: Heard) -> Settled | None:
@@ -55,7 +58,7 @@ class Endpoint:
             return None
         if not is_json(headers.get("content-type", "")) or is_compressed(headers):
             return None
-        secret = Presented.parse(presented[0]).secret
+        secret = Presented.in_header(presented[0]).secret
         address, agent = self._gate.whence(heard.peer, headers)
         known = recognised(secret, self._house, address) if len(secret) <= MAX_CREDENTIAL_LENGTH else None
         if known is None or known.is_counted:
@@ -76,7 +79,8 @@ class Endpoint:
         use.note()
         body = orjson.dumps(content)
         told = (NO_STORE, media_header(media), (b"content-length", b"%d" % len(body)))
-        return Settled(Answer(200, told, body, REQUEST_ID, request.id))
+        answer = Answer(200, told, body, REQUEST_ID, request.id)
+        return Settled(answer.beside(deprecations.told(known.deprecations)))
 
     @cached_property
     def _house(self) -> House:

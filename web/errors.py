@@ -18,6 +18,8 @@ Formatted = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 _SECRET = re.compile(r"\b(lk[a-z]_)[0-9A-Za-z]+")
+_VALUE = re.compile(r"[,.]? found: .*|(?<=cannot represent)( [^:]+): .*", re.IGNORECASE | re.DOTALL)
+"""What graphql-core shows of a value that is no good: it may be a secret, whose place is enough."""
 _GROUPED = frozenset({"FORBIDDEN", "UNAUTHENTICATED", "INTERNAL"})
 """Codes of which one error is told for a field however many rows it failed on."""
 _BAD_INPUT = (StrawberryInputCoercionError, GlobalIDValueError, InvalidGlobalIDError)
@@ -42,7 +44,7 @@ class RequestError(Exception):
     @classmethod
     def labelled(cls, errors: Sequence[GraphQLError], code: str) -> Self:
         """Make one of what graphql-core found in the request, all under one code."""
-        return cls([_with(error, {"code": code}) for error in errors])
+        return cls([{**_with(error, {"code": code}), "message": withheld(error.message)} for error in errors])
 
     @classmethod
     def because(cls, refusal: Refusal, status: int = 400) -> Self:
@@ -76,6 +78,11 @@ def masked(error: BaseException, request_id: str) -> Formatted:
 def redacted(text: str) -> str:
     """Shorten every secret in a text to its kind."""
     return _SECRET.sub(r"\1…", text)
+
+
+def withheld(message: str) -> str:
+    """Take out of a message about a request what was sent in it."""
+    return redacted(_VALUE.sub(r"\1", message))
 
 
 def formatted(errors: Sequence[GraphQLError], request_id: str) -> list[Formatted]:

@@ -23,6 +23,7 @@ from resolvers.callers import Caller, Request, bearer, is_bearer, lease, note_de
 from resolvers.gates import CompiledGate, decide, find, remembered
 from resolvers.house import House
 from resolvers.uses import NO_ACTION, Deed, deed
+from web import deprecations
 from web.answers import Answer, Header, Heard, Party, Settled
 from web.credentials import MAX_CREDENTIAL_LENGTH, MAX_USER_AGENT_LENGTH
 from web.errors import Formatted, masked, refused
@@ -92,15 +93,16 @@ class ForwardAuth:
         request = self._asking(request_id, *self._whence(heard, asked))
         gate = await find(request.house, *asked.place)
         if gate is None:
-            return _unauthenticated(presented=asked.presents)
+            return _unauthenticated(Unauthenticated() if asked.presents else None)
         if (answer := _unasked(gate, asked)) is not None:
             return answer
         try:
             caller = await _caller(gate, asked.secret, request)
-        except Unauthenticated:
-            return _unauthenticated(presented=True)
+        except Unauthenticated as error:
+            return _unauthenticated(error)
         except RateLimited as limited:
-            return _limited(gate, limited).beside(told(request.standings, limited.retry_after_s))
+            standings = told(request.standings, limited.retry_after_s)
+            return _limited(gate, limited).beside((*deprecations.told(request.deprecations), *standings))
         answer, deeds = _judged(gate, caller, asked)
         note_deeds(caller, *deeds)
         return answer.beside(told(request.standings))
@@ -130,7 +132,7 @@ def _unasked(gate: CompiledGate, asked: Asked) -> Answer | None:
         wanted = asked.wanted(gate.source)
         if isinstance(wanted, Proxied) and wanted.method == "OPTIONS":
             return _answer(200)
-    return None if asked.presents else _unauthenticated(presented=False)
+    return None if asked.presents else _unauthenticated()
 
 
 async def _caller(gate: CompiledGate, secret: str, request: Request) -> Caller:
@@ -140,6 +142,11 @@ async def _caller(gate: CompiledGate, secret: str, request: Request) -> Caller:
 
 
 def _judged(gate: CompiledGate, caller: Caller, asked: Asked) -> tuple[Answer, tuple[Deed, ...]]:
+    answer, deeds = _decided(gate, caller, asked)
+    return answer.beside(deprecations.told(caller.deprecations)), deeds
+
+
+def _decided(gate: CompiledGate, caller: Caller, asked: Asked) -> tuple[Answer, tuple[Deed, ...]]:
     try:
         passage = decide(gate, caller, asked.wanted(gate.source))
     except Unreadable as problem:
@@ -161,10 +168,10 @@ def _limited(gate: CompiledGate, limited: RateLimited) -> Answer:
     return _answer(status, error=refused(limited))
 
 
-def _unauthenticated(*, presented: bool) -> Answer:
-    challenge = f'{CHALLENGE}, error="invalid_token"' if presented else CHALLENGE
-    error = {"message": Unauthenticated().message, "extensions": {"code": "UNAUTHENTICATED"}}
-    return _answer(401, None, error, challenge)
+def _unauthenticated(why: Unauthenticated | None = None) -> Answer:
+    """Say that a credential is needed, or `why` the one that was presented does not work."""
+    challenge = CHALLENGE if why is None else f'{CHALLENGE}, error="invalid_token"'
+    return _answer(401, None, refused(why or Unauthenticated()), challenge)
 
 
 def _insufficient(caller: Caller, action: str, resource: str) -> Answer:

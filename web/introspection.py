@@ -21,7 +21,7 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from core.errors import Forbidden, Invalid, RateLimited, Unauthenticated
+from core.errors import Forbidden, Invalid, RateLimited, Retired, Unauthenticated
 from core.ids import global_id
 from core.vocabulary import Action
 from models import Token, TokenKind
@@ -30,9 +30,10 @@ from resolvers.callers import Caller, Request, lease, recognised, use_of
 from resolvers.house import House
 from resolvers.scope_words import scope_words
 from resolvers.verification import Verified, recall, require_verifier, verify, verifying
+from web import deprecations
 from web.answers import Answer, Heard, Party, Settled
 from web.bodies import read_body, reply
-from web.credentials import Gate, Presented
+from web.credentials import Gate, Presented, decoded
 from web.errors import RejectedError, masked
 from web.media import MediaType
 from web.rates import told
@@ -96,7 +97,8 @@ class Introspection:
             failed = RefusedError(500, "server_error", f"{message}, request {request.id}")
             await _refusal(failed, request)(scope, receive, send)
         else:
-            await answer.beside(told(request.standings)).send(send, request.id)
+            headers = (*told(request.standings), *deprecations.told(request.deprecations))
+            await answer.beside(headers).send(send, request.id)
 
     def at_once(self, heard: Heard) -> Settled | None:
         """Answer about a living token if memory knows all that decides; see `web.answers.Prompt`."""
@@ -111,7 +113,7 @@ class Introspection:
         verified = recall(asker, asked.token, asked.address, asked.questions)
         if verified is None:
             return None
-        answer = _active(verified)
+        answer = _active(verified).beside(deprecations.told(asker.deprecations))
         subject = verified.subject
         settled = Settled(
             answer,
@@ -147,13 +149,15 @@ class Introspection:
     async def _caller(self, presented: "_Presented", request: Request) -> Caller:
         try:
             caller = await self._gate.caller_of(Presented(presented.secret), request)
+        except Retired as retired:
+            raise presented.refused(retired.message) from None
         except Unauthenticated:
             caller = None
         except RateLimited as limited:
             busy = "temporarily_unavailable"
             raise RefusedError(429, busy, limited.message, retry_after_s=limited.retry_after_s) from None
         if caller is None or not presented.fits(caller):
-            raise presented.refused
+            raise presented.refused()
         return caller
 
 
@@ -171,7 +175,7 @@ class _Presented:
         presented = headers.getlist("authorization")
         if len(presented) > 1:
             raise _invalid("more than one `Authorization` header")
-        scheme, _, credential = "".join(presented).strip().partition(" ")
+        scheme, _, credential = decoded("".join(presented)).strip().partition(" ")
         match scheme.lower():
             case "basic":
                 try:
@@ -188,12 +192,11 @@ class _Presented:
         """Say whether the secret's caller is the one who was named, if one was."""
         return self.user is None or _is_client(caller.token, self.user)
 
-    @property
-    def refused(self) -> RefusedError:
-        """How it is refused if it does not work."""
+    def refused(self, why: str | None = None) -> RefusedError:
+        """Say how it is refused if it does not work."""
         if self.user is not None:
             return _INVALID_CLIENT
-        return RefusedError(401, "invalid_token", None, f'Bearer {REALM}, error="invalid_token"')
+        return RefusedError(401, "invalid_token", why, f'Bearer {REALM}, error="invalid_token"')
 
 
 def _basic(credential: str) -> tuple[str, str]:
@@ -294,6 +297,8 @@ def _members(verified: Verified) -> dict[str, Any]:
         "token_kind": token.kind.value,
         "cache_until": _epoch(verified.cache_until),
     }
+    for since, ends_at in verified.subject.deprecations:
+        members |= {"deprecation": _epoch(since), "sunset": _epoch(ends_at)}
     for index in range(len(verified.answers.questions)):
         members["allowed"] = verified.answers.allows(index)
         if not members["allowed"]:  # reasons take longer than a yes
@@ -314,6 +319,7 @@ def _refusal(refused: RefusedError, request: Request) -> Response:
     allow = {"Allow": "POST"} if refused.status == 405 else {}  # noqa: PLR2004 - the HTTP status
     response = reply(refused.body, request.id, status=refused.status, headers={**_NO_STORE, **allow})
     response.raw_headers += told(request.standings, refused.retry_after_s)
+    response.raw_headers += deprecations.told(request.deprecations)
     for challenge in refused.challenges:
         response.headers.append("WWW-Authenticate", challenge)
     return response

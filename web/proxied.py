@@ -67,7 +67,7 @@ class Asked:
     @property
     def secret(self) -> str:
         """The secret that was presented; empty if none was."""
-        return Presented.parse(self.text(AUTHORIZATION)).secret
+        return Presented.in_header(self.text(AUTHORIZATION)).secret
 
     def text(self, name: bytes) -> str:
         """Give a header's value, empty if it is missing."""

@@ -13,7 +13,7 @@ from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
-from core.errors import RateLimited, Unauthenticated
+from core.errors import RateLimited, Retired, Unauthenticated
 from schema.context import Context
 from web.bodies import reply_errors
 from web.credentials import Gate, Presented
@@ -160,8 +160,8 @@ class _Connection:
             self._presented = Presented.parse(presented[0])
         try:
             await self._gate.caller_of(self._presented, self._gate.request_of(self._socket))
-        except Unauthenticated:
-            raise _CloseError(4401, "Unauthorized") from None
+        except Unauthenticated as error:
+            raise _CloseError(4401, error.message if isinstance(error, Retired) else "Unauthorized") from None
         except RateLimited:  # each operation says so and when to try again, which no code of the protocol does
             pass
         self._acknowledged = True

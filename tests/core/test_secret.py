@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.secret import ALPHABET, Digest, Malformed, Secret, SecretKind, ServerKeys, checksum
+from core.secret import ALPHABET, LONGEST, Digest, ForeignSecret, Malformed, Secret, SecretKind, ServerKeys, checksum
 
 KINDS = list(SecretKind)
 RING = ServerKeys({"new": b"n" * 32, "old": b"o" * 32})
@@ -96,12 +96,47 @@ def test_a_digest_is_hmac_of_the_sha256_under_the_newest_key() -> None:
     assert RING.newest == "new"
 
 
-def test_any_presented_text_can_be_digested() -> None:
-    secret = Secret.mint(SecretKind.PERSONAL)
-    assert RING.digest_text(secret.text) == RING.digest(secret)
-    for text in ("", "api-0b2c", "ünïcode", "\ud800"):
-        assert RING.candidates_text(text)[0] == RING.digest_text(text)
-    assert len({RING.digest_text(text) for text in ("", "a", "b", "\ud800")}) == 4
+def test_the_sha256_of_a_secret_is_all_that_its_digest_takes() -> None:
+    for text in ("api-0b2c", "ünïcode", "with blanks inside"):
+        hashed = hashlib.sha256(text.encode()).digest()
+        assert RING.candidates_hashed(hashed) == RING.candidates(ForeignSecret.parse(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "api-0b2c", "token 0b2c", "Basic dTpw", "ünïcode ✓", "lk_x", "slkp_x", "a" * LONGEST]
+)
+def test_a_secret_from_elsewhere_keeps_its_shape(text: str) -> None:
+    assert ForeignSecret.parse(text).text == text
+    assert repr(ForeignSecret.parse(text)) == "ForeignSecret()"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "empty"),
+        (" x", "blank"),
+        ("x ", "blank"),
+        ("\u00a0x", "blank"),
+        ("a\tb", "printable"),
+        ("a\nb", "printable"),
+        ("a\ud800b", "printable"),
+        ("lkp_x", "lk?_"),
+        ("lk9_x", "lk?_"),
+        ("lks_" + "a" * 30 + checksum("a" * 30), "lk?_"),
+        ("Bearer x", "Bearer"),
+        ("bearer", "Bearer"),
+        ("a" * (LONGEST + 1), "4096"),
+    ],
+)
+def test_a_text_that_no_header_brings_whole_is_no_secret(text: str, problem: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        ForeignSecret.parse(text)
+    assert problem in str(refused.value)
+    assert len(text) < 3 or text not in str(refused.value)
+
+
+def test_the_end_of_a_short_secret_is_not_shown() -> None:
+    assert [ForeignSecret.parse(text).ending for text in ("a" * 15, "a" * 12 + "wxyz")] == ["", "wxyz"]
 
 
 def test_a_retired_key_is_tried_no_more() -> None:

@@ -47,7 +47,7 @@ def drawn(random: Random) -> tuple[Standing, list[list[Held]]]:
     sides = tuple(Side(kind, tuple(role for role, _ in drawn)) for kind, drawn in zip(kinds, held, strict=False))
     token = random.choice(TOKENS) if count > 1 else None
     authority = Authority(sides, "boss", random.choice(["me", "boss", None]))
-    return Standing(authority, CATALOGUE, NOW, token, random.choice(MEMBERS)), held
+    return Standing(Account(), authority, CATALOGUE, NOW, token, random.choice(MEMBERS)), held
 
 
 def oracle(standing: Standing, held: list[list[Held]], place: int) -> bool:
@@ -360,7 +360,12 @@ def test_a_reason_keeps_its_statement() -> None:
     allow = Statement.parse({"effect": "allow", "actions": ["*"], "resources": ["*"]}, "")
     named = NamedPolicy("all", CompiledPolicy((allow,), CATALOGUE))
     standing = Standing(
-        Authority((Side(SideKind.OWNER, (named,)),), None, "me"), CATALOGUE, NOW, None, Member(state=MemberState.ACTIVE)
+        Account(),
+        Authority((Side(SideKind.OWNER, (named,)),), None, "me"),
+        CATALOGUE,
+        NOW,
+        None,
+        Member(state=MemberState.ACTIVE),
     )
     action, resource = PAIRS[0]
     found = explaining.explained(standing, Question(action, str(resource)), Asked(action, resource))

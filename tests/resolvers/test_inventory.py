@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.vocabulary import Action, BuiltInRole
-from models import Member, MemberState, Role, ScopeKind, Token, TokenKind, TokenRole, TokenState, new_id, now
+from models import Account, Member, MemberState, Role, ScopeKind, Token, TokenKind, TokenRole, TokenState, new_id, now
 from resolvers import lists
 from resolvers.callers import Caller
 from resolvers.lists import TokenFilter
@@ -131,7 +131,7 @@ class Inventory:
         owner = self.members.get(token.owner_id) if token.owner_id else None
         holds: Mapping[str, bool] = {
             "kind": token.kind is wanted.kind,
-            "state": state(token, owner, now()) is wanted.state,
+            "state": state(token, Account(), owner, now()) is wanted.state,
             "owner_id": token.owner_id == wanted.owner_id and wanted.owner_id in seen,
             "creator_id": token.creator_id == wanted.creator_id and wanted.creator_id in seen,
             "responsible_id": token.responsible_id == wanted.responsible_id and wanted.responsible_id in seen,

@@ -71,7 +71,7 @@ async def test_suspension_stops_and_reinstatement_revives(organisation: Organisa
         with pytest.raises(Unauthenticated):
             await organisation.identify(secret)
     row = await Token.get(id=made.row.id).select_related("owner")
-    assert tokens.state(row, row.owner, now()) is TokenState.OWNER_INACTIVE
+    assert tokens.state(row, organisation.account, row.owner, now()) is TokenState.OWNER_INACTIVE
     await members.reinstate(organisation.owner, session.member.id, Said())
     for secret in secrets:
         assert may(await organisation.identify(secret), "updateOn")

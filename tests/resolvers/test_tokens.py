@@ -364,35 +364,10 @@ async def test_what_has_ended_stays_ended(organisation: Organisation, refused: R
         assert refusal.value.field == "id"
         assert (await tokens.update(organisation.owner, done.row.id, TokenChange(name="old"), Said())).entry
     rows = [await Token.get(id=done.row.id) for done in (expired, revoked)]
-    assert [tokens.state(row, None, end) for row in rows] == [TokenState.EXPIRED, TokenState.REVOKED]
-
-
-async def legacy(organisation: Organisation, **scope: Any) -> Token:
-    """Write an account-wide token as an import would."""
-    return await Token.create(
-        account_id=organisation.account.id, kind=TokenKind.ACCOUNT, name="legacy", ending="0000", **scope
-    )
-
-
-async def test_an_account_token_is_not_given_more_than_the_caller_has(
-    organisation: Organisation, refused: Refused
-) -> None:
-    every = {"effect": "allow", "actions": ["*"], "resources": ["account-token/*"]}
-    seeing = {"effect": "allow", "actions": ["viewRole"], "resources": ["role/*"]}
-    role = await organisation.role("legacy", every, seeing, GATE)
-    await organisation.role("strong", {"effect": "allow", "actions": ["*"], "resources": ["*"]})
-    caller = await organisation.session(await organisation.member(custom=[role]))
-    token = await legacy(organisation, scope_kind=ScopeKind.INLINE, scope_policy=[])
-    for scope in (Scope(custom_roles=["strong"]), Scope(BuiltInRole.ADMIN), Scope(statements=[GATE, FLAGS])):
-        with refused(Forbidden) as refusal:
-            await tokens.update(caller, token.id, TokenChange(scope=scope), Said())
-        assert refusal.value.extensions["action"] == "updateAccessTokenPolicy"
-    done = await tokens.update(caller, token.id, TokenChange(scope=Scope(statements=[GATE])), Said())
-    assert changed(done) == {"scopePolicy": [GATE]}
-    with refused(Invalid) as invalid:
-        await tokens.reset(caller, token.id, Said())
-    assert invalid.value.field == "id"
-    assert (await tokens.revoke(caller, token.id, Said())).entry
+    assert [tokens.state(row, organisation.account, None, end) for row in rows] == [
+        TokenState.EXPIRED,
+        TokenState.REVOKED,
+    ]
 
 
 async def test_a_role_in_a_token_without_owner_is_not_widened_beyond_the_caller(

@@ -185,6 +185,12 @@ EXAMPLES = {
     "Mutation.updateToken": 'mutation { updateToken(input: {id: $token, name: "T"}) { token { name } } }',
     "Mutation.resetToken": "mutation { resetToken(input: {id: $token}) { secret } }",
     "Mutation.revokeToken": "mutation { revokeToken(input: {id: $token}) { token { state } } }",
+    "Mutation.importTokens": """mutation { importTokens(input: {tokens: [
+        {name: "old", secret: "hunter2hunter2", scope: {builtInRole: READER}}
+    ]}) { tokens { name } } }""",
+    "Mutation.retireLegacyTokens": """mutation {
+        retireLegacyTokens(input: {at: "2100-01-01T00:00:00Z"}) { account { legacyEndsAt } }
+    }""",
     "Mutation.defineResourceKind": """mutation { defineResourceKind(input: {
         key: "plan", name: "Plan", actions: [{key: "runPlan", mark: WRITE}]
     }) { resourceKind { key } } }""",

@@ -39,8 +39,8 @@ ISSUED = {
     "checkAccess explainAccess whoMay verifyToken configuration tokensBeyond notices webhooks webhook node nodes",
     "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
     "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
-    "deleteRole createToken updateToken resetToken revokeToken defineResourceKind removeResourceKind "
-    "defineGate removeGate recordAuditEntries applyConfiguration "
+    "deleteRole createToken updateToken resetToken revokeToken importTokens retireLegacyTokens "
+    "defineResourceKind removeResourceKind defineGate removeGate recordAuditEntries applyConfiguration "
     "createWebhook updateWebhook rotateWebhookSecret deleteWebhook testWebhook",
     "Subscription": "auditEntryRecorded noticeAdded",
 }
@@ -189,7 +189,7 @@ def test_every_change_takes_a_comment_and_what_fits_its_kind() -> None:
         if name in {"SignInInput", "AcceptInviteInput"}:
             continue
         assert "comment" in given.fields, name
-        creates = name.startswith(("Create", "Invite", "Define", "Record"))
+        creates = name.startswith(("Create", "Invite", "Define", "Record", "Import"))
         assert ("idempotencyKey" in given.fields) == creates, name
         if name.startswith(("Update", "Assign", "Suspend", "Reinstate", "Delete", "Remove", "Revoke", "Reset")):
             assert "expectedVersion" in given.fields or name == "RevokeSessionInput", name
