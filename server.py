@@ -38,6 +38,7 @@ from resolvers.deliveries import delivering
 from resolvers.destinations import Destinations
 from resolvers.house import House
 from resolvers.noticing import noticing
+from resolvers.scoring import scoring
 from schema import schema
 from web.answers import Heard, Settled
 from web.app import Application, application
@@ -197,8 +198,8 @@ def _url(path: Path) -> str:
 
 @asynccontextmanager
 async def _working(house: House) -> AsyncIterator[None]:
-    """Do what is done beside requests: write the last uses of tokens, notice, announce, and deliver."""
-    async with house.uses.flushed(), noticing(house), announcing(house), delivering(house):
+    """Do what is done beside requests: write the last uses of tokens, notice, announce, deliver, and keep scores."""
+    async with house.uses.flushed(), noticing(house), announcing(house), delivering(house), scoring(house):
         yield
 
 

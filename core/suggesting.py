@@ -79,7 +79,8 @@ def _wanted(used: Iterable[Access], catalogue: Catalogue) -> Wanted:
         for path in [specifier.path] if specifier.segments else catalogue.paths:
             if path not in catalogue.paths or catalogue.mark(path[-1], action) is None:
                 continue
-            names = tuple(Step((segment.name,)) for segment in specifier.segments) or whole(path, catalogue)
+            named = tuple(Step((segment.name,), segment.filters) for segment in specifier.segments)
+            names = named or whole(path, catalogue)
             wanted[path, action].add(names)
             for length in range(1, len(path)):
                 for gate in catalogue.gates.get(path[length - 1], ()):
@@ -200,13 +201,16 @@ def _statements(effect: Effect, shapes: Mapping[Word, Iterable[Shape]]) -> Itera
     actions: dict[Specifier, list[str]] = defaultdict(list)
     for (path, action), listed in shapes.items():
         for shape in _outermost(listed):
-            segments = (Segment(kind, step.names[0], step.filters) for kind, step in zip(path, shape, strict=True))
-            actions[Specifier(tuple(segments))].append(action)
+            actions[_specifier(path, shape)].append(action)
     alike: dict[tuple[str, ...], list[Specifier]] = defaultdict(list)
     for specifier, listed_actions in actions.items():
         alike[tuple(sorted(listed_actions))].append(specifier)
     for words_, specifiers in sorted(alike.items()):
         yield Statement(effect, actions=words_, resources=tuple(sorted(specifiers, key=str)))
+
+
+def _specifier(path: Path, shape: Shape) -> Specifier:
+    return Specifier(tuple(Segment(kind, step.names[0], step.filters) for kind, step in zip(path, shape, strict=True)))
 
 
 def _allows_used(scope: Sequence[CompiledPolicy], narrow: CompiledPolicy, used: Iterable[Access]) -> bool:
@@ -306,3 +310,14 @@ def _example(kind: str, step: Step) -> ResourceSegment:
     tags = frozenset(each.value.replace("*", "") or "any" for each in step.filters if each.property is None)
     properties = {each.property: each.value for each in step.filters if each.property is not None}
     return ResourceSegment(kind, name, tags, tuple(sorted(properties.items())))
+
+
+def granted(policies: Iterable[CompiledPolicy], catalogue: Catalogue) -> Iterator[Access]:
+    """List what policies allow, denies aside: each action on each of the names that it is allowed on."""
+    for policy in policies:
+        for path in catalogue.paths:
+            reader = Reader(policy, path, catalogue)
+            for action in catalogue.kinds[path[-1]].actions:
+                for line in reader.read(action.key)[0].allowed:
+                    for shape in line.shapes:
+                        yield action.key, _specifier(path, shape)

@@ -181,11 +181,16 @@ async def tokens(caller: Caller, wanted: TokenFilter) -> QuerySet[Token]:
         held = TokenRole.filter(account_id=caller.account.id, role_id=seen_role.id if seen_role else None)
         rows = rows.filter(id__in=Subquery(held.values("token_id")))
     if wanted.unattended is not None:
-        inactive = Member.filter(account_id=caller.account.id, state__not=MemberState.ACTIVE)
-        nobody = Q(responsible_id__isnull=True) | Q(responsible_id__in=Subquery(inactive.values("id")))
-        unattended = Q(owner_id__isnull=True) & nobody
-        rows = rows.filter(unattended if wanted.unattended else ~unattended)
+        nobody = unattended(caller.account.id)
+        rows = rows.filter(nobody if wanted.unattended else ~nobody)
     return rows if wanted.state is None else rows.filter(_in_state(caller, wanted.state, now()))
+
+
+def unattended(account_id: UUID) -> Q:
+    """Find the tokens that no member owns and none who is active answers for."""
+    inactive = Member.filter(account_id=account_id, state__not=MemberState.ACTIVE)
+    nobody = Q(responsible_id__isnull=True) | Q(responsible_id__in=Subquery(inactive.values("id")))
+    return Q(owner_id__isnull=True) & nobody
 
 
 async def sessions(caller: Caller, state: TokenState | None = None) -> QuerySet[Token]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
 from pypika_tortoise.terms import Parameterizer
@@ -26,6 +26,7 @@ DEFAULT_SIZE = 25
 MAX_SIZE = 100
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 
 
 @cache  # orders are compared, and so is how they read
@@ -64,6 +65,15 @@ def moment(told: object) -> datetime:
     return at.astimezone(UTC)
 
 
+class Placed(Protocol):
+    """What has a place in a list: a row, or what stands for one."""
+
+    @property
+    def pk(self) -> Any:  # noqa: ANN401 - as Tortoise has it
+        """Its id."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """An order of a list. Cursors hold its name and direction and fit no other."""
@@ -75,7 +85,7 @@ class Order:
     descending: bool = False
     nullable: bool = False
 
-    def cursor(self, row: Model) -> str:
+    def cursor(self, row: Placed) -> str:
         """Tell a row's place, opaquely."""
         value = getattr(row, self.column)
         told = str(value) if isinstance(value, UUID | datetime) else value
@@ -159,16 +169,16 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[M]):
+class Page(Generic[T]):
     """A part of a list, in the list's order."""
 
-    rows: list[M]
+    rows: list[T]
     order: Order
     has_next: bool = False
     has_previous: bool = False
 
     @classmethod
-    def cut(cls, found: Sequence[M], window: Window) -> "Page[M]":
+    def cut(cls, found: Sequence[T], window: Window) -> "Page[T]":
         """Cut a page out of what was found: up to one row more than asked for, from the window's end inwards."""
         more = len(found) > window.size
         rows = list(found[: window.size])

@@ -96,10 +96,18 @@ def readable_sessions(caller: "Caller") -> QuerySet[Token]:
     return _readable(caller, Token, Action.VIEW_SESSION, _SESSIONS)
 
 
+def uses_readable(caller: "Caller") -> Q:
+    """Find the tokens of which the caller may see how they are used."""
+    return _permitted(caller, Action.VIEW_ACCESS_TOKEN_USE, _TOKENS)
+
+
 def _readable(caller: "Caller", model: type[M], action: Action, shapes: Sequence[Shape]) -> QuerySet[M]:
     own = model.filter(**{"id" if model is Account else "account_id": caller.account.id})
-    seen = _any(_all([shape.rows, _seen(caller, shape, action.value)]) for shape in shapes)
-    return own.filter(_sql(seen))
+    return own.filter(_permitted(caller, action, shapes))
+
+
+def _permitted(caller: "Caller", action: Action, shapes: Sequence[Shape]) -> Q:
+    return _sql(_any(_all([shape.rows, _seen(caller, shape, action.value)]) for shape in shapes))
 
 
 def _seen(caller: "Caller", shape: Shape, action: str) -> Condition:

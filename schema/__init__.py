@@ -7,6 +7,7 @@ from schema import answering, face, permissions
 from schema import words as _words  # noqa: F401 - describes the enums before anything uses them
 from schema.access import AccessQueries
 from schema.accounts import AccountMutations, AccountQueries
+from schema.advice import AdviceQueries
 from schema.audit import AuditQueries, AuditSubscriptions
 from schema.configuration import ConfigurationMutations, ConfigurationQueries
 from schema.explaining import ExplainingQueries
@@ -33,6 +34,7 @@ class Query(
     MemberQueries,
     RoleQueries,
     TokenQueries,
+    AdviceQueries,
     AuditQueries,
     NoticeQueries,
     WebhookQueries,

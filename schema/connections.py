@@ -12,7 +12,7 @@ from tortoise.queryset import QuerySet
 
 from resolvers import pages, statements
 from resolvers.callers import Caller
-from resolvers.pages import Page, Window
+from resolvers.pages import Page, Placed, Window
 from resolvers.statements import Statement
 from schema import face
 from schema.context import Info
@@ -65,7 +65,7 @@ class Connection(Generic[T]):
     page: strawberry.Private[Page[Any]]
     show: strawberry.Private[Callable[[Any], T]]
     counted: strawberry.Private[Callable[[], Awaitable[int | None]]]
-    reached: strawberry.Private[Model | None] = None
+    reached: strawberry.Private[Placed | None] = None
     """The last row looked at, where the page ends before it is full: from there it goes on."""
 
     @face.field()

@@ -5,6 +5,7 @@ from core.law import SideKind
 from core.policy import Effect
 from core.vocabulary import BuiltInRole
 from models import ActorKind, BasePermissions, GateSource, MemberState, NoticeKind, Outcome, TokenState
+from resolvers.advice import AdviceKind, Severity
 from schema import face
 
 face.words(
@@ -93,4 +94,26 @@ face.words(
     REUSED="A token's secret was presented after its end.",
     LEGACY_USED="An account-wide token was used that day.",
     ADVICE_DUE="There is advice on the account's tokens.",
+)
+face.words(
+    AdviceKind,
+    "What advice is about, the most urgent first.",
+    ACCOUNT_TOKEN_USED="An account-wide token that is used, and does not end within 180 days.",  # noqa: S106 - a description
+    ACCOUNT_TOKEN_UNUSED="An account-wide token that was not used for 90 days, or never in 30.",  # noqa: S106 - a description
+    SHARED="A token that 3 programs used within 30 days, or that was used from 5 networks.",
+    UNUSED="A token that was not used for 90 days.",
+    NEVER_USED="A token that was never used, made 30 days ago or earlier.",
+    UNATTENDED="A token that no member owns, and nobody active answers for.",
+    NO_EXPIRY="A token without an end.",
+    OVER_GRANTED="A token of which a part of the scope is all that it used.",
+    EXCEEDS_OWNER="A member's token whose scope reaches beyond what they may do now.",
+    EXPIRING_SOON="A token that ends within 14 days.",
+    EMPTY_ROLE="A custom role that nobody holds, and no token has.",
+)
+face.words(
+    Severity,
+    "How much it matters.",
+    HIGH="Very much.",
+    MEDIUM="Much.",
+    LOW="Somewhat.",
 )

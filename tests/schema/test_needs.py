@@ -135,6 +135,8 @@ EXAMPLES = {
     "Query.role": '{ role(key: "ci") { id } }',
     "Query.tokens": "{ tokens { nodes { id } } }",
     "Query.token": "{ token(id: $token) { id } }",
+    "Query.advice": "{ advice { nodes { kind } } }",
+    "Query.scores": "{ scores(days: 1) { score } }",
     "Query.auditEntries": "{ auditEntries { nodes { id } } }",
     "Query.auditEntry": "{ auditEntry(id: $entry) { id } }",
     "Query.notices": "{ notices { nodes { id } } }",

@@ -36,7 +36,7 @@ ROOTS = ("Query", "Mutation", "Subscription")
 
 ISSUED = {
     "Query": "viewer account members member roles role tokens token auditEntries auditEntry catalogue gates gate "
-    "checkAccess explainAccess whoMay verifyToken configuration tokensBeyond notices webhooks webhook node nodes",
+    "checkAccess explainAccess whoMay verifyToken configuration tokensBeyond advice scores notices webhooks webhook node nodes",
     "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
     "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
     "deleteRole createToken updateToken resetToken revokeToken importTokens retireLegacyTokens "
@@ -205,8 +205,9 @@ def test_no_column_is_shown_unlisted() -> None:
     assert not listed & {"passwordHash", "digest", "ceilings", "emailKey", "keyId", "row", "judged"}
 
 
-def test_the_documents_in_docs_are_valid() -> None:
-    told = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("tokens.md", "notices.md"))
+@pytest.mark.parametrize("name", ["tokens", "notices", "advice"])
+def test_the_documents_in_docs_are_valid(name: str) -> None:
+    told = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     documents = re.findall(r"^```graphql\n(.*?)^```", told, re.MULTILINE | re.DOTALL)
     assert documents
     for document in documents:

@@ -1,0 +1,275 @@
+"""Judging whether there is advice about a token, by what is known of its use and by proofs; and what to do about it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from core.covers import Allowance, covers
+from core.law import NamedPolicy, Side, SideKind
+from core.policy import MAX_WORDS, CompiledPolicy
+from core.suggesting import Suggestion, granted, suggested
+from core.vocabulary import Action, BuiltInRole
+from models import Json, Member, MemberState, Role, Token, TokenAccess, TokenKind, TokenOrigin
+from resolvers import access, amends, evidence, usage
+from resolvers.access import Effective, Exceeding, RoleWords
+from resolvers.advice import ALIKE, LEGACY_END, NETWORKS, PROGRAMS, Advice, AdviceKind, Evidence, K, is_broad
+from resolvers.amends import Step
+from resolvers.callers import Caller
+from resolvers.reading import readable
+from resolvers.rights import INLINE
+from resolvers.uses import NO_ACTION
+
+STEPS = 20_000
+"""What the proofs for one token may cost, a tenth of what a request may. What takes more gives no advice."""
+
+Judged: TypeAlias = list[Advice | None]
+"""Of each row looked at, the advice on it; shorter than the rows where the allowance did not suffice for the rest."""
+Judge: TypeAlias = Callable[[Sequence[Token]], Awaitable[Judged]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Uses:
+    """How a token was used: what limits it, what on, and how often which action."""
+
+    sides: tuple[Side, ...]
+    accesses: Sequence[TokenAccess]
+    counted: Mapping[str, int]
+
+
+@dataclass
+class Bench:
+    """Judges the tokens that one caller asks about, all at one moment; `days` is how long rights may go unused."""
+
+    caller: Caller
+    at: datetime
+    days: int
+    _proven: dict[Hashable, Any] = field(default_factory=dict)
+    """What was proven of a token's sides, for all whose sides are the same."""
+
+    def judge(self, kind: AdviceKind) -> Judge:
+        """Give what judges tokens of which there may be advice of a kind."""
+        match kind:
+            case K.SHARED:
+                return self._shared
+            case K.OVER_GRANTED:
+                return self._over_granted
+            case K.EXCEEDS_OWNER:
+                return self._exceeding
+            case K.UNATTENDED:
+                return self._unattended
+            case K.ACCOUNT_TOKEN_USED:
+                return self._legacy
+
+        async def plain(tokens: Sequence[Token]) -> Judged:
+            return [self._plain(kind, token) for token in tokens]
+
+        return plain
+
+    async def roles(self, roles: Sequence[Role]) -> Judged:
+        """Advise on roles that nobody holds, as far as the caller may see who does."""
+        return [
+            Advice(K.EMPTY_ROLE, role, "Nobody holds this role, and no token has it.", (amends.delete_role(role),))
+            if self.caller.sees(Action.VIEW_ROLE_POLICY, role)
+            else None
+            for role in roles
+        ]
+
+    def _plain(self, kind: AdviceKind, token: Token) -> Advice:
+        """Advise on what the token's own columns say."""
+        used = f"last used on {token.last_used_at:%Y-%m-%d}" if token.last_used_at else "never used"
+        made = f"made on {token.created_at:%Y-%m-%d}"
+        match kind:
+            case K.ACCOUNT_TOKEN_UNUSED:
+                reason = f"This account-wide token was {made} and {used}. Revoke it."
+            case K.NEVER_USED:
+                reason = f"This token was {made} and {used}. Revoke it."
+            case K.UNUSED:
+                reason = f"This token was {used}. Revoke it."
+            case K.NO_EXPIRY:
+                ends = amends.end(token, amends.lifetime_end(self.caller.account, token.kind, self.at))
+                return Advice(kind, token, "This token never ends. Give it an end.", (ends,))
+            case _:
+                reason = f"This token ends on {token.expires_at:%Y-%m-%d}. Prolong it, unless its use ends too."
+                ends = amends.end(token, amends.lifetime_end(self.caller.account, token.kind, self.at))
+                return Advice(kind, token, reason, (ends,))
+        return Advice(kind, token, reason, (amends.revoke(token),))
+
+    async def _legacy(self, tokens: Sequence[Token]) -> Judged:
+        origins = await self._origins(tokens)
+        since = self.at - ALIKE
+        uses = await evidence.accesses(self.caller.account.id, [token.id for token in tokens], since)
+        return [
+            Advice(
+                K.ACCOUNT_TOKEN_USED,
+                token,
+                f"This account-wide token was last used on {token.last_used_at:%Y-%m-%d}, and whoever has it may do "
+                "all that it may. Give it an end, and make a token for each use until then.",
+                (amends.end(token, self.at + LEGACY_END),),
+                _of_origins(since, origins[token.id], uses[token.id]),
+            )
+            for token in tokens
+        ]
+
+    async def _origins(self, tokens: Sequence[Token]) -> Mapping[UUID, list[TokenOrigin]]:
+        found = await usage.origins(self.caller.account.id, [token.id for token in tokens])
+        since = self.at - ALIKE
+        return {token_id: [each for each in rows if each.last_at >= since] for token_id, rows in found.items()}
+
+    async def _unattended(self, tokens: Sequence[Token]) -> Judged:
+        wanted = {token.creator_id for token in tokens} | {UUID(self.caller.owner_id or str(UUID(int=0)))}
+        asking = self.caller.member.id if self.caller.member else None
+        active = readable(self.caller, Member).filter(id__in=[*filter(None, {*wanted, asking})])
+        known = {member.id for member in await active.filter(state=MemberState.ACTIVE)}
+
+        def advised(token: Token) -> Advice:
+            whom = next((each for each in (token.creator_id, asking, *known) if each in known), None)
+            steps = () if whom is None else (amends.hand_over(token, whom),)
+            return Advice(K.UNATTENDED, token, "Nobody active answers for this token. Name somebody who does.", steps)
+
+        return [advised(token) for token in tokens]
+
+    async def _shared(self, tokens: Sequence[Token]) -> Judged:
+        origins = await self._origins(tokens)
+        roles = await access.roles_of_tokens(self.caller, [token.id for token in tokens])
+        uses = await self._uses(tokens)
+
+        def judged(token: Token, allowance: Allowance) -> Advice | None:
+            shown = _of_origins(self.at - ALIKE, origins[token.id])
+            apart = _apart(token, shown)
+            if not apart:
+                return None
+            reason = (
+                f"{len(shown.programs)} programs in {len(shown.networks)} networks used this token within "
+                f"{ALIKE.days} days. Make a token for each use."
+            )
+            found = self._narrower(uses[token.id], token, allowance)
+            scope = amends.scope_of(token, [role.key for role in roles.get(token.id, ())])
+            if found is not None:
+                scope, shown = amends.scope_as(found.policy), replace(shown, policy=found.policy)
+            elif is_broad(token):  # one that may do it all is not made many
+                apart = []
+            steps = amends.replace(self.caller, token, self.at, apart, scope)
+            return Advice(K.SHARED, token, reason, steps, shown)
+
+        return await self._row_by_row(tokens, judged)
+
+    async def _over_granted(self, tokens: Sequence[Token]) -> Judged:
+        uses = await self._uses(tokens)
+
+        def judged(token: Token, allowance: Allowance) -> Advice | None:
+            found = self._narrower(uses[token.id], token, allowance)
+            if found is None:
+                return None
+            less = f"{len(found.unused)} actions less" if found.unused else "fewer resources"
+            reason = f"What this token was used for in {self.days} days takes {less} than its scope. Narrow it."
+            shown = Evidence(self._since, uses[token.id].accesses, unused=found.unused, policy=found.policy)
+            return Advice(K.OVER_GRANTED, token, reason, self._narrowing(token, found), shown)
+
+        return await self._row_by_row(tokens, judged)
+
+    @property
+    def _since(self) -> datetime:
+        return self.at - timedelta(days=self.days)
+
+    async def _uses(self, tokens: Sequence[Token]) -> Mapping[UUID, "_Uses"]:
+        account_id, ids = self.caller.account.id, [token.id for token in tokens]
+        sides = await access.effective(self.caller, tokens)
+        accesses = await evidence.accesses(account_id, ids, self._since)
+        counted = await evidence.daily(account_id, ids, self._since)
+        return {each: _Uses(sides[each].sides, accesses[each], counted[each]) for each in ids}
+
+    async def _row_by_row(self, tokens: Sequence[Token], judge: Callable[[Token, Allowance], Advice | None]) -> Judged:
+        """Judge one after the other while the request's allowance suffices, letting others have a turn in between."""
+        judged: Judged = []
+        for token in tokens:
+            if self.caller.request.allowance.steps < STEPS:
+                break
+            own = Allowance(STEPS)
+            judged.append(judge(token, own))
+            self.caller.request.allowance.takes(STEPS - own.steps)
+            await asyncio.sleep(0)
+        return judged
+
+    def _narrower(self, uses: "_Uses", token: Token, allowance: Allowance) -> Suggestion | None:
+        """Suggest a narrower scope, where it is known what the token was used for and the caller may see its scope."""
+        scope, *limits = uses.sides
+        if uses.counted.get(NO_ACTION) or not self._shows(scope):
+            return None
+        catalogue = self.caller.catalogue
+        used = evidence.used(uses.accesses, uses.counted)
+        found = suggested([named.policy for named in scope.policies], used, catalogue, allowance)
+        if found is None or token.kind is not TokenKind.SERVICE:
+            return found
+        # In its place there would be another, which its ceilings do not bind.
+        narrow = CompiledPolicy(found.policy, catalogue)
+        wider = ([named.policy for named in limit.policies] for limit in limits)
+        return found if all(covers(each, [narrow], catalogue, allowance) for each in wider) else None
+
+    def _shows(self, *sides: Side) -> bool:
+        """Say whether the caller may see the words of all policies on some sides."""
+        words = (RoleWords.of(named.name) for side in sides for named in side.policies)
+        return all(each is None or self.caller.sees(Action.VIEW_ROLE_POLICY, each) for each in words)
+
+    def _narrowing(self, token: Token, found: Suggestion) -> tuple[Step, ...]:
+        if token.kind is not TokenKind.SERVICE:
+            return (amends.narrow(token, found.policy),)
+        return amends.replace(self.caller, token, self.at, [{"name": token.name}], amends.scope_as(found.policy))
+
+    async def _exceeding(self, tokens: Sequence[Token]) -> Judged:
+        sides = await access.effective(self.caller, tokens)
+
+        def judged(token: Token, allowance: Allowance) -> Advice | None:
+            scope, owner, *_ = sides[token.id].sides
+            key = (scope, owner)
+            if key not in self._proven:
+                self._proven[key] = self._within(scope, owner, allowance)
+            exceeding, wanted = self._proven[key]
+            if not exceeding:
+                return None
+            reason = (
+                f"{len(exceeding)} statements of this token's scope reach beyond what its owner may do now: dead "
+                "today, alive when the owner is promoted. Leave them out."
+            )
+            steps = () if wanted is None else (amends.change(token, scope=wanted),)
+            return Advice(K.EXCEEDS_OWNER, token, reason, steps, Evidence(exceeding=exceeding))
+
+        return await self._row_by_row(tokens, judged)
+
+    def _within(
+        self, scope: Side, owner: Side, allowance: Allowance
+    ) -> tuple[Sequence[Exceeding], Mapping[str, Json] | None]:
+        """Find what of a scope exceeds the owner's rights, and a scope that does not and loses nothing alive."""
+        catalogue = self.caller.catalogue
+        exceeding = Effective((scope, owner), catalogue, allowance).exceeding
+        if not exceeding or not allowance.steps:  # without an allowance, nothing was proven either way
+            return (), None
+        policies = [named.policy for named in scope.policies]
+        held = owner.policies[0].name if len(owner.policies) == 1 else ""
+        if held in list(BuiltInRole) and covers(policies, [owner.policies[0].policy], catalogue, allowance):
+            return exceeding, {"builtInRole": BuiltInRole(held).name}
+        if not self._shows(scope, owner):
+            return exceeding, None
+        theirs = granted([named.policy for named in owner.policies], catalogue)
+        found = suggested(policies, theirs, catalogue, allowance, most_names=MAX_WORDS)
+        if found is None:
+            return exceeding, None
+        narrow = Side(SideKind.SCOPE, (NamedPolicy(INLINE, CompiledPolicy(found.policy, catalogue)),))
+        inside = not Effective((narrow, owner), catalogue, allowance).exceeding
+        return exceeding, amends.scope_as(found.policy) if inside else None
+
+
+def _apart(token: Token, shown: Evidence) -> list[amends.Use]:
+    """Tell the uses of a token apart: by program, or else by network; none if it is not shared."""
+    if len(shown.programs) >= PROGRAMS:
+        return [{"name": f"{token.label}: {program}"} for program in shown.programs]
+    if len(shown.networks) >= NETWORKS:
+        return [{"name": f"{token.label}: {block}", "networks": [block]} for block in shown.networks]
+    return []
+
+
+def _of_origins(since: datetime, origins: Sequence[TokenOrigin], accesses: Sequence[TokenAccess] = ()) -> Evidence:
+    programs, networks = evidence.programs(origins), evidence.networks(origins)
+    return Evidence(since, accesses, origins, programs, networks)
