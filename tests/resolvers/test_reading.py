@@ -14,7 +14,7 @@ from core.vocabulary import Action, BuiltInRole
 from models import AuditEntry, Member, ResourceKind, Role, Token, TokenKind
 from models.database import Database
 from resolvers.callers import Caller
-from resolvers.reading import readable, readable_sessions
+from resolvers.reading import readable, readable_sessions, uses_readable
 from tests.organisation import Organisation, founded
 
 WORDS = ["*", "view*", *(action.value for action in Action if action.value.startswith("view"))]
@@ -135,6 +135,8 @@ async def test_readable_rows_are_those_that_decide_allows(organisation: Organisa
             seen = {row.pk for row in await readable(caller, model)}
             assert seen == {row.id for row in rows[model] if caller.sees(action, row)}, drawn
             shown, hidden = shown + len(seen), hidden + len(rows[model]) - len(seen)
+        used = {row.id for row in await Token.filter(uses_readable(caller), account_id=organisation.account.id)}
+        assert used == {row.id for row in rows[Token] if caller.sees(Action.VIEW_ACCESS_TOKEN_USE, row)}, drawn
         seen = {row.id for row in await readable_sessions(caller)}
         assert seen == {row.id for row in sessions if caller.sees(Action.VIEW_SESSION, row)}, drawn
     assert shown > 500
