@@ -36,7 +36,8 @@ ROOTS = ("Query", "Mutation", "Subscription")
 
 ISSUED = {
     "Query": "viewer account members member roles role tokens token auditEntries auditEntry catalogue gates gate "
-    "checkAccess explainAccess whoMay verifyToken configuration tokensBeyond advice scores notices webhooks webhook node nodes",
+    "checkAccess explainAccess whoMay verifyToken configuration tokensBeyond advice scores notices webhooks webhook "
+    "node nodes",
     "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
     "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
     "deleteRole createToken updateToken resetToken revokeToken importTokens retireLegacyTokens "
