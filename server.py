@@ -22,6 +22,7 @@ from tortoise.exceptions import OperationalError
 from cli import accounts as account_commands
 from cli import configuration as configuration_commands
 from cli import demo, links, serving
+from cli import imports as import_commands
 from cli import members as member_commands
 from cli.arguments import parser
 from cli.keys import KeysError, server_keys
@@ -387,6 +388,9 @@ async def command(settings: Settings, arguments: Namespace) -> int:
             case "apply":
                 said = configuration_commands.Wanted(arguments.file, arguments.comment, dry_run=arguments.dry_run)
                 _say(await configuration_commands.apply(request, arguments.account, said))
+            case "import-tokens":
+                wanted = import_commands.Wanted(arguments.file, arguments.comment, dry_run=arguments.dry_run)
+                _say(await import_commands.bring(request, arguments.account, wanted))
     return 0
 
 

@@ -1,9 +1,9 @@
 """Accounts, made at the server's own terminal."""
 
-from core.errors import Conflict
-from models import Account
+from core.errors import Conflict, Invalid
+from models import Account, ActorKind
 from resolvers import accounts
-from resolvers.callers import Request
+from resolvers.callers import Caller, Request, with_credential
 
 
 async def create(request: Request, key: str, name: str | None, owner_email: str) -> str:
@@ -19,6 +19,20 @@ async def create_first(request: Request, key: str, owner_email: str) -> str | No
         return await create(request, key, None, owner_email)
     except Conflict:
         return None  # another server that started at the same time was first
+
+
+async def acting_in(request: Request, key: str | None) -> Caller:
+    """Make the command line's caller in an account: the one of that key, or the only one there is.
+
+    Raises `Invalid` and `Conflict`.
+    """
+    found = await (Account.all() if key is None else Account.filter(key=key)).order_by("key")
+    if not found:
+        raise Invalid("--account", "is no account" + (f": `{key}`" if key else ""))
+    if len(found) > 1:
+        keys = "`, `".join(account.key for account in found)
+        raise Conflict(f"`--account` must say which one: `{keys}`")
+    return await with_credential(found[0], request, ActorKind.COMMAND_LINE)
 
 
 def _link(secret: str | None) -> str:

@@ -44,7 +44,12 @@ def parser(variables: str) -> ArgumentParser:
     apply.add_argument("file", metavar="FILE", type=Path, help="the document; what it does not name stays as it is")
     apply.add_argument("--dry-run", action="store_true", help="only print what would change and who may gain")
     apply.add_argument("--comment", metavar="TEXT", help="why, for the audit log")
-    for command in (export, apply):
+    bring = commands.add_parser("import-tokens", help="bring account-wide tokens over, with the secrets that they have")
+    bring.set_defaults(command="import-tokens")
+    bring.add_argument("file", metavar="FILE", help="CSV with a header, or JSON lines; `-` is standard input")
+    bring.add_argument("--dry-run", action="store_true", help="only check every line and print what it would be")
+    bring.add_argument("--comment", metavar="TEXT", help="why, for the audit log")
+    for command in (export, apply, bring):
         command.add_argument("--account", metavar="KEY", help="the account, where there are several")
     return top
 

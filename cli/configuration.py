@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import Conflict, Invalid
-from models import Account, ActorKind
+from cli.accounts import acting_in
+from core.errors import Invalid
 from resolvers import configuration
 from resolvers import input as typed
-from resolvers.callers import Caller, Request, with_credential
+from resolvers.callers import Request
 from resolvers.configuration import MOST_BYTES, Applied, Difference, FieldChange, Step
 from resolvers.gainers import Gainer
 from resolvers.writing import Said
@@ -31,7 +31,7 @@ class Wanted:
 
 async def export(request: Request, account_key: str | None, file: Path | None) -> str:
     """Write an account's configuration down; returns it, or where it is. Raises `Invalid` and `Conflict`."""
-    document = await configuration.export(await _caller(request, account_key))
+    document = await configuration.export(await acting_in(request, account_key))
     text = json.dumps(document, ensure_ascii=False, indent=2)
     if file is None:
         return text
@@ -47,18 +47,8 @@ async def apply(request: Request, account_key: str | None, wanted: Wanted) -> st
     """Apply a document; returns what it came to, for people to read. Raises `Unfit` and what the operations raise."""
     document = _parsed(wanted.file)
     said = Said(typed.comment("--comment", wanted.comment))
-    caller = await _caller(request, account_key)
+    caller = await acting_in(request, account_key)
     return "\n".join(told(await configuration.apply(caller, document, said, dry_run=wanted.dry_run)))
-
-
-async def _caller(request: Request, account_key: str | None) -> Caller:
-    accounts = await (Account.all() if account_key is None else Account.filter(key=account_key)).order_by("key")
-    if not accounts:
-        raise Invalid("--account", "is no account" + (f": `{account_key}`" if account_key else ""))
-    if len(accounts) > 1:
-        keys = "`, `".join(account.key for account in accounts)
-        raise Conflict(f"`--account` must say which one: `{keys}`")
-    return await with_credential(accounts[0], request, ActorKind.COMMAND_LINE)
 
 
 def _parsed(path: Path) -> object:

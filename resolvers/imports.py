@@ -123,7 +123,7 @@ async def _drafted(caller: Caller, wanted: Sequence[Import], said: Said, *, skip
     digests: dict[int, tuple[Digest, ...]] = {}
     for place, each in enumerate(wanted):
         with _noting(problems, place):
-            hashed = _hashed(each)
+            hashed = fingerprint(each)
             _refuse_told(each, hashed)
             digests[place] = caller.request.house.keys.candidates_hashed(hashed)
         if said.comment is not None and place in digests and _tells(said.comment, each, hashed):
@@ -169,7 +169,8 @@ def _tells(text: str, each: Import, hashed: bytes) -> bool:
     return holds or sha256(text.strip().encode("utf-8", "surrogatepass")).digest() == hashed
 
 
-def _hashed(each: Import) -> bytes:
+def fingerprint(each: Import) -> bytes:
+    """Give the SHA-256 of a token's secret. Raises `Invalid`."""
     if (each.secret is None) == (each.sha256 is None):
         raise Invalid("secret", "or `sha256` must be given, one of the two")
     if each.secret is None:

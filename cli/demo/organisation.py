@@ -1,7 +1,6 @@
 """The demo's organisation: members of every role, a catalogue like LaunchDarkly's, tokens of each kind, a history.
 
-All of it is done by the members themselves through the operations that every caller has, so the log is true. Only what
-comes with an import in real life, an account-wide token, is written directly.
+All of it is done by the members themselves through the operations that every caller has, so the log is true.
 """
 
 import json
@@ -11,29 +10,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from cli.demo.gates import READS_THINGS, guard
-from core.secret import Secret, SecretKind
-from core.vocabulary import Action, BuiltInRole
-from models import (
-    Account,
-    ActorKind,
-    ScopeKind,
-    SecretDigest,
-    Token,
-    TokenKind,
-    new_id,
-    now,
-)
-from resolvers import accounts, configuration, members, roles, sessions, tokens
-from resolvers.callers import Caller, Request, identify, with_credential
+from core.vocabulary import BuiltInRole
+from models import Token, TokenKind, new_id, now
+from resolvers import accounts, configuration, imports, members, roles, sessions, tokens
+from resolvers.callers import Caller, Request, identify
 from resolvers.house import House
+from resolvers.imports import Import
 from resolvers.members import Grant
 from resolvers.roles import RoleChange
 from resolvers.scopes import Scope
 from resolvers.tokens import NewToken, TokenChange
-from resolvers.writing import Done, Said, change
+from resolvers.writing import Done, Said
 
 ACCOUNT_KEY = "demo"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "launchdarkly.json"
@@ -108,11 +98,11 @@ class _Organisation:
 async def load(house: House) -> Demo:
     """Found the organisation in an empty database."""
     organisation = _Organisation(house, secrets.token_urlsafe(12))
-    account = await _founded(organisation)
+    await _founded(organisation)
     await _defined(organisation)
     gates = await guard(lambda: organisation.caller("owner"))
     await _peopled(organisation)
-    given = await _tokens(organisation, account)
+    given = await _tokens(organisation)
     introspection = await _introspection(organisation)
     await _history(organisation)
     for who in organisation.signed_in:
@@ -120,10 +110,9 @@ async def load(house: House) -> Demo:
     return Demo(_email("owner"), organisation.password, given, introspection, gates)
 
 
-async def _founded(organisation: _Organisation) -> Account:
+async def _founded(organisation: _Organisation) -> None:
     done = await accounts.create(organisation.request, ACCOUNT_KEY, "Demo Organisation", _email("owner"))
     await organisation.join("owner", "Olive Owner", _secret(done))
-    return done.row
 
 
 async def _defined(organisation: _Organisation) -> None:
@@ -150,7 +139,7 @@ async def _peopled(organisation: _Organisation) -> None:
     await organisation.invite("admin", "invited", Grant(built_in.READER, ("qa",)))
 
 
-async def _tokens(organisation: _Organisation, account: Account) -> dict[str, str]:
+async def _tokens(organisation: _Organisation) -> dict[str, str]:
     given = {
         role.value: _secret(await organisation.token(role.value, f"demo: {role.value}", Scope(role)))
         for role in (BuiltInRole.OWNER, BuiltInRole.ADMIN, BuiltInRole.WRITER, BuiltInRole.READER)
@@ -159,7 +148,7 @@ async def _tokens(organisation: _Organisation, account: Account) -> dict[str, st
         "admin", "CI", Scope(BuiltInRole.WRITER), kind=TokenKind.SERVICE, description="Releases from the main branch."
     )
     limited = await organisation.token("writer", "demo: limited to web", Scope(statements=ONE_PROJECT))
-    legacy = await _imported(organisation.request, account)
+    legacy = await _imported(organisation)
     return {**given, "service": _secret(service), "legacy": legacy, "limited": _secret(limited)}
 
 
@@ -169,25 +158,16 @@ async def _introspection(organisation: _Organisation) -> dict[str, str]:
     return {"client_id": str(done.row.id), "client_secret": _secret(done)}
 
 
-async def _imported(request: Request, account: Account) -> str:
-    """Write an account-wide token, which no operation makes."""
-    secret = Secret.mint(SecretKind.SERVICE)
-    row = Token(
-        id=new_id(),
-        account_id=account.id,
-        kind=TokenKind.ACCOUNT,
-        name="legacy: deploy script",
+async def _imported(organisation: _Organisation) -> str:
+    secret = f"api-{uuid4()}"
+    wanted = Import(
+        "legacy: deploy script",
+        secret,
         description="From before there were personal tokens. To be replaced.",
-        scope_kind=ScopeKind.BUILT_IN,
-        scope_role=BuiltInRole.WRITER,
-        ending=secret.ending,
+        scope=Scope(BuiltInRole.WRITER),
     )
-    caller = await with_credential(account, request, ActorKind.COMMAND_LINE)
-    async with change(caller, Action.CREATE_ACCESS_TOKEN, row):
-        await row.save()
-        digest = request.house.keys.digest(secret)
-        await SecretDigest.create(account_id=account.id, token_id=row.id, digest=digest.hex, key_id=digest.key_id)
-    return secret.text
+    await imports.bring(await organisation.caller("admin"), [wanted], Said())
+    return secret
 
 
 async def _history(organisation: _Organisation) -> None:
