@@ -46,6 +46,7 @@ from web.app import Application, application
 from web.console import console_routes
 from web.execution import Engine
 from web.limits import Limits
+from web.mailing import Mailer, MailServer, sender
 from web.posting import Poster
 from web.proxies import LOOPBACK, Proxies
 from web.trusted import ManifestError, Trusted
@@ -93,6 +94,13 @@ class Settings(BaseSettings):
     )
     webhook_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="networks that webhooks may reach beside the public internet, separated by commas"
+    )
+    mail_from: str | None = Field(None, description="address that mails come from")
+    smtp_url: str | None = Field(
+        None,
+        repr=False,
+        description="mail server that notices are sent by: `smtps://user:password@host:port`, `smtp+starttls://…`,"
+        " or without TLS `smtp://host:port`",
     )
     account: str = Field("main", description="key of the account that a first start makes")
     owner_email: str = Field("owner@localhost", description="e-mail address of that account's owner")
@@ -144,6 +152,27 @@ class Settings(BaseSettings):
         except Invalid as invalid:
             raise ValueError(invalid.message) from None
         return networks
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_address(cls, text: str | None) -> str | None:
+        return None if text is None else str(sender(text))
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, url: str | None, known: ValidationInfo) -> str | None:
+        if url is not None:
+            MailServer.parse(url)
+            if known.data.get("mail_from") is None:
+                raise ValueError(f"needs `{PREFIX}MAIL_FROM`")
+        return url
+
+    @property
+    def mailer(self) -> Mailer | None:
+        """What sends mails, if there is a server to send them by."""
+        if self.smtp_url is None or self.mail_from is None:
+            return None
+        return Mailer(MailServer.parse(self.smtp_url), sender(self.mail_from))
 
     @property
     def database(self) -> str:
@@ -245,6 +274,7 @@ def _house(settings: Settings, database: Database, keys: ServerKeys, public_url:
         session_lifetime_s=settings.session_lifetime_s,
         destinations=destinations,
         post=Poster(destinations),
+        mail=settings.mailer,
     )
 
 

@@ -133,7 +133,7 @@ async def _mail(house: House, delivery: Delivery) -> None:
         raise Unsent("the member was removed")
     if house.mail is None:
         raise Unsent("this server sends no mail")
-    await house.mail(telling.letter(delivery.account, delivery.notice, member.email, house.public_url))
+    await house.mail(telling.letter(delivery, delivery.notice, member.email, house.public_url))
 
 
 async def _succeeded(delivery: Delivery) -> None:

@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail in plain text."""
+    """A mail in plain text. Whoever gets it twice can tell by its id."""
 
+    id: str
     to: str
     subject: str
     text: str

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core import ids
-from models import Account, Json, Notice, NoticeKind
+from models import Account, Delivery, Json, Notice, NoticeKind
 from resolvers.sending import Letter
 
 TYPES = {
@@ -47,7 +47,8 @@ def sentence(notice: Notice) -> str:
 
 def _name(details: dict[str, Any]) -> str:
     token = details["token"]
-    return f"“{token['name']}” (…{token['ending']})" if token["name"] else f"…{token['ending']}"
+    ending = f"ending in `{token['ending']}`"
+    return f"`{token['name']}` ({ending})" if token["name"] else ending
 
 
 def _time(told: str) -> str:
@@ -80,8 +81,8 @@ def stamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def letter(account: Account, notice: Notice, to: str, public_url: str) -> Letter:
-    """Say it in a mail."""
-    said = sentence(notice)
+def letter(delivery: Delivery, notice: Notice, to: str, public_url: str) -> Letter:
+    """Say it in a mail, to the member whom the delivery is for."""
+    said, account = sentence(notice), delivery.account
     text = f"{said}\n\n{_ADVICE[notice.kind]}\n\nAccount: {account.name}\n{public_url}/\n"
-    return Letter(to, f"[{account.key}] {said}", text)
+    return Letter(str(delivery.id), to, f"[{account.key}] {said}", text)

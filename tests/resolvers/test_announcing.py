@@ -67,7 +67,7 @@ async def test_an_end_is_announced_14_7_and_1_days_before_to_the_second(
     )
     assert (entry.after or {}) == {**(entry.before or {}), "days": 14, "expiresAt": end.isoformat()}
     assert first.id == entry.id
-    assert telling.sentence(first).startswith("The token “a token” (…")
+    assert telling.sentence(first).startswith("The token `a token` (ending in `")
 
 
 async def test_after_a_pause_only_the_nearest_is_announced(organisation: Organisation, set_clock: SetClock) -> None:

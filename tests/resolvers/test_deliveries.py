@@ -80,7 +80,8 @@ async def test_a_notice_is_delivered_signed_and_says_what_is_documented(
         "data": {
             "id": global_id("Notice", notice.id),
             "account": "main",
-            "message": f"A secret of the token “a token” (…{token['ending']}) was reported as leaked, and has ended.",
+            "message": f"A secret of the token `a token` (ending in `{token['ending']}`) was reported as leaked, "
+            "and has ended.",
             "auditEntry": global_id("AuditEntry", notice.entry_id),
             "member": global_id("Member", notice.member_id),
             "token": {

@@ -47,7 +47,7 @@ async def begin(socket: ClientConnection, secret: str, after: str | None) -> Non
 async def names(socket: ClientConnection, count: int) -> list[str]:
     told = [message["payload"]["data"]["noticeAdded"] for message in await hear(socket, count)]
     assert {notice["kind"] for notice in told} == {"LEAKED"}
-    return [notice["message"].split("“")[1].split("”")[0] for notice in told]
+    return [notice["message"].split("`")[1] for notice in told]
 
 
 async def test_each_comes_once_and_none_is_lost_between_two_connections(
