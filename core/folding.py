@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
-from core.specifiers import Segment, Specifier
+from core.specifiers import pieces
 
 EVERYTHING = "*"
 
@@ -15,17 +15,26 @@ def wider(specifier: str) -> tuple[str, ...]:
 
     `proj/web;a:flag/f` gives `proj/web;a:flag/*` and `proj/*:flag/*`. What a segment carries goes with its name.
     """
-    segments = Specifier.parse(specifier).segments
-    folded = [Segment(each.kind, each.name and "*") for each in segments]
-    return tuple(str(Specifier((*segments[:at], *folded[at:]))) for at in reversed(range(len(segments))))
+    if specifier == EVERYTHING:
+        return ()
+    segments = pieces(specifier)
+    folded = [_folded(segment) for segment in segments]
+    return tuple([":".join((*segments[:at], *folded[at:])) for at in reversed(range(len(segments)))])
+
+
+def _folded(segment: str) -> str:
+    kind, named, _ = segment.partition("/")
+    return f"{kind}/*" if named else kind.partition(";")[0]
 
 
 def standing(specifier: str, known: Collection[str]) -> str | None:
     """Find what stands for a specifier among those that are known: itself, or one that was made of its like."""
     if specifier in known:
         return specifier
-    rungs = wider(specifier) if any(map(_is_folded, known)) else ()
-    return next((each for each in rungs if each in known), None)
+    for each in wider(specifier):  # asked for every resource of every request, where `next` costs twice as much
+        if each in known:
+            return each
+    return None
 
 
 def fitting(specifier: str, longest: int) -> str:
@@ -39,9 +48,8 @@ def fold(specifiers: Iterable[str], most: int) -> dict[str, str]:
     Where there are more, those that differ in their last name alone become one, the largest such group first; then
     those that differ in the last two, and so on, until at last `*` stands for all.
     """
-    stands = {each: each for each in specifiers}
-    if any(map(_is_folded, stands)):
-        stands = {each: next((rung for rung in reversed(wider(each)) if rung in stands), each) for each in stands}
+    given = dict.fromkeys(specifiers)
+    stands = {each: next((rung for rung in reversed(wider(each)) if rung in given), each) for each in given}
     count = len(set(stands.values()))
     for step in range(max((len(wider(each)) for each in stands), default=0)):
         groups: dict[str, set[str]] = defaultdict(set)
@@ -54,11 +62,6 @@ def fold(specifiers: Iterable[str], most: int) -> dict[str, str]:
             count -= len(group) - 1
             stands = {each: wide if stood in group else stood for each, stood in stands.items()}
     return stands if count <= most else dict.fromkeys(stands, EVERYTHING)
-
-
-def _is_folded(specifier: str) -> bool:
-    """Say whether it stands for others that are like it. `*` by itself does for whatever no name was asked about."""
-    return EVERYTHING in specifier and specifier != EVERYTHING
 
 
 def fold_each(specifiers: Mapping[str, Collection[str]], most_each: int, most: int) -> dict[str, dict[str, str]]:

@@ -153,7 +153,7 @@ class Resource:
 
 
 def _resource(text: str) -> Resource:
-    return Resource(tuple([_segment(piece) for piece in _pieces(text)]))
+    return Resource(tuple([_segment(piece) for piece in pieces(text)]))
 
 
 @lru_cache(maxsize=4096)
@@ -257,7 +257,7 @@ class Specifier:
         """Read `proj/*:env/*;{critical:true}:flag/web-*`. Raises `Malformed`."""
         if text == "*":
             return cls(())
-        first, *rest = _pieces(text)
+        first, *rest = pieces(text)
         # A published LaunchDarkly example has a stray slash before a kind; a kind cannot begin with one.
         return cls((Segment.parse(first), *(Segment.parse(piece.removeprefix("/")) for piece in rest)))
 
@@ -337,22 +337,22 @@ def _sure(matches: bool) -> Match:
     return Match.SURE if matches else Match.NO
 
 
-def _pieces(text: str) -> list[str]:
-    """Split at every colon outside of braces."""
+def pieces(text: str) -> list[str]:
+    """Split a resource or a specifier into its segments: at every colon outside of braces. Raises `Malformed`."""
     if len(text) > MAX_TEXT_LENGTH:
         raise Malformed(f"is longer than {MAX_TEXT_LENGTH} characters")
     if not text.isprintable():
         raise Malformed("has a character that cannot be printed")
     if "{" not in text:
         return text.split(":")
-    pieces, braced = [""], False
+    found, braced = [""], False
     for character in text:
         braced = character == "{" or (braced and character != "}")
         if character == ":" and not braced:
-            pieces.append("")
+            found.append("")
         else:
-            pieces[-1] += character
-    return pieces
+            found[-1] += character
+    return found
 
 
 def _kind_and_name(head: str) -> tuple[str, str | None]:

@@ -16,6 +16,7 @@ from core.vocabulary import Action, BuiltInRole
 from models import Member, MemberRole, Role, Token, TokenRole
 from resolvers import rights
 from resolvers.callers import Caller, Rights, note_deeds
+from resolvers.reading import readable
 from resolvers.rights import INLINE
 from resolvers.uses import Deed
 
@@ -107,9 +108,10 @@ class Authorized:
         """Every answer, yes or no."""
         if self._allowed:
             return [self.allows(index) for index in range(len(self.questions))]
-        allowed = [self._passes(question) for question in self.questions]
-        self._allowed.update(enumerate(allowed))
-        return allowed
+        done = [self._done(question) for question in self.questions]
+        self._note(*(each for each in done if each is not None))
+        self._allowed.update(enumerate(map(bool, done)))
+        return [*self._allowed.values()]
 
     def answer(self, index: int) -> Answer:
         """Answer one question, with reasons."""
@@ -120,7 +122,9 @@ class Authorized:
     def allows(self, index: int) -> bool:
         """Answer one question yes or no; what cannot be asked is a no."""
         if index not in self._allowed:
-            self._allowed[index] = self._passes(self.questions[index])
+            done = self._done(self.questions[index])
+            self._note(*(() if done is None else (done,)))
+            self._allowed[index] = bool(done)
         return self._allowed[index]
 
     def _decided(self, question: Question, field: str) -> Answer:
@@ -129,24 +133,25 @@ class Authorized:
         except Invalid as problem:
             return Answer(question, Verdict(allowed=False), problem=problem)
         if answered.asked:
-            self._note(answered.asked.action, answered.asked.resource, allowed=bool(answered.verdict))
+            asked = answered.asked
+            self._note(self.caller.deed(asked.action, asked.resource, allowed=bool(answered.verdict)))
         return answered
 
-    def _passes(self, question: Question) -> bool:
+    def _done(self, question: Question) -> Deed | None:
+        """Say what becomes of a question; None if it cannot be asked."""
         try:
             resource = _resource(question.resource, "resource")
             _check(question.action, resource, self.caller.catalogue, "")
         except Invalid:
-            return False
+            return None
         allowed = self.caller.rights.allows(question.action, resource)
-        self._note(question.action, resource.known_to(self.caller.catalogue), allowed=allowed)
-        return allowed
+        if ";" in question.resource:  # most state nothing
+            resource = resource.known_to(self.caller.catalogue)
+        return self.caller.deed(question.action, resource, allowed=allowed)
 
-    def _note(self, action: str, resource: Resource, *, allowed: bool) -> None:
-        done = self.caller.deed(action, resource, allowed=allowed)
-        if done not in self._deeds:
-            self._deeds[done] = None
-            note_deeds(self.caller, done)
+    def _note(self, *deeds: Deed) -> None:
+        self._deeds.update(dict.fromkeys(deeds))
+        note_deeds(self.caller, *deeds)
 
 
 def authorize(caller: Caller, questions: Sequence[Question]) -> Authorized:
@@ -298,6 +303,14 @@ def effective_of(caller: Caller) -> list[Shown]:
 async def roles_of_tokens(caller: Caller, tokens: Sequence[UUID]) -> Roles:
     """Read the custom roles in the scopes of tokens, as far as the caller sees them."""
     return _seen(caller, await _held_by_tokens(caller.account.id, tokens))
+
+
+async def roles_on_trial(caller: Caller, tokens: Sequence[Token]) -> Mapping[Token, list[Role]]:
+    """Read the custom roles in the scopes that are tried on tokens, as far as the caller sees them."""
+    keys = {token: (token.trial or {}).get("roles", []) for token in tokens}
+    wanted = list({key for each in keys.values() for key in each})
+    seen = {role.key: role for role in await readable(caller, Role).filter(key__in=wanted)}
+    return {token: [seen[key] for key in each if key in seen] for token, each in keys.items()}
 
 
 async def roles_of_members(caller: Caller, members: Sequence[UUID]) -> Roles:

@@ -140,7 +140,7 @@ class Caller:
         """Say what became of an action on a resource. What was allowed, the scope that is tried is asked about too."""
         if allowed and self.trial is not None and not self.trial.allows(action, resource):
             return Deed(action, Outcome.TRIAL_REFUSED, resource.specifier)
-        return deed(action, resource.specifier, allowed=allowed)
+        return Deed(action, Outcome.ALLOWED if allowed else Outcome.REFUSED, resource.specifier)
 
     def seeing(self, actions: Sequence[Action], judged: Judged) -> Deed:
         """Say what became of a field that needs one of some actions on a row: as `sees` has it for each of them."""
@@ -382,8 +382,7 @@ def _take(caller: Caller) -> None:
 def note_deeds(caller: Caller, *deeds: Deed) -> None:
     """Note what was asked with the token whose use the caller's request is; nothing where it is none."""
     for use in caller.request.uses:
-        for each in deeds:
-            use.add(each)
+        use.add(deeds)
 
 
 async def _recalled(credential: str, request: Request) -> Caller:
@@ -479,7 +478,7 @@ def _refuse_over(proof: SecretDigest, request: Request) -> None:
     is_admitted = restrictions.networks_of(token).holds(request.address)
     if is_admitted and not is_over:
         return
-    request.house.uses.of(token, request.address, request.user_agent).add(deed(NO_ACTION, allowed=False))
+    request.house.uses.of(token, request.address, request.user_agent).add([deed(NO_ACTION, allowed=False)])
     raise Retired(retired_at.isoformat()) if is_admitted and retired_at else Unauthenticated
 
 
@@ -499,11 +498,24 @@ async def _in_realm(token: Token, realm: Realm, request: Request, proof: SecretD
     held = await realm.roles_of(member) if member else ()
     own = await roles_of_token(token) if token.scope_kind is ScopeKind.CUSTOM_ROLES else ()
     sides = rights.of_token(token, own, member, held, realm.catalogue)
-    authority = rights.authority(sides, realm.owner_id, str(member.id) if member else None, realm.catalogue)
-    actor = ActorKind(token.kind.value)
-    restricted = await restrictions.of_token(token, realm.account)
+    member_id = str(member.id) if member else None
+    authority = rights.authority(sides, realm.owner_id, member_id, realm.catalogue)
+    trial = None
+    if token.trial is not None:
+        tried = rights.of_trial(token, await roles_on_trial(token), realm.catalogue, member)
+        trial = rights.authority((tried, *sides[1:]), realm.owner_id, member_id, realm.catalogue)
     return Caller(
-        realm.account, authority, realm.catalogue, realm.owner_id, request, actor, member, token, proof, restricted
+        realm.account,
+        authority,
+        realm.catalogue,
+        realm.owner_id,
+        request,
+        actor=ActorKind(token.kind.value),
+        member=member,
+        token=token,
+        proof=proof,
+        restrictions=await restrictions.of_token(token, realm.account),
+        trial=trial,
     )
 
 
@@ -536,6 +548,12 @@ async def roles_of_token(token: Token) -> list[Role]:
     """Read the custom roles in a token's scope, in the order of their keys."""
     held = await TokenRole.filter(account_id=token.account_id, token_id=token.id).select_related("role")
     return sorted((row.role for row in held), key=lambda role: role.key)
+
+
+async def roles_on_trial(token: Token) -> list[Role]:
+    """Read the custom roles in the scope that is tried on a token; one that is gone is left out."""
+    keys = (token.trial or {}).get("roles")
+    return await Role.filter(account_id=token.account_id, key__in=keys).order_by("key") if keys else []
 
 
 async def with_credential(

@@ -58,8 +58,7 @@ def of_member(member: Member, roles: Iterable[Role], catalogue: Catalogue, self_
 
 def of_scope(token: Token, roles: Iterable[Role], catalogue: Catalogue, owner: Member | None) -> Side:
     """Read a token's scope. Custom roles are followed live, filled with the owner's attributes of now."""
-    self_id = str(owner.id) if owner else None
-    attributes = owner.role_attributes if owner else token.scope_attributes
+    self_id, attributes = _whose(token, owner)
     match token.scope_kind:
         case ScopeKind.CUSTOM_ROLES:
             policies = tuple(of_role(role, catalogue, attributes, self_id) for role in roles)
@@ -69,6 +68,25 @@ def of_scope(token: Token, roles: Iterable[Role], catalogue: Catalogue, owner: M
         case _:
             policies = (of_built_in(token.scope_role or BuiltInRole.NO_ACCESS, catalogue, self_id),)
     return Side(SideKind.SCOPE, policies)
+
+
+def of_trial(token: Token, roles: Iterable[Role], catalogue: Catalogue, owner: Member | None) -> Side:
+    """Read the scope that is tried on a token, as `of_scope` would if it were the token's."""
+    self_id, attributes = _whose(token, owner)
+    match token.trial:
+        case {"roles": _}:
+            policies = tuple(of_role(role, catalogue, attributes, self_id) for role in roles)
+        case {"policy": statements}:
+            policies = (NamedPolicy(INLINE, _written(json.dumps(statements), "policy", catalogue, attributes)),)
+        case {"role": role}:
+            policies = (of_built_in(BuiltInRole(role), catalogue, self_id),)
+        case _:
+            policies = ()
+    return Side(SideKind.SCOPE, policies)
+
+
+def _whose(token: Token, owner: Member | None) -> tuple[str | None, Attributes]:
+    return (str(owner.id), owner.role_attributes) if owner else (None, token.scope_attributes)
 
 
 def of_token(

@@ -46,6 +46,13 @@ class Checked:
         token.scope_role = self.built_in  # type: ignore[assignment]
         token.scope_policy = self.statements
 
+    @property
+    def trial(self) -> dict[str, Any]:
+        """The scope as a token keeps one that is tried; see `tried`."""
+        if self.kind is ScopeKind.CUSTOM_ROLES:
+            return {"roles": [role.key for role in self.roles]}
+        return {"policy": self.statements} if self.built_in is None else {"role": self.built_in.value}
+
     def stays_within(self, before: Side) -> bool:
         """Say whether what it allows cannot grow beyond `before` by itself, as live roles and attributes may."""
         if self.kind is ScopeKind.CUSTOM_ROLES:
@@ -63,6 +70,12 @@ class Checked:
         await TokenRole.filter(account_id=token.account_id, token_id=token.id).delete()
         for role in self.roles:
             await TokenRole.create(account_id=token.account_id, token_id=token.id, role_id=role.id)
+
+
+def tried(trial: Mapping[str, Any]) -> Scope:
+    """Read the scope that is tried on a token, as it would be asked for."""
+    role = trial.get("role")
+    return Scope(BuiltInRole(role) if role else None, trial.get("roles"), trial.get("policy"))
 
 
 async def checked(caller: Caller, scope: Scope) -> Checked:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
+from math import inf
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -42,30 +43,29 @@ class Decided:
     refused: int = 0
     trial_refused: int = 0
 
+    @property
+    def columns(self) -> tuple[int, int, int]:
+        """The counts, in the order of their columns."""
+        return self.allowed, self.refused, self.trial_refused
+
     def add(self, more: "Decided") -> None:
         """Add to the counts."""
         self.allowed += more.allowed
         self.refused += more.refused
         self.trial_refused += more.trial_refused
 
-    @property
-    def columns(self) -> tuple[int, int, int]:
-        """The counts, in the order of their columns."""
-        return self.allowed, self.refused, self.trial_refused
-
 
 @dataclass(slots=True)
-class Access:
+class Access(Decided):
     """How an action on a resource was decided, and when first and last. Times are in seconds since 1970."""
 
-    decided: Decided
-    first_s: float
-    last_s: float
+    first_s: float = inf
+    last_s: float = 0.0
 
-    def include(self, other: "Access") -> None:
+    def include(self, more: Decided, first_s: float, last_s: float) -> None:
         """Add what was decided at other times."""
-        self.decided.add(other.decided)
-        self.first_s, self.last_s = min(self.first_s, other.first_s), max(self.last_s, other.last_s)
+        self.add(more)
+        self.first_s, self.last_s = min(self.first_s, first_s), max(self.last_s, last_s)
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ class Tally:
     def _decided(self) -> Iterator[Decided]:
         yield from self.days.values()
         for known in self.accesses.values():
-            yield from (access.decided for access in known.values())
+            yield from known.values()
 
     def count(self, key: tuple[int, str], decided: Decided) -> None:
         """Add to the counts of a day and an action."""
@@ -121,16 +121,20 @@ class Tally:
         """Say whether the action is counted on a resource already, or on what stands for it."""
         return standing(specifier, self.accesses.get(action, ())) is not None
 
-    def accessed(self, action: str, specifier: str, access: Access) -> int:
+    def accessed(self, action: str, specifier: str, more: Decided, first_s: float, last_s: float) -> int:
         """Add to what is known of an action on a resource; returns how much more that makes, or less."""
-        known = self.accesses.setdefault(action, {})
+        known = self.accesses.get(action)
+        if known is None:
+            known = self.accesses[action] = {}
+        stands = standing(specifier, known)
+        if stands is not None:
+            known[stands].include(more, first_s, last_s)
+            return 0
         before = len(known)
-        _include(known, standing(specifier, known) or fitting(specifier, LONGEST), access)
+        access = known[fitting(specifier, LONGEST)] = Access()
+        access.include(more, first_s, last_s)
         if len(known) > SPECIFIERS_KEPT:
-            folded: dict[str, Access] = {}
-            for each, stands in fold(known, SPECIFIERS_KEPT).items():
-                _include(folded, stands, known[each])
-            self.accesses[action] = known = folded
+            self.accesses[action] = known = _fewer(known)
         return len(known) - before
 
     def came(self, whence: Whence, first_s: float, last_s: float, times: int) -> int:
@@ -152,16 +156,17 @@ class Tally:
             self.count(key, decided)
         for action, known in later.accesses.items():
             for specifier, access in known.items():
-                self.accessed(action, specifier, access)
+                self.accessed(action, specifier, access, access.first_s, access.last_s)
         for whence, told in later.origins.items():
             self.came(whence, *told)
 
 
-def _include(known: dict[str, Access], specifier: str, access: Access) -> None:
-    if specifier in known:
-        known[specifier].include(access)
-    else:
-        known[specifier] = access
+def _fewer(known: Mapping[str, Access]) -> dict[str, Access]:
+    folded: dict[str, Access] = {}
+    for specifier, stands in fold(known, SPECIFIERS_KEPT).items():
+        access = known[specifier]
+        folded.setdefault(stands, Access()).include(access, access.first_s, access.last_s)
+    return folded
 
 
 async def write(tallies: Mapping[UUID, Tally]) -> set[UUID]:
@@ -278,7 +283,7 @@ async def _write_accesses(connection: BaseDBAsyncClient, tallies: Mapping[UUID, 
         for token_id, tally in tallies.items()
         for action, known in sorted(tally.accesses.items())
         for specifier, access in sorted(known.items())
-        for told in [(*access.decided.columns, _time(access.first_s), _time(access.last_s))]
+        for told in [(*access.columns, _time(access.first_s), _time(access.last_s))]
     ]
     if made := await _add_accesses(connection, rows):
         await _fold_accesses(connection, sorted(made))

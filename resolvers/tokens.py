@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from tortoise.expressions import F
@@ -22,6 +23,8 @@ from models import (
     ScopeKind,
     SecretDigest,
     Token,
+    TokenAccess,
+    TokenDay,
     TokenKind,
     TokenState,
     living,
@@ -33,7 +36,7 @@ from resolvers import notices, rights
 from resolvers.callers import Caller, of_token
 from resolvers.lifetimes import Lifetime
 from resolvers.reading import readable
-from resolvers.scopes import Checked, Scope, checked, refuse_hopeless, scope_side
+from resolvers.scopes import Checked, Scope, checked, refuse_hopeless, scope_side, tried
 from resolvers.writing import At, Deed, Done, Said, asked_for, change
 
 SECRET_KINDS = {TokenKind.PERSONAL: SecretKind.PERSONAL, TokenKind.SERVICE: SecretKind.SERVICE}
@@ -320,6 +323,7 @@ async def _rescope(deed: Deed[Token], wanted: Scope) -> None:
     before = await scope_side(token, caller.catalogue)
     scope = await checked(caller, wanted)
     scope.onto(token)
+    token.trial = None  # it was narrower than the scope that went
     after = rights.of_scope(token, scope.roles, caller.catalogue, token.owner)
     refuse_hopeless(after, caller.catalogue, caller.request.allowance)
     stays = scope.stays_within(before)
@@ -337,6 +341,52 @@ def _refuse_widening(token: Token, field: str) -> None:
     """Refuse to widen what was imported, whoever asks: it shall go."""
     if token.kind is TokenKind.ACCOUNT:
         raise Invalid(field, "of an account-wide token can only get narrower, provably so")
+
+
+async def try_scope(caller: Caller, token_id: UUID, wanted: Scope | None, said: Said) -> Done[Token]:
+    """Try a narrower scope on a token without enforcing it; None ends the trial.
+
+    From then on it is counted what that scope would have refused of what is allowed; an earlier trial's counts go.
+    """
+    async with change(caller, Action.UPDATE_ACCESS_TOKEN_POLICY, At(Token, token_id), said) as deed:
+        token = deed.row
+        await token.fetch_related("owner")
+        _refuse_ended(token, deed.caller.account)
+        token.trial = None if wanted is None else await _trial(deed, wanted)
+        if token.trial is not None:
+            of_token = {"account_id": token.account_id, "token_id": token.id}
+            await TokenDay.filter(**of_token, trial_refused__gt=0).update(trial_refused=0)
+            await TokenAccess.filter(**of_token, trial_refused__gt=0).update(trial_refused=0)
+        await token.save()
+    return Done(deed.row, deed.entry)
+
+
+async def _trial(deed: Deed[Token], wanted: Scope) -> dict[str, Any]:
+    token, caller = deed.row, deed.caller
+    if token.kind is TokenKind.SERVICE:
+        raise Invalid("scope", "of a service token is fixed for good, so that none can be tried; make another token")
+    scope = await checked(caller, wanted)
+    trial = {"at": now().isoformat(), **scope.trial}
+    before = await scope_side(token, caller.catalogue)
+    token.trial = trial
+    after = rights.of_trial(token, scope.roles, caller.catalogue, token.owner)
+    refuse_hopeless(after, caller.catalogue, caller.request.allowance)
+    if not side_covers(before, after, caller.catalogue, caller.request.allowance):
+        raise Invalid("scope", "must be narrower: it is not proven to lie within the scope that the token has")
+    return trial
+
+
+async def enforce_trial(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
+    """Make the scope that is tried on a token its scope, as `update` would. Its secret stays."""
+    async with change(caller, Action.UPDATE_ACCESS_TOKEN_POLICY, At(Token, token_id), said) as deed:
+        token = deed.row
+        await token.fetch_related("owner")
+        _refuse_ended(token, deed.caller.account)
+        if token.trial is None:
+            raise Invalid("id", "names a token on which no scope is tried")
+        await _rescope(deed, tried(token.trial))
+        await token.save()
+    return Done(deed.row, deed.entry)
 
 
 async def reset(caller: Caller, token_id: UUID, said: Said, *, old_ends_at: datetime | None = None) -> Reset:

@@ -34,6 +34,7 @@ class Counts:
 
     allowed: int = 0
     refused: int = 0
+    trial_refused: int = 0
     daily: list[Counted] = field(default_factory=list)
 
 
@@ -52,6 +53,7 @@ async def counts(account_id: UUID, token_ids: Sequence[UUID], since: date) -> Ma
     sql = (
         "SELECT * FROM (SELECT token_id, day, action, allowed, refused, trial_refused,"  # noqa: S608 - places and a number of our own
         f" SUM(allowed) {each}) AS all_allowed, SUM(refused) {each}) AS all_refused,"
+        f" SUM(trial_refused) {each}) AS all_trial_refused,"
         f" ROW_NUMBER() {each} ORDER BY day DESC, action) AS place_ FROM token_day"
         f" WHERE account_id = {account} AND day >= {day} AND token_id IN ({', '.join(tokens)})) AS placed"
         f" WHERE place_ <= {LINES_SHOWN} ORDER BY token_id, place_"
@@ -61,6 +63,7 @@ async def counts(account_id: UUID, token_ids: Sequence[UUID], since: date) -> Ma
     for row in rows:
         counts = found[uuid(row["token_id"])]
         counts.allowed, counts.refused = int(row["all_allowed"]), int(row["all_refused"])
+        counts.trial_refused = int(row["all_trial_refused"])
         told = row["action"], row["allowed"], row["refused"], row["trial_refused"]
         counts.daily.append(Counted(_day(row["day"]), *told))
     return found

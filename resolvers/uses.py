@@ -14,7 +14,6 @@ there are no more counts of actions than words. Names are anybody's: where there
 import asyncio
 import logging
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from core.folding import EVERYTHING
 from models import Token, TokenKind
 from models.database import outside_transaction
 from resolvers import tallies
-from resolvers.tallies import DAY_S, Access, Decided, Tally
+from resolvers.tallies import DAY_S, Decided, Tally
 
 FLUSH_EVERY_S = 5.0
 BATCH = 500
@@ -120,13 +119,14 @@ class Use:
         self._times += 1
         self._at_s = at_s
 
-    def add(self, deed: Deed) -> None:
-        """Note what else the request, of which this is the use, came to: once."""
-        if deed not in self._added:
+    def add(self, deeds: Iterable[Deed]) -> None:
+        """Note what else the request, of which this is the use, came to: each once."""
+        fresh = [deed for deed in deeds if deed not in self._added]
+        if fresh:
             if not self._until_s:
                 self._begin(self._clock_s())
-            self._added[deed] = None
-            self._uses.take_in()
+            self._added.update(dict.fromkeys(fresh))
+            self._uses.take_in(len(fresh))
 
     def forget(self) -> None:
         """Take back what was added: the request is answered in another way, which notes it all."""
@@ -178,9 +178,9 @@ class Uses:
         if len(self._pending) > MOST_PENDING:
             self._settle_all(but=use)
 
-    def take_in(self) -> None:
-        """Count a deed that was added to a use which is pending."""
-        self._pending_deeds += 1
+    def take_in(self, many: int) -> None:
+        """Count deeds that were added to a use which is pending."""
+        self._pending_deeds += many
         if self._pending_deeds > 10 * MOST_PENDING:
             self._settle_all()
 
@@ -214,23 +214,22 @@ class Uses:
 
     def _count(self, tally: Tally, at_s: float, deeds: Iterable[Deed], many: int, counted: int) -> None:
         """Count deeds of so many requests: each action once, and once on each resource. `counted` are bits."""
-        actions: dict[str, int] = defaultdict(int)
-        accesses: dict[tuple[str, str], int] = defaultdict(int)
+        actions: dict[str, int] = {}
+        decided: dict[Outcome, Decided] = {}
         for action, outcome, specifier in deeds:
-            bits = outcome & counted
-            actions[action] |= bits
-            if action != NO_ACTION:
-                accesses[action, specifier] |= bits
+            actions[action] = actions.get(action, 0) | outcome & counted
+            if action == NO_ACTION:
+                continue
+            if self._kept < MOST_KEPT or tally.knows(action, specifier):
+                if outcome not in decided:
+                    decided[outcome] = _decided(outcome & counted, many)
+                self._kept += tally.accessed(action, specifier, decided[outcome], at_s, at_s)
+            else:
+                self._lost += 1
         for action, bits in actions.items():
             key = (int(at_s // DAY_S), action)
             if key in tally.days or self._has_room():
                 tally.count(key, _decided(bits, many))
-        for (action, specifier), bits in accesses.items():
-            if self._kept < MOST_KEPT or tally.knows(action, specifier):
-                access = Access(_decided(bits, many), at_s, at_s)
-                self._kept += tally.accessed(action, specifier, access)
-            else:
-                self._lost += 1
 
     def _has_room(self) -> bool:
         if self._kept >= MOST_KEPT:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import strawberry
@@ -24,7 +24,7 @@ from resolvers.entries import EntryFilter
 from resolvers.lists import TokenFilter
 from resolvers.pages import Order, Window
 from resolvers.reading import readable
-from resolvers.scopes import Scope
+from resolvers.scopes import Scope, tried
 from resolvers.tokens import NewToken, TokenChange
 from resolvers.usage import Counts
 from resolvers.writing import Done
@@ -88,6 +88,8 @@ class TokenScope:
     """What a token was made for. What it may do also depends on its owner and its ceilings: see `effectiveScope`."""
 
     row: strawberry.Private[Row]
+    policy: strawberry.Private[list[dict[str, Any]] | None]
+    is_tried: strawberry.Private[bool] = False
     kind: ScopeKind = face.shown("How it is given, and so which of the others is not null.")
     built_in_role: BuiltInRole | None = face.shown("The built-in role.")
 
@@ -96,18 +98,30 @@ class TokenScope:
         """The custom roles, as far as you see them."""
         if self.kind is not ScopeKind.CUSTOM_ROLES:
             return None
-        rows = await info.context.batched("TokenScope.customRoles", self.row.id, access.roles_of_tokens)
+        if self.is_tried:
+            rows = await info.context.batched("TokenTrial.customRoles", self.row, access.roles_on_trial)
+        else:
+            rows = await info.context.batched("TokenScope.customRoles", self.row.id, access.roles_of_tokens)
         return [Role.of(row) for row in rows or []]
 
     @face.field(size=20)
     def statements(self) -> list[Statement] | None:
         """The statements of its own."""
-        return None if self.row.scope_policy is None else [Statement.of(raw) for raw in self.row.scope_policy]
+        return None if self.policy is None else [Statement.of(raw) for raw in self.policy]
 
     @classmethod
     def of(cls, row: Row) -> "TokenScope":
         """Show a token's scope."""
-        return cls(row=row, kind=ScopeKind(row.scope_kind.value), built_in_role=row.scope_role)
+        kind = ScopeKind(row.scope_kind.value)
+        return cls(row=row, policy=row.scope_policy, kind=kind, built_in_role=row.scope_role)
+
+    @classmethod
+    def on_trial(cls, row: Row, scope: Scope) -> "TokenScope":
+        """Show the scope that is tried on a token."""
+        kind = ScopeKind.INLINE if scope.custom_roles is None else ScopeKind.CUSTOM_ROLES
+        kind = kind if scope.built_in is None else ScopeKind.BUILT_IN
+        policy = None if scope.statements is None else [dict(line) for line in scope.statements]
+        return cls(row=row, policy=policy, is_tried=True, kind=kind, built_in_role=scope.built_in)
 
 
 @face.output
@@ -228,6 +242,59 @@ class TokenAccess:
 
 
 @face.output
+class TokenTrial:
+    """A narrower scope that is tried on a token: what it would refuse is counted, and nothing is refused."""
+
+    judged: strawberry.Private[Row]
+    scope: TokenScope = face.shown("The scope that is tried.")
+    since: datetime = face.shown("Since when.")
+
+    @face.field(Action.VIEW_ACCESS_TOKEN_USE)
+    async def allowed(self, info: Info) -> int | None:
+        """How often actions were allowed, from the beginning of the day, in UTC, on which the trial began."""
+        return min((await self._counts(info)).allowed, MOST_COUNTED)
+
+    @face.field(Action.VIEW_ACCESS_TOKEN_USE)
+    async def refused(self, info: Info) -> int | None:
+        """How often actions were refused, from the beginning of that day: whatever the scope that is tried says."""
+        return min((await self._counts(info)).refused, MOST_COUNTED)
+
+    @face.field(Action.VIEW_ACCESS_TOKEN_USE)
+    async def trial_refused(self, info: Info) -> int | None:
+        """How often, of those allowed, the scope that is tried would have refused, since the trial began."""
+        return min((await self._counts(info)).trial_refused, MOST_COUNTED)
+
+    @face.field(Action.VIEW_ACCESS_TOKEN_USE, size=ACCESSES_SIZE)
+    async def would_refuse(self, info: Info) -> list[TokenAccess] | None:
+        """What it would have refused since the trial began, the latest first. Nothing: it can be enforced."""
+        rows = await _accesses(info, self.judged)
+        return [TokenAccess.of(row) for row in rows if row.trial_refused]
+
+    async def _counts(self, info: Info) -> Counts:
+        day = self.since.date()
+
+        async def load(caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, Counts]:
+            return await usage.counts(caller.account.id, ids, day)
+
+        return await info.context.batched(("Token.uses", day), self.judged.id, load) or Counts()
+
+    @classmethod
+    def of(cls, row: Row) -> "TokenTrial | None":
+        """Show what is tried on a token, if anything is."""
+        if row.trial is None:
+            return None
+        since = datetime.fromisoformat(row.trial["at"])
+        return cls(judged=row, scope=TokenScope.on_trial(row, tried(row.trial)), since=since)
+
+
+async def _accesses(info: Info, row: Row) -> Sequence[AccessRow]:
+    async def load(caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, list[AccessRow]]:
+        return await usage.accesses(caller.account.id, ids)
+
+    return await info.context.batched("Token.accesses", row.id, load) or ()
+
+
+@face.output
 class Token(Node):
     """A credential for automated work. Its secret was shown once, when it was made, and is nowhere."""
 
@@ -339,12 +406,12 @@ class Token(Node):
     @face.field(Action.VIEW_ACCESS_TOKEN_USE, size=ACCESSES_SIZE)
     async def accesses(self, info: Info) -> list[TokenAccess] | None:
         """What it was used for, the latest first: which actions, on which resources, and how that was decided."""
+        return [TokenAccess.of(row) for row in await _accesses(info, self.row)]
 
-        async def load(caller: Caller, ids: Sequence[UUID]) -> Mapping[UUID, list[AccessRow]]:
-            return await usage.accesses(caller.account.id, ids)
-
-        rows = await info.context.batched("Token.accesses", self.row.id, load)
-        return [TokenAccess.of(row) for row in rows or []]
+    @face.field()
+    def trial(self) -> TokenTrial | None:
+        """The narrower scope that is tried on it, if one is: see `tryTokenScope`."""
+        return TokenTrial.of(self.row)
 
     @face.field()
     def owner(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")] | None:
@@ -658,6 +725,33 @@ class UpdateTokenInput:
 
 
 @face.input_
+class TryTokenScopeInput:
+    """A narrower scope to try on a token."""
+
+    id: strawberry.ID = face.given("The token's id.")
+    scope: strawberry.Maybe[ScopeInput | None] = face.given(
+        "The scope to try, which must lie within the one that the token has; null ends the trial."
+    )
+    comment: str | None = face.comment()
+    expected_version: int | None = face.expected_version()
+
+    def wanted(self) -> Scope | None:
+        """Read the scope; None ends the trial. Raises `Invalid` where nothing is said."""
+        if self.scope is None:
+            raise Invalid("scope", "is needed: the scope to try, or null to end the trial")
+        return self.scope.value.wanted() if self.scope.value else None
+
+
+@face.input_
+class EnforceTokenTrialInput:
+    """A token whose trial shall become its scope."""
+
+    id: strawberry.ID = face.given("The token's id.")
+    comment: str | None = face.comment()
+    expected_version: int | None = face.expected_version()
+
+
+@face.input_
 class ResetTokenInput:
     """A token that shall get a new secret."""
 
@@ -696,6 +790,22 @@ class CreateTokenPayload:
 @face.output
 class UpdateTokenPayload:
     """The token as it is now."""
+
+    token: Token = face.shown("The token.")
+    audit_entry: AuditEntry | None = face.shown(_ENTRY)
+
+
+@face.output
+class TryTokenScopePayload:
+    """The token, with what is tried on it."""
+
+    token: Token = face.shown("The token.")
+    audit_entry: AuditEntry | None = face.shown(_ENTRY)
+
+
+@face.output
+class EnforceTokenTrialPayload:
+    """The token, with its new scope."""
 
     token: Token = face.shown("The token.")
     audit_entry: AuditEntry | None = face.shown(_ENTRY)
@@ -750,6 +860,27 @@ class TokenMutations:
         token_id = nodes.uuid_of("id", input.id, "Token")
         done = await tokens.update(info.context.caller, token_id, input.wanted(), said(input))
         return UpdateTokenPayload(token=await _changed(done), audit_entry=_entry(info.context, done))
+
+    @face.mutation(Action.UPDATE_ACCESS_TOKEN_POLICY)
+    async def try_token_scope(self, info: Info, input: TryTokenScopeInput) -> TryTokenScopePayload | None:
+        """Try a narrower scope on a token without enforcing it: nothing that the token may do changes.
+
+        `Token.trial` shows what the scope would have refused since. Trying another begins to count anew.
+        """
+        token_id = nodes.uuid_of("id", input.id, "Token")
+        done = await tokens.try_scope(info.context.caller, token_id, input.wanted(), said(input))
+        return TryTokenScopePayload(token=await _changed(done), audit_entry=_entry(info.context, done))
+
+    @face.mutation(Action.UPDATE_ACCESS_TOKEN_POLICY)
+    async def enforce_token_trial(self, info: Info, input: EnforceTokenTrialInput) -> EnforceTokenTrialPayload | None:
+        """Make the scope that is tried on a token its scope. It keeps its secret, and the trial ends.
+
+        As with `updateToken`, only its owner's own session may do so to a personal token where the scope that is tried
+        is not proven to stay within the one it has, as with custom roles that may be changed later.
+        """
+        token_id = nodes.uuid_of("id", input.id, "Token")
+        done = await tokens.enforce_trial(info.context.caller, token_id, said(input))
+        return EnforceTokenTrialPayload(token=await _changed(done), audit_entry=_entry(info.context, done))
 
     @face.mutation(Action.RESET_ACCESS_TOKEN)
     async def reset_token(self, info: Info, input: ResetTokenInput) -> ResetTokenPayload | None:

@@ -24,13 +24,13 @@ from models import (
     TokenKind,
     Webhook,
 )
-from resolvers import gates, leaks, notices, passwords, webhooks
+from resolvers import gates, leaks, notices, passwords, tokens, webhooks
 from resolvers import members as operations
 from resolvers.callers import Caller
 from resolvers.gates import NewGate
 from resolvers.members import Grant
 from resolvers.scopes import Scope
-from resolvers.uses import deed
+from resolvers.uses import Deed, Outcome, deed
 from resolvers.webhooks import NewWebhook
 from resolvers.writing import Said
 from schema import schema
@@ -94,6 +94,10 @@ class World:
             "link": (invited.secret or "").rpartition("/")[2],
         }
         await Token.filter(id=token.row.id).update(last_used_address="192.0.2.7", last_used_agent="curl")
+        tried = await organisation.made(owner, name="tried")
+        on_trial = (await tokens.try_scope(owner, tried.row.id, Scope(BuiltInRole.READER), Said())).row
+        world.variables["tried"] = global_id("Token", on_trial.id)
+        organisation.house.uses.of(on_trial, None, None, (Deed("updateOn", Outcome.TRIAL_REFUSED),)).note()
         done = deed("viewMember", allowed=True)
         organisation.house.uses.of(token.row, "192.0.2.7", "curl", (done,)).note()
         await organisation.house.uses.flush()
@@ -185,6 +189,10 @@ EXAMPLES = {
     "Mutation.deleteRole": "mutation { deleteRole(input: {id: $role}) { deletedRoleId } }",
     "Mutation.createToken": 'mutation { createToken(input: {name: "t", scope: {statements: $statements}}) { secret } }',
     "Mutation.updateToken": 'mutation { updateToken(input: {id: $token, name: "T"}) { token { name } } }',
+    "Mutation.tryTokenScope": """mutation {
+        tryTokenScope(input: {id: $token, scope: {statements: $statements}}) { token { trial { since } } }
+    }""",
+    "Mutation.enforceTokenTrial": "mutation { enforceTokenTrial(input: {id: $tried}) { token { state } } }",
     "Mutation.resetToken": "mutation { resetToken(input: {id: $token}) { secret } }",
     "Mutation.revokeToken": "mutation { revokeToken(input: {id: $token}) { token { state } } }",
     "Mutation.importTokens": """mutation { importTokens(input: {tokens: [
@@ -219,6 +227,10 @@ EXAMPLES = {
     "Token.uses": "{ token(id: $token) { uses { allowed } } }",
     "Token.origins": "{ token(id: $token) { origins { address } } }",
     "Token.accesses": "{ token(id: $token) { accesses { action } } }",
+    "TokenTrial.allowed": "{ token(id: $tried) { trial { allowed } } }",
+    "TokenTrial.refused": "{ token(id: $tried) { trial { refused } } }",
+    "TokenTrial.trialRefused": "{ token(id: $tried) { trial { trialRefused } } }",
+    "TokenTrial.wouldRefuse": "{ token(id: $tried) { trial { wouldRefuse { action } } } }",
     "Token.lastUsedAgent": "{ token(id: $token) { lastUsedAgent } }",
     "Token.auditEntries": "{ token(id: $token) { auditEntries { nodes { id } } } }",
     "Justification.statement": "{ auditEntry(id: $deed) { because { statement { effect } } } }",

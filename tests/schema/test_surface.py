@@ -40,7 +40,8 @@ ISSUED = {
     "node nodes",
     "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
     "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
-    "deleteRole createToken updateToken resetToken revokeToken importTokens retireLegacyTokens "
+    "deleteRole createToken updateToken tryTokenScope enforceTokenTrial resetToken revokeToken importTokens "
+    "retireLegacyTokens "
     "defineResourceKind removeResourceKind defineGate removeGate recordAuditEntries applyConfiguration "
     "createWebhook updateWebhook rotateWebhookSecret deleteWebhook testWebhook",
     "Subscription": "auditEntryRecorded noticeAdded",

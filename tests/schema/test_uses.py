@@ -1,6 +1,7 @@
 """How tokens were used, as the schema shows it."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -104,6 +105,71 @@ async def test_accesses_are_shown_the_latest_first(organisation: Organisation, a
         },
     ]
     assert [each["resource"] for each in shown["data"]["token"]["accesses"][2:]] == ["*"]
+
+
+async def test_a_trial_is_shown_with_what_it_would_refuse(organisation: Organisation, ask: Ask) -> None:
+    sees = {"effect": "allow", "actions": ["viewMember"], "resources": ["member/*"]}
+    emails = {**sees, "actions": ["viewMemberEmail"]}
+    made = await organisation.made(organisation.owner, Scope(statements=[sees, emails]))
+    token = global_id("Token", made.row.id)
+    tried = """mutation { tryTokenScope(input: {id: "%s", scope: {statements: [
+        {effect: ALLOW, actions: ["viewMember"], resources: ["member/*"]}
+    ]}}) { token { trial { scope { kind statements { actions } } } } auditEntry { before after } } }"""
+    shown = await ask(organisation.owner, tried % token)
+    payload = shown["data"]["tryTokenScope"]
+    scope = {"kind": "INLINE", "statements": [{"actions": ["viewMember"]}]}
+    assert payload["token"]["trial"] == {"scope": scope}
+    assert payload["auditEntry"]["before"]["trial"] is None
+    assert payload["auditEntry"]["after"]["trial"]["policy"] == [sees]
+    for _ in range(2):
+        caller = await callers.used(made.secret or "", organisation.request)
+        answer = await ask(caller, "{ members { nodes { name email } } }")
+        assert "errors" not in answer
+    await organisation.house.uses.flush()
+    asked = f"trial {{ since allowed refused trialRefused wouldRefuse {ACCESSES} }} uses {{ daily {{ trialRefused }} }}"
+    shown = await ask(organisation.owner, f'{{ token(id: "{token}") {{ {asked} }} }}')
+    trial = shown["data"]["token"]["trial"]
+    assert (trial["allowed"], trial["refused"], trial["trialRefused"]) == (4, 0, 2)
+    (refused,) = trial["wouldRefuse"]
+    assert organisation.owner.member
+    assert refused["action"] == "viewMemberEmail"
+    assert refused["resource"] == f"member/{organisation.owner.member.id}"
+    assert (refused["allowed"], refused["refused"], refused["trialRefused"]) == (2, 0, 2)
+    assert sorted(day["trialRefused"] for day in shown["data"]["token"]["uses"]["daily"]) == [0, 2]
+    enforced = f'mutation {{ enforceTokenTrial(input: {{id: "{token}"}}) {{ token {{ trial {{ since }} }} }} }}'
+    assert await ask(organisation.owner, enforced) == {"data": {"enforceTokenTrial": {"token": {"trial": None}}}}
+    caller = await callers.used(made.secret or "", organisation.request)
+    (error,) = (await ask(caller, "{ members { nodes { name email } } }"))["errors"]
+    assert error["code"] == "FORBIDDEN"
+
+
+NOTHING = {"builtInRole": None, "customRoles": None, "statements": None}
+
+
+@pytest.mark.parametrize(
+    ("scope", "told"),
+    [
+        ("{builtInRole: READER}", {"kind": "BUILT_IN", **NOTHING, "builtInRole": "READER"}),
+        ('{customRoles: ["ci"]}', {"kind": "CUSTOM_ROLES", **NOTHING, "customRoles": [{"key": "ci"}]}),
+        ("{statements: []}", {"kind": "INLINE", **NOTHING, "statements": []}),
+    ],
+)
+async def test_a_scope_on_trial_is_of_any_kind(
+    organisation: Organisation, ask: Ask, scope: str, told: dict[str, object]
+) -> None:
+    await organisation.role("ci", {"effect": "allow", "actions": ["viewMember"], "resources": ["member/*"]})
+    token = global_id("Token", (await organisation.made(organisation.owner)).row.id)
+
+    async def trying(given: str) -> Any:
+        shown = "trial { scope { kind builtInRole customRoles { key } statements { effect } } }"
+        wanted = f'input: {{id: "{token}" {given}}}'
+        return await ask(organisation.owner, f"mutation {{ tryTokenScope({wanted}) {{ token {{ {shown} }} }} }}")
+
+    tried, ended, left_out = [await trying(given) for given in (f"scope: {scope}", "scope: null", "")]
+    assert tried["data"]["tryTokenScope"]["token"] == {"trial": {"scope": told}}
+    assert ended["data"]["tryTokenScope"]["token"] == {"trial": None}
+    (error,) = left_out["errors"]
+    assert (error["code"], error["field"]) == ("BAD_USER_INPUT", "scope")
 
 
 async def test_what_is_refused_at_a_field_counts_on_the_object_it_is_of(organisation: Organisation, ask: Ask) -> None:

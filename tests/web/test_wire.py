@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from core.secret import Secret, SecretKind
-from models import GateSource, Token, TokenDay, TokenKind, TokenOrigin, now
+from models import GateSource, Token, TokenAccess, TokenDay, TokenKind, TokenOrigin, now
 from resolvers import accounts, callers, gates, tokens
 from resolvers.accounts import AccountChange
 from resolvers.callers import Caller
@@ -328,6 +328,38 @@ async def test_every_use_is_noted(exchange: Exchange) -> None:
         days = await TokenDay.all().values_list("token_id", "action", "allowed", "refused")
         assert sorted(row[1:] for row in days if row[0] != token.id) == [("", 1, 0), ("viewProject", 1, 0)]
         assert [row[1:] for row in days if row[0] == token.id] == [("verifyAccessToken", 1, 0)]
+
+
+async def test_a_scope_on_trial_changes_no_answer_and_what_it_would_refuse_is_counted(exchange: Exchange) -> None:
+    house, owner = exchange.organisation.house, exchange.organisation.owner
+    row = (await callers.identify(exchange.secret, exchange.organisation.request)).token
+    assert row
+    asked = [exchange.authz(), exchange.introspect(form="&action=viewProject&resource=proj/web")]
+
+    async def told() -> list[bytes]:
+        """Ask the long way, the short way, and twice in the same bytes."""
+        long = [await exchange.line(HttpToolsProtocol).hear(request) for request in asked]
+        lines = [exchange.line() for _ in asked]
+        return long + [
+            REQUEST_ID.sub(rb"\1ID", line.at_once(request))
+            for _ in range(3)
+            for line, request in zip(lines, asked, strict=True)
+        ]
+
+    before = await told()
+    assert all(answer.startswith(YES) for answer in before)
+    await tokens.try_scope(owner, row.id, Scope(statements=[]), Said())
+    assert await told() == before
+    await house.uses.flush()
+    (access,) = await TokenAccess.filter(token_id=row.id)
+    assert (access.action, access.specifier) == ("viewProject", "proj/web")
+    assert (access.allowed, access.refused, access.trial_refused) == (16, 0, 8)
+    day = await TokenDay.get(token_id=row.id, action="viewProject")
+    assert (day.allowed, day.refused, day.trial_refused) == (16, 0, 8)
+    await tokens.try_scope(owner, row.id, Scope(statements=[ONE]), Said())
+    assert await told() == before
+    await house.uses.flush()
+    assert (await TokenAccess.get(token_id=row.id)).trial_refused == 0
 
 
 async def test_who_is_no_trusted_proxy_is_not_taken_for_one_that_asked_the_same(exchange: Exchange) -> None:
