@@ -95,8 +95,6 @@ def _out_of_place(sequence: int, expected: int, rest: Iterator[Sealed]) -> Break
 
 
 def _check(value: object) -> None:
-    if value is None or isinstance(value, str | bool):
-        return
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             raise ValueError("an entry's keys are texts")
@@ -108,5 +106,5 @@ def _check(value: object) -> None:
     elif isinstance(value, int):
         if abs(value) > LARGEST:
             raise ValueError("an entry's numbers stay below 2**53")
-    else:
+    elif value is not None and not isinstance(value, str):
         raise ValueError(f"an entry cannot hold a {type(value).__name__}")
