@@ -43,7 +43,7 @@ class Endpoint:
         if request.standings:
             response.raw_headers += told(request.standings)
         if request.deprecations:
-            response.raw_headers += deprecations.told(request.deprecations)
+            response.raw_headers[:0] = deprecations.told(request.deprecations)
         await response(scope, receive, send)
 
     def at_once(self, heard: Heard) -> Settled | None:
@@ -79,8 +79,8 @@ class Endpoint:
         use.note()
         body = orjson.dumps(content)
         told = (NO_STORE, media_header(media), (b"content-length", b"%d" % len(body)))
-        answer = Answer(200, told, body, REQUEST_ID, request.id)
-        return Settled(answer.beside(deprecations.told(known.deprecations)))
+        deprecated = deprecations.told(known.deprecations)
+        return Settled(Answer(200, (*deprecated, *told), body, REQUEST_ID, request.id))
 
     @cached_property
     def _house(self) -> House:
