@@ -40,6 +40,7 @@ from resolvers.destinations import Destinations
 from resolvers.house import House
 from resolvers.noticing import noticing
 from resolvers.scoring import scoring
+from resolvers.working import working
 from schema import schema
 from web.answers import Heard, Settled
 from web.app import Application, application
@@ -228,8 +229,15 @@ def _url(path: Path) -> str:
 
 @asynccontextmanager
 async def _working(house: House) -> AsyncIterator[None]:
-    """Do what is done beside requests: write the last uses of tokens, notice, announce, deliver, and keep scores."""
-    async with house.uses.flushed(), noticing(house), announcing(house), delivering(house), scoring(house):
+    """Do what is done beside requests: write last uses, notice, announce, deliver, keep scores, and do jobs."""
+    async with (
+        house.uses.flushed(),
+        noticing(house),
+        announcing(house),
+        delivering(house),
+        scoring(house),
+        working(house),
+    ):
         yield
 
 

@@ -10,6 +10,7 @@ OBJECTS = {
     "role": "Role",
     "gate": "Gate",
     "webhook": "Webhook",
+    "token-job": "Job",
     "token": "Token",
     "service-token": "Token",
     "account-token": "Token",

@@ -43,7 +43,7 @@ class Job(Owned):
 
     kind = fields.CharEnumField(JobKind, max_length=32)
     wanted: dict[str, Any] = fields.JSONField(default=dict)
-    """Which tokens, as it was asked for; judged at the moment the job was started."""
+    """Which tokens, as it was asked for: of those that were there when it was started, judged when their turn comes."""
     comment = fields.CharField(max_length=1024, null=True)
     state = fields.CharEnumField(JobState, max_length=16, default=JobState.RUNNING)
     total = fields.IntField(default=0)
@@ -52,7 +52,7 @@ class Job(Owned):
     """How many were over by the time it came to them, or are not for whoever started it."""
     error = fields.CharField(max_length=1024, null=True)
     after_id = fields.UUIDField(null=True)
-    """The last token that was dealt with, by id; all up to it are."""
+    """The last token that was dealt with: those made last come first, so each before the one it was made with."""
     ended_at = fields.DatetimeField(null=True)
     held_until = fields.DatetimeField(null=True)
     """Until when a process works on it; after that, another may."""

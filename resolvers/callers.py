@@ -25,6 +25,7 @@ from core.vocabulary import Action
 from models import (
     Account,
     ActorKind,
+    Job,
     Link,
     Member,
     MemberState,
@@ -33,6 +34,7 @@ from models import (
     ScopeKind,
     SecretDigest,
     Token,
+    TokenKind,
     TokenRole,
     new_id,
     now,
@@ -116,7 +118,7 @@ class Caller:
     actor: ActorKind
     member: Member | None = None
     token: Token | None = None
-    proof: SecretDigest | Link | None = None
+    proof: SecretDigest | Link | Job | None = None
     """The row that proves the credential; looked at again before anything is written."""
     restrictions: Restrictions | None = None
     """What restricts the token beside its rights; None if nothing does."""
@@ -439,10 +441,10 @@ async def again(caller: Caller, *, untouched: bool = False) -> Caller:
         case SecretDigest(id=proof_id):
             proof = await _proved("id", [str(proof_id)])
             _refuse_over(proof, caller.request)
-            realms = caller.request.house.realms
-            realm = (realms.find(proof.account) if untouched else None) or await realms.read(proof.account)
-            fresh = await _in_realm(proof.token, realm, caller.request, proof)
+            fresh = await _proven(proof, caller.request, untouched=untouched)
             return replace(fresh, rights=caller.rights) if isinstance(caller.rights, Credential) else fresh
+        case Job() as job:
+            return await of_job(job, caller.request, untouched=untouched)
         case Link(id=link_id):
             link = await Link.get_or_none(id=link_id, expires_at__gt=now()).select_related("member")
             if link is None or link.member.state is MemberState.REMOVED:
@@ -455,6 +457,27 @@ async def again(caller: Caller, *, untouched: bool = False) -> Caller:
             return replace(caller, member=member)
         case None:
             return replace(caller, catalogue=await catalogue_of(caller.account))
+
+
+async def of_job(job: Job, request: Request, *, untouched: bool = False) -> Caller:
+    """Make the caller in whose name a job is done: whoever started it, with what they may do now.
+
+    Where a session started it, that is its member, whether or not the session lasts; a token must still work. Raises
+    `Unauthenticated`.
+    """
+    proof = await _proved("id", [str(job.proof_id)])
+    token, owner = proof.token, proof.token.owner
+    if token.kind is not TokenKind.SESSION:
+        _refuse_over(proof, request)
+    elif owner is None or owner.state is not MemberState.ACTIVE:
+        raise Unauthenticated
+    return replace(await _proven(proof, request, untouched=untouched), proof=job)
+
+
+async def _proven(proof: SecretDigest, request: Request, *, untouched: bool) -> Caller:
+    realms = request.house.realms
+    realm = (realms.find(proof.account) if untouched else None) or await realms.read(proof.account)
+    return await _in_realm(proof.token, realm, request, proof)
 
 
 async def _proved(column: str, values: list[str]) -> SecretDigest:
@@ -526,13 +549,22 @@ def alive(caller: Caller) -> Caller:
     return caller
 
 
+async def current(caller: Caller) -> Caller:
+    """Make the caller anew if anything has changed since, and see that their time is not over.
+
+    Raises `Unauthenticated`.
+    """
+    alive(caller)
+    return caller if await is_unchanged(caller) else await again(caller)
+
+
 def lives(caller: Caller) -> bool:
     """Say whether what a caller was made of still lasts: the secret, the token, and its owner's place."""
     assert caller.token is not None  # noqa: S101 - called for tokens and sessions only
     return not _is_over(caller.proof, caller.token, caller.account, caller.member)
 
 
-def _is_over(proof: SecretDigest | Link | None, token: Token, account: Account, owner: Member | None) -> bool:
+def _is_over(proof: SecretDigest | Link | Job | None, token: Token, account: Account, owner: Member | None) -> bool:
     asleep = owner is not None and owner.state is not MemberState.ACTIVE
     if asleep or token.revoked_at is not None:
         return True

@@ -16,7 +16,7 @@ from core.specifiers import Resource
 from core.vocabulary import Action
 from models import ActorKind, AuditAccess, AuditEntry, AuditHead, Json, Notice
 from resolvers import input as typed
-from resolvers.callers import Caller, again, alive, is_unchanged
+from resolvers.callers import Caller, current
 from resolvers.pages import Order, number
 from resolvers.reading import readable
 
@@ -142,12 +142,12 @@ async def followed(caller: Caller, after: int | None, between: Between[M]) -> As
     with caller.request.house.bell.listening(caller.account.id, caller.actor_id) as rung:
         while True:
             rung.clear()
-            caller = await _current(caller)
+            caller = await current(caller)
             end = await _end(caller)
             while seen < end:
                 found, seen = await between(caller, seen, end)
                 for row in found:
-                    caller = await _current(caller)
+                    caller = await current(caller)
                     if caller.sees(Action.VIEW_AUDIT_LOG, row):
                         yield Recorded(caller, row)
             with suppress(TimeoutError):
@@ -163,9 +163,3 @@ async def _between(caller: Caller, seen: int, end: int) -> tuple[list[AuditEntry
     rows = readable(caller, AuditEntry).filter(sequence__gt=seen, sequence__lte=end)
     found = await rows.order_by("sequence").limit(BATCH)
     return found, found[-1].sequence if len(found) == BATCH else end
-
-
-async def _current(caller: Caller) -> Caller:
-    """Make the caller anew if anything has changed since, and see that their time is not over."""
-    alive(caller)
-    return caller if await is_unchanged(caller) else await again(caller)

@@ -1,5 +1,6 @@
 """What one running server shares among its requests."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -46,6 +47,8 @@ class House:
     realms: Realms = field(default_factory=Realms, repr=False)
     reuses: Reuses = field(default_factory=Reuses)
     foreign: ForeignSecrets = field(default_factory=ForeignSecrets)
+    errand: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    """Set when a job was started here."""
     reports: Pace = field(default_factory=lambda: Pace(REPORTS_A_MINUTE))
     leaks: Pace = field(default_factory=lambda: Pace(LEAKS_A_MINUTE))
     rates: Rates = field(default_factory=Rates)

@@ -1,9 +1,9 @@
 """Lists of members, roles and tokens: which rows a caller asks for, among those they may see."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from tortoise.expressions import Q, Subquery
@@ -25,6 +25,7 @@ from models import (
     living,
     now,
 )
+from models.row import Json, plain
 from resolvers import input as typed
 from resolvers.callers import Caller
 from resolvers.pages import Order, moment, row_id, text
@@ -144,6 +145,38 @@ class TokenFilter:
     never_used: bool | None = None
     text: str | None = None
 
+    @classmethod
+    def parse(cls, stored: Mapping[str, Any]) -> "TokenFilter":
+        """Read what `json` wrote."""
+        return cls(**{name: read(stored[word]) for name, (word, read) in _CRITERIA.items() if word in stored})
+
+    def json(self) -> dict[str, Json]:
+        """Show what is given, by the names that it is asked for under, ids as they are kept."""
+        given = {word: getattr(self, name) for name, (word, _) in _CRITERIA.items()}
+        return {word: plain(value) for word, value in given.items() if value is not None}
+
+
+_CRITERIA: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "kind": ("kind", TokenKind),
+    "state": ("state", TokenState),
+    "owner_id": ("owner", UUID),
+    "creator_id": ("creator", UUID),
+    "responsible_id": ("responsible", UUID),
+    "unattended": ("unattended", bool),
+    "parent_id": ("parent", UUID),
+    "role": ("role", str),
+    "built_in_role": ("builtInRole", BuiltInRole),
+    "created_from": ("createdFrom", datetime.fromisoformat),
+    "created_before": ("createdBefore", datetime.fromisoformat),
+    "expires_from": ("expiresFrom", datetime.fromisoformat),
+    "expires_before": ("expiresBefore", datetime.fromisoformat),
+    "endless": ("hasNoExpiry", bool),
+    "last_used_from": ("lastUsedFrom", datetime.fromisoformat),
+    "last_used_before": ("lastUsedBefore", datetime.fromisoformat),
+    "never_used": ("neverUsed", bool),
+    "text": ("text", str),
+}
+"""By its name, what a criterion is asked for under, and how it is read."""
 
 _COLUMNS = {
     "kind": "kind",

@@ -26,6 +26,7 @@ from models import (
     AuditEntry,
     Delivery,
     Gate,
+    Job,
     Member,
     Notice,
     ResourceKind,
@@ -71,6 +72,7 @@ _NOTICES = (
     Shape(("acct",), (None,)),
     Shape(("member",), ("member_id",), Q(member_id__isnull=False)),
 )
+_JOBS = (Shape(("token-job",), ("id",)),)
 _READ_BY: dict[type[Model], tuple[Action, tuple[Shape, ...]]] = {
     Account: (Action.VIEW_ACCOUNT, (Shape(("acct",), (None,)),)),
     Member: (Action.VIEW_MEMBER, (Shape(("member",), ("id",)),)),
@@ -101,13 +103,29 @@ def uses_readable(caller: "Caller") -> Q:
     return _permitted(caller, Action.VIEW_ACCESS_TOKEN_USE, _TOKENS)
 
 
+def readable_jobs(caller: "Caller") -> QuerySet[Job]:
+    """List the jobs of the caller's account that the caller may see now, and those that their member started."""
+    own = Q(member_id=caller.member.id) if caller.member else False
+    seen = _any([_allowed(caller, _JOBS, Action.VIEW_JOB), own])
+    return Job.filter(account_id=caller.account.id).filter(_sql(seen))
+
+
+def revocable(caller: "Caller") -> Q:
+    """Find the tokens that the caller may revoke, among those they see."""
+    return _permitted(caller, Action.DELETE_ACCESS_TOKEN, _TOKENS)
+
+
 def _readable(caller: "Caller", model: type[M], action: Action, shapes: Sequence[Shape]) -> QuerySet[M]:
     own = model.filter(**{"id" if model is Account else "account_id": caller.account.id})
     return own.filter(_permitted(caller, action, shapes))
 
 
 def _permitted(caller: "Caller", action: Action, shapes: Sequence[Shape]) -> Q:
-    return _sql(_any(_all([shape.rows, _seen(caller, shape, action.value)]) for shape in shapes))
+    return _sql(_allowed(caller, shapes, action))
+
+
+def _allowed(caller: "Caller", shapes: Sequence[Shape], action: Action) -> Condition:
+    return _any(_all([shape.rows, _seen(caller, shape, action.value)]) for shape in shapes)
 
 
 def _seen(caller: "Caller", shape: Shape, action: str) -> Condition:

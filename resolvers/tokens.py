@@ -48,6 +48,8 @@ ENDED_KEPT = 5
 """How many ended secrets of a token are known again, the latest."""
 REUSED = "reusedSecret"
 """Under which name an entry says which ended secret was presented: by the id of its digest."""
+DESCENDANTS = "revokedDescendants"
+"""Under which name it says how many living tokens that were made with one ended with it."""
 CHUNK = 500
 """How many ids stand in one statement, which no database takes in any number."""
 
@@ -483,7 +485,7 @@ async def _revoke(deed: Deed[Token]) -> None:
         deed.row.revoked_at = now()
         await deed.row.save()
     if ended := await revoke_descendants(deed.row):
-        deed.note({}, {"revokedDescendants": ended})
+        deed.note({}, {DESCENDANTS: ended})
 
 
 async def revoke_descendants(token: Token) -> int:

@@ -1,5 +1,6 @@
 """The only door for writing: a change and its entry commit in one transaction, or neither does."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -277,8 +278,14 @@ async def append(caller: Caller, head: AuditHead, line: Line, made: Sequence[Mod
 
 
 async def append_all(caller: Caller, head: AuditHead, lines: Iterable[Line]) -> list[AuditEntry]:
-    """Seal many entries as `append` does one, with as many statements as for one."""
-    entries = [_next(caller, head, line) for line in lines]
+    """Seal many entries as `append` does one, with as many statements as for one.
+
+    Lines that are made as they are asked for are made in between what else this process does.
+    """
+    entries = []
+    for line in lines:
+        entries.append(_next(caller, head, line))
+        await asyncio.sleep(0)
     if entries:
         await AuditEntry.bulk_create(entries)
         await AuditAccess.bulk_create(access for entry in entries for access in _accesses(entry))

@@ -13,6 +13,7 @@ from schema.configuration import ConfigurationMutations, ConfigurationQueries
 from schema.explaining import ExplainingQueries
 from schema.gates import GateMutations, GateQueries
 from schema.imports import ImportMutations
+from schema.jobs import JobMutations, JobQueries
 from schema.kinds import KindMutations, KindQueries
 from schema.members import MemberMutations, MemberQueries
 from schema.nodes import NodeQueries
@@ -35,6 +36,7 @@ class Query(
     RoleQueries,
     TokenQueries,
     AdviceQueries,
+    JobQueries,
     AuditQueries,
     NoticeQueries,
     WebhookQueries,
@@ -58,6 +60,7 @@ class Mutation(
     TokenMutations,
     ImportMutations,
     RetirementMutations,
+    JobMutations,
     KindMutations,
     GateMutations,
     WebhookMutations,

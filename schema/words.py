@@ -4,7 +4,17 @@ from core.catalogue import Mark
 from core.law import SideKind
 from core.policy import Effect
 from core.vocabulary import BuiltInRole
-from models import ActorKind, BasePermissions, GateSource, MemberState, NoticeKind, Outcome, TokenState
+from models import (
+    ActorKind,
+    BasePermissions,
+    GateSource,
+    JobKind,
+    JobState,
+    MemberState,
+    NoticeKind,
+    Outcome,
+    TokenState,
+)
 from resolvers.advice import AdviceKind, Severity
 from schema import face
 
@@ -38,6 +48,15 @@ face.words(
     EXPIRED="Its time is over.",
     REVOKED="Was ended by somebody.",
     OWNER_INACTIVE="Sleeps, because its owner is not active; it works again when they are reinstated.",
+)
+face.words(JobKind, "What a job does.", REVOKE_TOKENS="Ends tokens, and all that was made with them.")
+face.words(
+    JobState,
+    "How far a job is.",
+    RUNNING="Is under way, or waits for a server to go on with it.",
+    DONE="Is through with all its tokens.",
+    CANCELLED="Was stopped by somebody.",
+    FAILED="Ended because whoever started it may not do the rest any more.",
 )
 face.words(
     Effect,

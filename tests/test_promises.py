@@ -27,8 +27,9 @@ from core.catalogue import Kind, KindAction, Mark
 from core.errors import Forbidden
 from core.vocabulary import BuiltInRole
 from models import Account, AuditEntry, GateSource, Member, TokenKind
-from resolvers import gates, passwords, tokens
+from resolvers import gates, jobs, passwords, tokens
 from resolvers.gates import NewGate
+from resolvers.lists import TokenFilter
 from resolvers.scopes import Scope
 from resolvers.tokens import TokenChange
 from resolvers.writing import Said
@@ -94,6 +95,7 @@ LOOK_UPS = {
     "Account": [],
     "AuditEntry": ["query auditEntry(id: $id)"],
     "Gate": [],
+    "Job": ["query job(id: $id)", "mutation cancelJob(input: {id: $id})"],
     "Member": [
         "query member(id: $id)",
         'query explainAccess(subject: {member: $id}, action: "viewRole", resource: "role/ci")',
@@ -134,7 +136,11 @@ FILTERED = {
         "tokens(filter: {responsible: $id})",
         "auditEntries(filter: {actor: $id})",
     ],
-    "Token": ["auditEntries(filter: {token: $id})", "auditEntries(filter: {target: $id})"],
+    "Token": [
+        "tokens(filter: {parent: $id})",
+        "auditEntries(filter: {token: $id})",
+        "auditEntries(filter: {target: $id})",
+    ],
 }
 """Lists that take the id of an object of each type to choose by."""
 
@@ -196,6 +202,8 @@ async def things(organisation: Organisation, key: str) -> dict[str, object]:
     service = await organisation.made(organisation.owner, kind=TokenKind.SERVICE)
     await tokens.update(organisation.owner, service.row.id, TokenChange(responsible_id=member.id), Said())
     await tokens.update(await organisation.identify(made), made.row.id, TokenChange(name="named by itself"), Said())
+    await organisation.made(await organisation.identify(made))
+    job = (await jobs.revoke_tokens(organisation.owner, TokenFilter(text=key), Said())).row
     role = await organisation.role(key, {"effect": "allow", "actions": ["viewRole"], "resources": ["role/*"]})
     gate = (await gates.define(organisation.owner, NewGate(key, key, GateSource.FIXED), Said())).row
     await organisation.define(Kind(key, (KindAction("look", Mark.READ),), name=key))
@@ -205,6 +213,7 @@ async def things(organisation: Organisation, key: str) -> dict[str, object]:
         "Account": organisation.account.id,
         "AuditEntry": made.entry.id,
         "Gate": gate.id,
+        "Job": job.id,
         "Member": member.id,
         "ResourceKind": key,
         "Role": role.id,
@@ -249,6 +258,7 @@ async def partial(organisation: Organisation) -> Partial:
     seen, hidden = await things(organisation, "seen"), await things(organisation, "kept")
     elsewhere = await things(await founded(organisation.house.database, "other"), "else")
     mine = [f"member/{seen['Member']}", f"member/{seen['Member']}:token/*", "role/seen", "kind/seen", "gate/seen"]
+    mine.append(f"token-job/{seen['Job']}")
     mine += [f"service-token/{among['service']}" for among in (seen, hidden)]
     some = await organisation.role(
         "some",

@@ -36,7 +36,7 @@ KEYS = {
     ("link", "id"): "likewise",
     ("audit_head", "id"): "a row that was read by its account in the same transaction, when it is written",
     **dict.fromkeys(
-        [(table, "id") for table in ("member", "role", "token", "gate", "resource_kind", "webhook")],
+        [(table, "id") for table in ("member", "role", "token", "gate", "resource_kind", "webhook", "job")],
         "likewise, or one that such a row refers to",
     ),
 }

@@ -16,6 +16,7 @@ from models import (
     Delivery,
     Gate,
     GateSource,
+    Job,
     Member,
     Notice,
     Role,
@@ -24,10 +25,11 @@ from models import (
     TokenKind,
     Webhook,
 )
-from resolvers import gates, leaks, notices, passwords, tokens, webhooks
+from resolvers import gates, jobs, leaks, notices, passwords, tokens, webhooks
 from resolvers import members as operations
 from resolvers.callers import Caller
 from resolvers.gates import NewGate
+from resolvers.lists import TokenFilter
 from resolvers.members import Grant
 from resolvers.scopes import Scope
 from resolvers.uses import Deed, Outcome, deed
@@ -73,6 +75,7 @@ class World:
         reader = await organisation.as_role(BuiltInRole.READER)
         exceeding = await organisation.made(reader, Scope(custom_roles=["cd"]))
         service = await organisation.made(owner, Scope(custom_roles=["cd"]), TokenKind.SERVICE, name="robot")
+        job = await jobs.revoke_tokens(owner, TokenFilter(text="nothing like it"), Said())
         assert session.token
         entry = await AuditEntry.filter(account_id=organisation.account.id).order_by("-sequence").first()
         assert entry
@@ -87,6 +90,7 @@ class World:
             "service": global_id("Token", service.row.id),
             "exceeding": global_id("Token", exceeding.row.id),
             "theirs": global_id("Token", theirs.row.id),
+            "job": global_id("Job", job.row.id),
             "session": global_id("Session", session.token.id),
             "entry": global_id("AuditEntry", entry.id),
             "deed": global_id("AuditEntry", theirs.entry.id),
@@ -141,6 +145,8 @@ EXAMPLES = {
     "Query.token": "{ token(id: $token) { id } }",
     "Query.advice": "{ advice { nodes { kind } } }",
     "Query.scores": "{ scores(days: 1) { score } }",
+    "Query.jobs": "{ jobs { nodes { id } } }",
+    "Query.job": "{ job(id: $job) { id } }",
     "Query.auditEntries": "{ auditEntries { nodes { id } } }",
     "Query.auditEntry": "{ auditEntry(id: $entry) { id } }",
     "Query.notices": "{ notices { nodes { id } } }",
@@ -201,6 +207,8 @@ EXAMPLES = {
     "Mutation.retireLegacyTokens": """mutation {
         retireLegacyTokens(input: {at: "2100-01-01T00:00:00Z"}) { account { legacyEndsAt } }
     }""",
+    "Mutation.revokeTokens": 'mutation { revokeTokens(input: {filter: {text: "own"}}) { job { id } } }',
+    "Mutation.cancelJob": "mutation { cancelJob(input: {id: $job}) { job { state } } }",
     "Mutation.defineResourceKind": """mutation { defineResourceKind(input: {
         key: "plan", name: "Plan", actions: [{key: "runPlan", mark: WRITE}]
     }) { resourceKind { key } } }""",
@@ -263,7 +271,7 @@ def test_every_guarded_field_has_an_example() -> None:
 
 async def state() -> list[Any]:
     """All that a mutation could have changed."""
-    models = (Account, AuditHead, AuditEntry, Delivery, Gate, Member, Notice, Role, SecretDigest, Token, Webhook)
+    models = (Account, AuditHead, AuditEntry, Delivery, Gate, Job, Member, Notice, Role, SecretDigest, Token, Webhook)
     return [sorted(map(str, await model.all().values())) for model in models]
 
 

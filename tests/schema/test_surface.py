@@ -37,11 +37,11 @@ ROOTS = ("Query", "Mutation", "Subscription")
 ISSUED = {
     "Query": "viewer account members member roles role tokens token auditEntries auditEntry catalogue gates gate "
     "checkAccess explainAccess whoMay verifyToken configuration tokensBeyond advice scores notices webhooks webhook "
-    "node nodes",
+    "jobs job node nodes",
     "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
     "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
     "deleteRole createToken updateToken tryTokenScope enforceTokenTrial resetToken revokeToken importTokens "
-    "retireLegacyTokens "
+    "retireLegacyTokens revokeTokens cancelJob "
     "defineResourceKind removeResourceKind defineGate removeGate recordAuditEntries applyConfiguration "
     "createWebhook updateWebhook rotateWebhookSecret deleteWebhook testWebhook",
     "Subscription": "auditEntryRecorded noticeAdded",
@@ -191,10 +191,10 @@ def test_every_change_takes_a_comment_and_what_fits_its_kind() -> None:
         if name in {"SignInInput", "AcceptInviteInput"}:
             continue
         assert "comment" in given.fields, name
-        creates = name.startswith(("Create", "Invite", "Define", "Record", "Import"))
+        creates = name.startswith(("Create", "Invite", "Define", "Record", "Import")) or name == "RevokeTokensInput"
         assert ("idempotencyKey" in given.fields) == creates, name
         if name.startswith(("Update", "Assign", "Suspend", "Reinstate", "Delete", "Remove", "Revoke", "Reset")):
-            assert "expectedVersion" in given.fields or name == "RevokeSessionInput", name
+            assert "expectedVersion" in given.fields or name in {"RevokeSessionInput", "RevokeTokensInput"}, name
 
 
 def test_only_the_actions_of_the_vocabulary_are_needed() -> None:
