@@ -16,6 +16,7 @@ from core.policy import Policy
 from core.vocabulary import BuiltInRole
 from models import (
     Account,
+    MemberRole,
     MemberState,
     Role,
     ScopeKind,
@@ -43,6 +44,8 @@ ALIKE = timedelta(days=30)
 """In how long uses count as of the same time."""
 PROGRAMS, NETWORKS = 3, 5
 """From how many programs, or networks, on a token is shared."""
+RANKS = tuple(BuiltInRole)
+"""The built-in roles: each may all that those before it may."""
 BROAD_ROLES = (BuiltInRole.ADMIN, BuiltInRole.OWNER)
 """The scopes with which a token may do all that whoever is behind it may."""
 
@@ -158,9 +161,16 @@ def candidates(account: Account, at: datetime, days: int) -> dict[AdviceKind, Q]
     found = {
         K.SHARED: staying & Q(id__in=Subquery(spread.values("token_id"))),
         K.OVER_GRANTED: (staying | ~Q(kind=TokenKind.SERVICE)) & Q(created_at__lte=since, last_used_at__gte=since),
-        K.EXCEEDS_OWNER: Q(kind=TokenKind.PERSONAL, owner__state=MemberState.ACTIVE),
+        K.EXCEEDS_OWNER: Q(kind=TokenKind.PERSONAL, owner__state=MemberState.ACTIVE) & ~_plainly_within(account),
     }
     return {kind: living(at, account) & condition for kind, condition in found.items()}
+
+
+def _plainly_within(account: Account) -> Q:
+    """Find tokens whose scope is a built-in role, and that no more than their owner's, who has no custom ones."""
+    ranks = [Q(scope_role=role, owner__base_role__in=RANKS[at:]) for at, role in enumerate(RANKS)]
+    holders = MemberRole.filter(account_id=account.id).values("member_id")
+    return Q(scope_kind=ScopeKind.BUILT_IN) & ~Q(owner_id__in=Subquery(holders)) & Q(*ranks, join_type=Q.OR)
 
 
 def is_broad(token: Token) -> bool:

@@ -1,6 +1,5 @@
 """What advice offers to do: mutations with their inputs, ready to be sent."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ from core.ids import global_id
 from core.policy import Policy
 from models import Account, Json, Role, ScopeKind, Token, TokenKind
 from resolvers.callers import Caller
-from resolvers.lifetimes import Lifetime
+from resolvers.lifetimes import LONGEST_S, Lifetime
 
 LONG = timedelta(days=365)
 """How long a token lives that gets an end, unless the account says otherwise."""
@@ -19,7 +18,6 @@ HANDOVER = timedelta(days=30)
 """For how long a token works on that others are to replace."""
 MOST_REPLACEMENTS = 5
 """How many tokens are offered in place of one."""
-_UNSHOWN = re.compile(r"[^\x20-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +79,14 @@ def _made(
     account: Account, token: Token, at: datetime, uses: Sequence[Use], scope: Mapping[str, Json]
 ) -> Iterator[Step]:
     kind = TokenKind.SERVICE if token.kind is TokenKind.SERVICE else TokenKind.PERSONAL
-    ends_at = token.expires_at or lifetime_end(account, kind, at)
+    latest = lifetime_end(account, kind, at) if token.expires_at is None else _latest(account, kind, at)
+    ends_at = min(latest, token.expires_at or latest)
     for number, use in enumerate(uses[:MOST_REPLACEMENTS], start=1):
         yield Step(
             "createToken",
             {
                 "kind": kind.value,
-                "name": _UNSHOWN.sub("?", str(use["name"]))[:256],
+                "name": "".join(letter if letter.isprintable() else "?" for letter in use["name"])[:256],
                 "description": token.description,
                 "scope": dict(scope),
                 "expiresAt": ends_at.isoformat(),
@@ -103,6 +102,11 @@ def lifetime_end(account: Account, kind: TokenKind, at: datetime) -> datetime:
     lifetime = Lifetime.of(account, kind)
     seconds = lifetime.default_s or lifetime.maximum_s
     return at + (LONG if seconds is None else timedelta(seconds=seconds))
+
+
+def _latest(account: Account, kind: TokenKind, at: datetime) -> datetime:
+    longest_s = Lifetime.of(account, kind).maximum_s
+    return at + timedelta(seconds=LONGEST_S if longest_s is None else longest_s)
 
 
 def scope_of(token: Token, roles: Sequence[str]) -> dict[str, Json]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from core.covers import Allowance, covers
 from core.law import NamedPolicy, Side, SideKind
+from core.networks import Networks
 from core.policy import MAX_WORDS, CompiledPolicy
 from core.suggesting import Suggestion, granted, suggested
 from core.vocabulary import Action, BuiltInRole
@@ -24,6 +25,8 @@ from resolvers.uses import NO_ACTION
 
 STEPS = 20_000
 """What the proofs for one token may cost, a tenth of what a request may. What takes more gives no advice."""
+LEAST_STEPS = 5_000
+"""What they cost at least: reading all that a scope says takes longer than to compare it. So a request is for forty."""
 
 Judged: TypeAlias = list[Advice | None]
 """Of each row looked at, the advice on it; shorter than the rows where the allowance did not suffice for the rest."""
@@ -119,13 +122,14 @@ class Bench:
         return {token_id: [each for each in rows if each.last_at >= since] for token_id, rows in found.items()}
 
     async def _unattended(self, tokens: Sequence[Token]) -> Judged:
-        wanted = {token.creator_id for token in tokens} | {UUID(self.caller.owner_id or str(UUID(int=0)))}
         asking = self.caller.member.id if self.caller.member else None
-        active = readable(self.caller, Member).filter(id__in=[*filter(None, {*wanted, asking})])
-        known = {member.id for member in await active.filter(state=MemberState.ACTIVE)}
+        owner = UUID(self.caller.owner_id) if self.caller.owner_id else None
+        wanted = {asking, owner, *(token.creator_id for token in tokens)} - {None}
+        active = readable(self.caller, Member).filter(id__in=list(wanted), state=MemberState.ACTIVE)
+        known = {member.id for member in await active}
 
         def advised(token: Token) -> Advice:
-            whom = next((each for each in (token.creator_id, asking, *known) if each in known), None)
+            whom = next((each for each in (token.creator_id, asking, owner) if each in known), None)
             steps = () if whom is None else (amends.hand_over(token, whom),)
             return Advice(K.UNATTENDED, token, "Nobody active answers for this token. Name somebody who does.", steps)
 
@@ -163,8 +167,10 @@ class Bench:
             found = self._narrower(uses[token.id], token, allowance)
             if found is None:
                 return None
-            less = f"{len(found.unused)} actions less" if found.unused else "fewer resources"
-            reason = f"What this token was used for in {self.days} days takes {less} than its scope. Narrow it."
+            less = f"{len(found.unused)} of its actions" if found.unused else "some of its resources"
+            reason = (
+                f"What this token was used for in {self.days} days takes less than its scope has: {less} went unused."
+            )
             shown = Evidence(self._since, uses[token.id].accesses, unused=found.unused, policy=found.policy)
             return Advice(K.OVER_GRANTED, token, reason, self._narrowing(token, found), shown)
 
@@ -189,7 +195,8 @@ class Bench:
                 break
             own = Allowance(STEPS)
             judged.append(judge(token, own))
-            self.caller.request.allowance.takes(STEPS - own.steps)
+            if own.steps < STEPS:
+                self.caller.request.allowance.takes(max(STEPS - own.steps, LEAST_STEPS))
             await asyncio.sleep(0)
         return judged
 
@@ -230,8 +237,8 @@ class Bench:
             if not exceeding:
                 return None
             reason = (
-                f"{len(exceeding)} statements of this token's scope reach beyond what its owner may do now: dead "
-                "today, alive when the owner is promoted. Leave them out."
+                f"This token's scope reaches beyond what its owner may do now, in {len(exceeding)} of its statements: "
+                "dead today, alive when the owner is promoted. Leave that out."
             )
             steps = () if wanted is None else (amends.change(token, scope=wanted),)
             return Advice(K.EXCEEDS_OWNER, token, reason, steps, Evidence(exceeding=exceeding))
@@ -266,8 +273,16 @@ def _apart(token: Token, shown: Evidence) -> list[amends.Use]:
     if len(shown.programs) >= PROGRAMS:
         return [{"name": f"{token.label}: {program}"} for program in shown.programs]
     if len(shown.networks) >= NETWORKS:
-        return [{"name": f"{token.label}: {block}", "networks": [block]} for block in shown.networks]
+        return [{"name": f"{token.label}: {block}", "networks": _inside(token, block)} for block in shown.networks]
     return []
+
+
+def _inside(token: Token, block: str) -> list[str]:
+    """Restrict a token further to a block, as far as its own networks are within it or around it."""
+    own, wanted = Networks.of(token.networks), Networks.of([block])
+    if wanted.within(own):
+        return [block]
+    return [text for text in token.networks if Networks.of([text]).within(wanted)] or list(token.networks)
 
 
 def _of_origins(since: datetime, origins: Sequence[TokenOrigin], accesses: Sequence[TokenAccess] = ()) -> Evidence:

@@ -17,9 +17,10 @@ from resolvers.advice import Advice as Item
 from resolvers.advising import AdviceFilter
 from resolvers.amends import Step
 from resolvers.pages import Window
-from schema import face
+from schema import face, nodes
 from schema.connections import After, Before, Connection, First, Last
 from schema.context import Info
+from schema.members import Member
 from schema.policies import Statement
 from schema.roles import Role
 from schema.tokens import ExceedingStatement, Token, TokenAccess, TokenFilterInput, TokenOrigin
@@ -101,6 +102,14 @@ class Advice:
     def role(self) -> Role | None:
         """The custom role it is about, if it is about one."""
         return Role.of(self.item.about) if isinstance(self.item.about, RoleRow) else None
+
+    @face.field()
+    async def member(self, info: Info) -> Member | None:
+        """Who would see to it, if you see them: the token's owner, or who answers for it."""
+        about = self.item.about
+        whom = (about.owner_id or about.responsible_id) if isinstance(about, TokenRow) else None
+        found: Member | None = await nodes.beside(info, "Member", whom)
+        return found
 
     @face.field()
     def mutation(self) -> str | None:

@@ -5,13 +5,14 @@ After a wanted change, write the table anew: `python -m tests.core.test_built_in
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
 
 from core.built_in_roles import built_in_policy
 from core.catalogue import Catalogue, Kind, KindAction, Mark
+from core.covers import covers
 from core.law import Authority, NamedPolicy, Side, SideKind
 from core.policy import CompiledPolicy, check, parse_policy
 from core.specifiers import Malformed, Resource
@@ -141,6 +142,11 @@ def test_no_policy_but_the_owners_speaks_of_what_is_the_owners_alone() -> None:
         policy = CompiledPolicy(built_in_policy(role, CATALOGUE, "self"), CATALOGUE)
         for kind, action in OWNER_ONLY:
             assert policy.allows(action, Resource.of((kind, None))) is (role is BuiltInRole.OWNER)
+
+
+def test_each_role_may_all_that_those_before_it_may() -> None:
+    policies = [CompiledPolicy(built_in_policy(role, CATALOGUE, "me"), CATALOGUE) for role in BuiltInRole]
+    assert all(covers([wide], [narrow], CATALOGUE) for narrow, wide in pairwise(policies))
 
 
 if __name__ == "__main__":
