@@ -146,7 +146,7 @@ class Bench:
             if not apart:
                 return None
             reason = (
-                f"{len(shown.programs)} programs in {len(shown.networks)} networks used this token within "
+                f"{_many(shown.programs, 'program')} in {_many(shown.networks, 'network')} used this token within "
                 f"{ALIKE.days} days. Make a token for each use."
             )
             found = self._narrower(uses[token.id], token, allowance)
@@ -288,3 +288,7 @@ def _inside(token: Token, block: str) -> list[str]:
 def _of_origins(since: datetime, origins: Sequence[TokenOrigin], accesses: Sequence[TokenAccess] = ()) -> Evidence:
     programs, networks = evidence.programs(origins), evidence.networks(origins)
     return Evidence(since, accesses, origins, programs, networks)
+
+
+def _many(things: Sequence[str], what: str) -> str:
+    return f"one {what}" if len(things) == 1 else f"{len(things)} {what}s"
