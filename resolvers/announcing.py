@@ -13,6 +13,7 @@ from uuid import UUID
 
 from tortoise.expressions import Q
 from tortoise.query_utils import Prefetch
+from tortoise.queryset import QuerySet
 
 from core.vocabulary import Action
 from models import Account, NoticeKind, Token, TokenKind, TokenRole, living, now
@@ -80,36 +81,51 @@ async def _announce_ends(house: House, account: Account) -> None:
 
 
 async def _announce_between(house: House, account: Account, days: int, begin: datetime, end: datetime) -> None:
-    ending = Token.filter(account_id=account.id, expires_at__lte=end, revoked_at=None, kind__not=TokenKind.SESSION)
-    later = Q(expires_at__gt=begin)
-    while tokens := await ending.filter(later).order_by("expires_at", "id").limit(BATCH):
-        news = [_ends_soon(token, _end(token), days) for token in tokens if _is_old_enough(token, days)]
-        await _record(house, account, Action.ANNOUNCE_EXPIRY, news)
-        last = _end(tokens[-1])
-        later = Q(expires_at__gte=last) & (Q(expires_at__gt=last) | Q(id__gt=tokens[-1].id))
+    tokens = Token.filter(account_id=account.id, revoked_at=None)
+    ending = tokens.filter(expires_at__gt=begin, expires_at__lte=end, kind__not=TokenKind.SESSION)
+    async for found in _by_end(ending):
+        await _announce(house, account, days, found)
+    retired_at = account.legacy_ends_at
+    if retired_at is not None and begin < retired_at <= end:
+        async for found in _by_id(tokens.filter(kind=TokenKind.ACCOUNT)):
+            await _announce(house, account, days, [token for token in found if token.ends_at(account) == retired_at])
 
 
-def _end(token: Token) -> datetime:
-    assert token.expires_at is not None  # noqa: S101 - found by it
-    return token.expires_at.astimezone(UTC)
+async def _by_end(tokens: QuerySet[Token]) -> AsyncIterator[list[Token]]:
+    later = Q()
+    while found := await tokens.filter(later).order_by("expires_at", "id").limit(BATCH):
+        yield found
+        last = found[-1]
+        later = Q(expires_at__gte=last.expires_at) & (Q(expires_at__gt=last.expires_at) | Q(id__gt=last.id))
 
 
-def _is_old_enough(token: Token, days: int) -> bool:
-    return token.created_at + FIRST_DAY <= _end(token) - timedelta(days=days)
+async def _by_id(tokens: QuerySet[Token]) -> AsyncIterator[list[Token]]:
+    later = Q()
+    while found := await tokens.filter(later).order_by("id").limit(BATCH):
+        yield found
+        later = Q(id__gt=found[-1].id)
+
+
+async def _announce(house: House, account: Account, days: int, tokens: Sequence[Token]) -> None:
+    ends = [(token, token.ends_at(account)) for token in tokens]
+    news = [_ends_soon(token, end, days) for token, end in ends if end and _is_old_enough(token, end, days)]
+    await _record(house, account, Action.ANNOUNCE_EXPIRY, news)
+
+
+def _is_old_enough(token: Token, end: datetime, days: int) -> bool:
+    return token.created_at + FIRST_DAY <= end - timedelta(days=days)
 
 
 def _ends_soon(token: Token, ends_at: datetime, days: int) -> News:
-    end = ends_at.isoformat()
+    end = ends_at.astimezone(UTC).isoformat()
     return News(NoticeKind.EXPIRING, f"expiring:{token.id}:{days}:{end}", token, {"days": days, "expiresAt": end})
 
 
 async def _notice_legacy_uses(house: House, account: Account) -> None:
     """Notice on which days account-wide tokens are used, each at most once a day."""
     used = Token.filter(account_id=account.id, kind=TokenKind.ACCOUNT, last_used_at__gt=now() - USED_WITHIN)
-    after = Q()
-    while tokens := await used.filter(after).order_by("id").limit(BATCH):
+    async for tokens in _by_id(used):
         await _record(house, account, Action.NOTICE_LEGACY_USE, [_used(token) for token in tokens])
-        after = Q(id__gt=tokens[-1].id)
 
 
 def _used(token: Token) -> News:
@@ -128,14 +144,14 @@ async def _record(house: House, account: Account, action: Action, found: Sequenc
     caller = await notices.by_itself(house, account)
     async with opened(caller, Said()) as (again, head):
         known = await notices.known(account.id, [news.key for news in fresh])  # another process may have been faster
-        tokens = await _as_they_are(account, (news.token.id for news in fresh if news.token))
+        tokens = await _as_they_are(again.account, (news.token.id for news in fresh if news.token))
         still = [
             (token, news)
             for news in fresh
             if news.key not in known
             and news.token
             and (token := tokens.get(news.token.id))
-            and token.expires_at == news.token.expires_at
+            and token.ends_at(again.account) == news.token.ends_at(account)
         ]
         lines = [notices.line(again, action, token, news.details) for token, news in still]
         entries = await append_all(again, head, lines)

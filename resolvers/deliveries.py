@@ -34,6 +34,8 @@ LEASE_S = 60
 """For how long a process may take. More than whatever sends waits for an answer."""
 DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 """How long to wait after each attempt that fails; the one after the last wait is the last one, after three days."""
+RESPITE = timedelta(minutes=1)
+"""For how long a webhook is spared what else is due once an attempt failed, so that it holds up no other."""
 JITTER = 0.2
 """By how much a wait may be longer, so that not everything comes at once."""
 FAILING = timedelta(days=3)
@@ -147,6 +149,8 @@ async def _failed(house: House, delivery: Delivery, unsent: Unsent) -> None:
     webhook = delivery.webhook
     if delivery.webhook_id is None or webhook is None:
         return
+    due = Delivery.filter(account_id=delivery.account_id, webhook_id=webhook.id, next_at__lte=now())
+    await due.update(next_at=now() + RESPITE)
     if webhook.failing_since is None:
         await _webhook(delivery).filter(failing_since=None).update(failing_since=now())
     if isinstance(unsent, _GoneError):

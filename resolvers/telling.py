@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core import ids
-from models import Account, Delivery, Json, Notice, NoticeKind
+from models import Account, Delivery, Json, Notice, NoticeKind, TokenKind
 from resolvers.sending import Letter
 
 TYPES = {
@@ -33,22 +33,25 @@ def sentence(notice: Notice) -> str:
         case NoticeKind.EXPIRING:
             days = details["days"]
             within = "a day" if days == 1 else f"{days} days"
-            return f"The token {_name(details)} ends within {within}, at {_time(details['expiresAt'])}."
+            return f"The {_name(details)} ends within {within}, at {_time(details['expiresAt'])}."
         case NoticeKind.LEAKED:
-            return f"A secret of the token {_name(details)} was reported as leaked, and has ended."
+            return f"A secret of the {_name(details)} was reported as leaked, and has ended."
         case NoticeKind.REUSED:
-            return f"A secret of the token {_name(details)} was presented after its end."
+            return f"A secret of the {_name(details)} was presented after its end."
         case NoticeKind.LEGACY_USED:
-            return f"The account-wide token {_name(details)} was used, at {_time(details['lastUsedAt'])}."
+            return f"The {_name(details)} was used, at {_time(details['lastUsedAt'])}."
         case NoticeKind.ADVICE_DUE:
             count = details["count"]
             return f"There {'is a piece' if count == 1 else f'are {count} pieces'} of advice on the account's tokens."
 
 
+_NOUNS = {TokenKind.SESSION: "session", TokenKind.ACCOUNT: "account-wide token"}
+
+
 def _name(details: dict[str, Any]) -> str:
     token = details["token"]
-    ending = f"ending in `{token['ending']}`"
-    return f"`{token['name']}` ({ending})" if token["name"] else ending
+    noun, ending = _NOUNS.get(TokenKind(token["kind"]), "token"), f"ending in `{token['ending']}`"
+    return f"{noun} `{token['name']}` ({ending})" if token["name"] else f"{noun} {ending}"
 
 
 def _time(told: str) -> str:
@@ -67,7 +70,8 @@ def body(account: Account, notice: Notice) -> dict[str, Json]:
         **{name: value for name, value in notice.details.items() if name != "token"},
     }
     if token and notice.token_id:
-        data["token"] = {"id": ids.global_id("Token", notice.token_id), **token}
+        name = "Session" if token["kind"] == TokenKind.SESSION else "Token"
+        data["token"] = {"id": ids.global_id(name, notice.token_id), **token}
     return {"type": TYPES[notice.kind], "timestamp": stamp(notice.at), "data": data}
 
 

@@ -9,7 +9,7 @@ import pytest
 from core.errors import Invalid, Unauthenticated
 from core.vocabulary import Action, BuiltInRole
 from models import ActorKind, AuditEntry, Member, MemberState, Notice, NoticeKind, Token, TokenKind, now
-from resolvers import accounts, announcing, leaks, notices, noticing, telling, tokens
+from resolvers import accounts, announcing, leaks, notices, noticing, retirement, telling, tokens
 from resolvers.accounts import AccountChange
 from resolvers.announcing import announce
 from resolvers.callers import Caller, identify
@@ -120,6 +120,34 @@ async def test_the_dead_and_sessions_are_never_announced(organisation: Organisat
     set_clock(made_at + 29 * DAY + SECOND)
     await announce(organisation.house)
     assert await Notice.all().count() == 0
+
+
+async def test_the_end_of_all_account_wide_tokens_is_announced_for_each_that_it_ends(
+    organisation: Organisation, set_clock: SetClock
+) -> None:
+    made_at = now()
+    await stay(organisation.owner)
+    sooner = await ending(organisation, organisation.owner, 20 * DAY, made_at)
+    later = await ending(organisation, organisation.owner, 50 * DAY, made_at)
+    never = (await organisation.made(organisation.owner)).row
+    other = (await organisation.made(organisation.owner)).row
+    await Token.filter(id__in=[sooner.id, later.id, never.id]).update(kind=TokenKind.ACCOUNT, created_at=made_at)
+    await retirement.retire(organisation.owner, made_at + 30 * DAY, Said())
+    seen = []
+    for at in (made_at + 23 * DAY - SECOND, made_at + 23 * DAY, made_at + 29 * DAY, made_at + 43 * DAY):
+        set_clock(at)
+        await announce(organisation.house)
+        seen.append([await days_of(token) for token in (sooner, later, never, other)])
+    assert seen == [
+        [[], [14], [14], []],
+        [[], [14, 7], [14, 7], []],
+        [[], [14, 7, 1], [14, 7, 1], []],
+        [[], [14, 7, 1], [14, 7, 1], []],
+    ]
+    notice = await Notice.filter(token_id=never.id).order_by("id").first()
+    assert notice
+    assert notice.details["expiresAt"] == (made_at + 30 * DAY).isoformat()
+    assert telling.sentence(notice).startswith("The account-wide token `a token` (ending in `")
 
 
 async def test_many_are_announced_in_chunks_and_each_once_by_however_many_processes(

@@ -25,6 +25,7 @@ from schema.nodes import global_id
 from tests.organisation import Organisation
 from tests.resolvers.conftest import Refused, SetClock
 from tests.web.receiver import Receiver, receiving
+from web import posting
 from web.posting import Poster
 
 SECOND = timedelta(seconds=1)
@@ -213,6 +214,29 @@ async def test_several_processes_deliver_each_thing_once_and_few_at_a_time(
     assert len(receiver.received) == 20
     assert len({received.message_id for received in receiver.received}) == 20
     assert await Delivery.filter(delivered_at=None).count() == 0
+
+
+async def test_a_webhook_that_does_not_answer_holds_up_no_other(
+    sending: Organisation, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, set_clock: SetClock
+) -> None:
+    monkeypatch.setattr(deliveries, "CONCURRENT", 3)
+    monkeypatch.setattr(posting, "TIMEOUT_S", 0.3)
+    async with receiving() as hanging:
+        hanging.statuses = [0]
+        await hooked(sending, hanging.url)
+        for number in range(12):
+            await leak(sending, str(number))
+        await hooked(sending, receiver.url)
+        await leak(sending)
+        at = now()
+        await deliver(sending.house)
+        assert len(receiver.received) == 1
+        assert len(hanging.received) <= 2 * 3
+        hanging.statuses = [200]
+        hanging.received.clear()
+        set_clock(at + 5 * timedelta(minutes=1))
+        await deliver(sending.house)
+        assert len({received.message_id for received in hanging.received}) == 13
 
 
 async def test_for_a_day_both_secrets_sign_and_then_the_new_one_alone(
