@@ -31,7 +31,9 @@ FIRST_DAY = timedelta(days=1)
 USED_WITHIN = timedelta(days=2)
 """How far back uses of account-wide tokens are looked for, so that what was used before a midnight is not lost."""
 BATCH = 200
-"""Of how many tokens notices are made in one transaction, so that other writers wait a moment only."""
+"""How many tokens are looked at together."""
+CHUNK = 50
+"""Of how many notices are made in one transaction, so that other writers and requests wait a moment only."""
 
 _log = logging.getLogger(__name__)
 
@@ -136,22 +138,26 @@ def _used(token: Token) -> News:
 
 
 async def _record(house: House, account: Account, action: Action, found: Sequence[News]) -> None:
-    """Make the entries and notices of what was found and is still so, but for what was noticed before."""
+    """Make the entries and notices of what was found, but for what was noticed before."""
     known = await notices.known(account.id, [news.key for news in found])
     fresh = [news for news in found if news.key not in known]
-    if not fresh:
-        return
+    for start in range(0, len(fresh), CHUNK):
+        await _recorded(house, account, action, fresh[start : start + CHUNK])
+
+
+async def _recorded(house: House, account: Account, action: Action, fresh: Sequence[News]) -> None:
     caller = await notices.by_itself(house, account)
     async with opened(caller, Said()) as (again, head):
         known = await notices.known(account.id, [news.key for news in fresh])  # another process may have been faster
-        tokens = await _as_they_are(again.account, (news.token.id for news in fresh if news.token))
+        current = await Account.get(id=account.id)
+        tokens = await _as_they_are(current, (news.token.id for news in fresh if news.token))
         still = [
             (token, news)
             for news in fresh
             if news.key not in known
             and news.token
             and (token := tokens.get(news.token.id))
-            and token.ends_at(again.account) == news.token.ends_at(account)
+            and token.ends_at(current) == news.token.ends_at(account)
         ]
         lines = [notices.line(again, action, token, news.details) for token, news in still]
         entries = await append_all(again, head, lines)

@@ -154,6 +154,7 @@ async def test_many_are_announced_in_chunks_and_each_once_by_however_many_proces
     organisation: Organisation, set_clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(announcing, "BATCH", 7)
+    monkeypatch.setattr(announcing, "CHUNK", 3)
     made_at = now()
     other = await founded(organisation.house.database, "other")
     made = [await ending(organisation, organisation.owner, 30 * DAY, made_at) for _ in range(20)]
