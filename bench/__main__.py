@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from bench import growth, machine, making, memory, report, staleness, throughput
+from bench import growth, machine, making, memory, report, revoking, staleness, throughput
 from bench.load import say
 from bench.results import keep
 
@@ -27,6 +27,7 @@ def main() -> int:
         "making": lambda: making.measured(BOTH, rounds=5, seconds=4),
         "staleness": lambda: staleness.measured(BOTH, rounds=50),
         "memory": memory.measured,
+        "revoking": revoking.measured,
         "growth": lambda: growth.measured(BOTH, large=options.large, rounds=3, seconds=4),
     }
     failed = 0

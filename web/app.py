@@ -17,6 +17,8 @@ from web.answers import Heard, Settled
 from web.credentials import Gate
 from web.endpoint import Endpoint
 from web.execution import Engine
+from web.exports import PATH as EXPORT_PATH
+from web.exports import Exports
 from web.forward_auth import PREFIX, ForwardAuth
 from web.health import healthz, readyz
 from web.introspection import PATH as INTROSPECTION_PATH
@@ -71,12 +73,15 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
 
     graphql = _shared(endpoint, cors_origins)
     introspecting = Introspection(gate)
+    exports = Exports(engine, gate)
     own: list[BaseRoute] = [
         Route(GRAPHQL_PATH, graphql),
         WebSocketRoute(GRAPHQL_PATH, sockets),
         Route("/session", Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out)),
         Route(INTROSPECTION_PATH, introspecting),
         Route(LEAKS_PATH, Leaks(gate)),
+        Route(f"{EXPORT_PATH}.csv", exports),
+        Route(f"{EXPORT_PATH}.jsonl", exports),
         Route("/schema.graphql", _sdl(schema.as_str())),
         Route("/healthz", healthz),
         Route("/readyz", readyz(database_answers)),

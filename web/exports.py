@@ -69,7 +69,6 @@ class Exports:
     """Answers requests to `/tokens/export.…`."""
 
     def __init__(self, engine: Engine, gate: Gate) -> None:
-        engine.learn(PAGE)
         self._engine = engine
         self._gate = gate
 
@@ -103,6 +102,7 @@ class Exports:
         if caller is None:
             raise Unauthenticated
         wanted = _filter(http)
+        self._engine.learn(PAGE)
         first = await self._page(caller, wanted, None)  # before anything is sent, so that a refusal is an answer
         ending = http.url.path.rpartition(".")[2]
         header, written, media = {

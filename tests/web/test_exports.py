@@ -1,0 +1,186 @@
+"""The inventory as a file: what the caller may see, as the filter says, safe to open, and whole or broken."""
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from core.vocabulary import BuiltInRole
+from models import Token, TokenKind
+from resolvers import members, tokens
+from resolvers.members import Grant
+from resolvers.scopes import Scope
+from resolvers.writing import Said
+from schema.nodes import global_id
+from server import Settings, assembled
+from tests.organisation import Organisation
+from web import exports
+
+
+@pytest.fixture
+async def client(organisation: Organisation) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the assembled application, as the account's owner."""
+    app = assembled(Settings(), organisation.house)
+    assert organisation.owner.token
+    headers = {"Authorization": organisation.secrets[str(organisation.owner.token.id)]}
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", headers=headers) as client:
+        yield client
+
+
+def table(answer: httpx2.Response) -> list[dict[str, str]]:
+    assert answer.status_code == 200, answer.text
+    return list(csv.DictReader(io.StringIO(answer.text, newline="")))
+
+
+def lines(answer: httpx2.Response) -> list[dict[str, Any]]:
+    assert answer.status_code == 200, answer.text
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+async def test_both_files_hold_every_token_flat(organisation: Organisation, client: httpx2.AsyncClient) -> None:
+    role = {"effect": "allow", "actions": ["viewMember"], "resources": ["member/*"]}
+    await organisation.role("ci", role)
+    parent = await organisation.made(
+        organisation.owner, name='Deploy, "nightly"', networks=["192.0.2.0/24", "10.0.0.1"]
+    )
+    child = await organisation.made(
+        organisation.owner, Scope(custom_roles=["ci"]), TokenKind.SERVICE, name="robot", rate_limits=["5/minute"]
+    )
+    await Token.filter(id=parent.row.id).update(last_used_address="192.0.2.7", last_used_agent="curl")
+    answer = await client.get("/tokens/export.csv")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.headers["content-disposition"] == 'attachment; filename="tokens.csv"'
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.text.splitlines()[0] == ",".join(exports.COLUMNS)
+    first, second = table(answer)
+    assert organisation.owner.member
+    owner = global_id("Member", organisation.owner.member.id)
+    assert (
+        first
+        | {
+            "id": global_id("Token", parent.row.id),
+            "resource": str(parent.row.resource),
+            "name": 'Deploy, "nightly"',
+            "builtInRole": "OWNER",
+            "owner": "Owner",
+            "ownerId": owner,
+            "networks": "192.0.2.0/24 10.0.0.1/32",
+            "lastUsedAddress": "192.0.2.7",
+            "lastUsedAgent": "curl",
+            "expiresAt": "",
+        }
+        == first
+    )
+    assert (second["customRoles"], second["ownerId"], second["responsible"]) == ("ci", "", "Owner")
+    one, two = lines(await client.get("/tokens/export.jsonl"))
+    assert tuple(one) == exports.COLUMNS
+    assert one["networks"] == ["192.0.2.0/24", "10.0.0.1/32"]
+    assert (one["expiresAt"], one["customRoles"], two["rateLimits"]) == (None, [], ["5/minute"])
+    assert [one["id"], two["id"]] == [first["id"], second["id"]]
+    assert two["id"] == global_id("Token", child.row.id)
+
+
+async def test_a_cell_is_no_formula(organisation: Organisation, client: httpx2.AsyncClient) -> None:
+    for name in ("=1+1", "+1", "-1", "@SUM(A1)", "a=1"):
+        await organisation.made(organisation.owner, name=name)
+    cells = [row["name"] for row in table(await client.get("/tokens/export.csv"))]
+    assert cells == ["'=1+1", "'+1", "'-1", "'@SUM(A1)", "a=1"]
+    assert lines(await client.get("/tokens/export.jsonl"))[0]["name"] == "=1+1"
+
+
+async def test_every_page_is_there_once_and_filtered_as_in_graphql(
+    organisation: Organisation, client: httpx2.AsyncClient
+) -> None:
+    template = (await organisation.made(organisation.owner, name="first")).row
+    columns = ("account_id", "kind", "owner_id", "creator_id", "scope_kind", "scope_role", "ending")
+    shared = {column: getattr(template, column) for column in columns}
+    await Token.bulk_create([Token(name=f"n{number:03}", **shared) for number in range(120)])
+    await tokens.revoke(organisation.owner, template.id, Said())
+    names = [line["name"] for line in lines(await client.get("/tokens/export.jsonl"))]
+    assert names == ["first", *(f"n{number:03}" for number in range(120))]
+    for asked, count in (
+        ({"state": "REVOKED"}, 1),
+        ({"text": "n00", "hasNoExpiry": "true"}, 10),
+        ({"neverUsed": "false"}, 0),
+        ({"createdBefore": "2020-01-01T00:00:00Z"}, 0),
+        ({"owner": global_id("Member", template.owner_id or "")}, 121),
+    ):
+        assert len(table(await client.get("/tokens/export.csv", params=asked))) == count, asked
+
+
+async def test_a_reader_gets_their_own_and_no_column_that_is_refused(
+    organisation: Organisation, client: httpx2.AsyncClient
+) -> None:
+    reader = await organisation.as_role(BuiltInRole.READER)
+    theirs = await organisation.made(reader, name="theirs")
+    await organisation.made(organisation.owner, name="mine")
+    await Token.all().update(last_used_address="192.0.2.7")
+    assert reader.token
+    headers = {"Authorization": organisation.secrets[str(reader.token.id)]}
+    (row,) = table(await client.get("/tokens/export.csv", headers=headers))
+    assert (row["name"], row["lastUsedAddress"]) == ("theirs", "192.0.2.7")
+    allow = {"effect": "allow", "actions": ["viewAccessToken"], "resources": [f"member/*:token/{theirs.row.id}"]}
+    role = await organisation.role("narrow", allow)
+    narrow = await organisation.session(await organisation.member(custom=(role,)))
+    assert narrow.token
+    headers = {"Authorization": organisation.secrets[str(narrow.token.id)]}
+    (row,) = table(await client.get("/tokens/export.csv", headers=headers))
+    assert (row["name"], row["lastUsedAddress"], row["owner"], row["creatorId"]) == ("theirs", "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/tokens/export.csv?owner=x", 400, "BAD_USER_INPUT"),
+        ("/tokens/export.csv?colour=red", 400, "BAD_USER_INPUT"),
+        ("/tokens/export.csv?neverUsed=maybe", 400, "BAD_USER_INPUT"),
+        ("/tokens/export.csv?text=a&text=b", 400, "BAD_USER_INPUT"),
+        ("/tokens/export.jsonl?createdFrom=2020-01-01T00:00:00", 400, "BAD_USER_INPUT"),
+    ],
+)
+async def test_a_filter_that_is_wrong_is_refused(client: httpx2.AsyncClient, path: str, status: int, code: str) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (status, code)
+
+
+async def test_who_may_not_look_is_refused(organisation: Organisation, client: httpx2.AsyncClient) -> None:
+    nobody = await organisation.as_role(BuiltInRole.NO_ACCESS)
+    assert nobody.token
+    refused = await client.get(
+        "/tokens/export.csv", headers={"Authorization": organisation.secrets[str(nobody.token.id)]}
+    )
+    assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (403, "FORBIDDEN")
+    assert (await client.get("/tokens/export.csv", headers={"Authorization": "lkp_x"})).status_code == 401
+    assert (await client.post("/tokens/export.csv")).status_code == 405
+
+
+async def test_an_export_ends_broken_when_its_caller_may_not_go_on(
+    organisation: Organisation, client: httpx2.AsyncClient
+) -> None:
+    admin = await organisation.as_role(BuiltInRole.ADMIN)
+    assert admin.member
+    assert admin.token
+    made = (await organisation.made(admin, name="first")).row
+    columns = ("account_id", "kind", "owner_id", "creator_id", "scope_kind", "scope_role", "ending")
+    await Token.bulk_create([Token(name="n", **{name: getattr(made, name) for name in columns}) for _ in range(120)])
+    engine, pages = exports.Exports._page, 0  # noqa: SLF001 - to do something between two pages
+
+    async def interrupted(self: exports.Exports, *args: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        if pages == 2:
+            await members.assign_roles(organisation.owner, admin.member.id, Grant(BuiltInRole.NO_ACCESS), Said())  # type: ignore[union-attr]
+        return await engine(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exports.Exports, "_page", interrupted)
+        headers = {"Authorization": organisation.secrets[str(admin.token.id)]}
+        with pytest.raises(Exception, match=r".") as broken:
+            await client.get("/tokens/export.csv", headers=headers)
+    assert broken.type is not AssertionError
+    assert pages == 3
