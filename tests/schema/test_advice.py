@@ -294,6 +294,19 @@ async def test_a_token_that_uses_a_part_of_its_scope_is_to_be_narrowed_to_it(
     assert not caller.rights.allows("deleteFlag", Resource.parse(FLAG))
 
 
+async def test_a_suggested_scope_may_be_tried_first(organisation: Organisation, ask: Ask, served: Served) -> None:
+    await used(await aged(organisation), f"updateOn {FLAG}")
+    (item,) = await advised(ask, organisation.owner, "OVER_GRANTED")
+    trying = """mutation ($input1: TryTokenScopeInput!) {
+      tryTokenScope(input: $input1) { token { trial { scope { statements { actions } } } } }
+    }"""
+    tried = await served(organisation.owner, trying, **item["variables"])
+    assert tried["data"]["tryTokenScope"]["token"]["trial"]["scope"]["statements"] == [
+        {"actions": line["actions"]} for line in item["evidence"]["suggestedStatements"]
+    ]
+    assert len(await advised(ask, organisation.owner, "OVER_GRANTED")) == 1
+
+
 async def test_what_is_asked_with_a_token_is_what_its_suggested_scope_allows(
     organisation: Organisation, ask: Ask, served: Served
 ) -> None:
