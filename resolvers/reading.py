@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pypika_tortoise.functions import Cast
@@ -31,13 +31,12 @@ from models import (
     Notice,
     ResourceKind,
     Role,
+    Row,
     Token,
     TokenKind,
     Webhook,
 )
-
-if TYPE_CHECKING:
-    from resolvers.callers import Caller
+from resolvers.callers import Caller, note_deeds
 
 M = TypeVar("M", bound=Model)
 Condition = Q | bool
@@ -87,48 +86,63 @@ _READ_BY: dict[type[Model], tuple[Action, tuple[Shape, ...]]] = {
 }
 
 
-def readable(caller: "Caller", model: type[M]) -> QuerySet[M]:
+def readable(caller: Caller, model: type[M]) -> QuerySet[M]:
     """List the rows of the caller's account that the caller may see now. Sessions are not among the tokens."""
     action, shapes = _READ_BY[model]
     return _readable(caller, model, action, shapes)
 
 
-def readable_sessions(caller: "Caller") -> QuerySet[Token]:
+def readable_sessions(caller: Caller) -> QuerySet[Token]:
     """List the sessions of the caller's account that the caller may see now."""
     return _readable(caller, Token, Action.VIEW_SESSION, _SESSIONS)
 
 
-def uses_readable(caller: "Caller") -> Q:
+def uses_readable(caller: Caller) -> Q:
     """Find the tokens of which the caller may see how they are used."""
     return _permitted(caller, Action.VIEW_ACCESS_TOKEN_USE, _TOKENS)
 
 
-def readable_jobs(caller: "Caller") -> QuerySet[Job]:
+def readable_jobs(caller: Caller) -> QuerySet[Job]:
     """List the jobs of the caller's account that the caller may see now, and those that their member started."""
     own = Q(member_id=caller.member.id) if caller.member else False
     seen = _any([_allowed(caller, _JOBS, Action.VIEW_JOB), own])
     return Job.filter(account_id=caller.account.id).filter(_sql(seen))
 
 
-def revocable(caller: "Caller") -> Q:
+def revocable(caller: Caller) -> Q:
     """Find the tokens that the caller may revoke, among those they see."""
     return _permitted(caller, Action.DELETE_ACCESS_TOKEN, _TOKENS)
 
 
-def _readable(caller: "Caller", model: type[M], action: Action, shapes: Sequence[Shape]) -> QuerySet[M]:
+def note_seen(caller: Caller, rows: Iterable[Row]) -> None:
+    """Note that rows which were asked for by their ids were seen: for whoever may not see one, it is not there."""
+    if not caller.is_session and caller.request.uses:
+        seen = [caller.seeing((action,), row) for row in rows if (action := _seen_by(row))]
+        note_deeds(caller, *filter(None, seen))
+
+
+def _seen_by(row: Row) -> Action | None:
+    """Say by which action such rows are seen; None if not by one alone, as jobs are by those who started them."""
+    if isinstance(row, Token) and row.kind is TokenKind.SESSION:
+        return Action.VIEW_SESSION
+    known = _READ_BY.get(type(row))
+    return known[0] if known else None
+
+
+def _readable(caller: Caller, model: type[M], action: Action, shapes: Sequence[Shape]) -> QuerySet[M]:
     own = model.filter(**{"id" if model is Account else "account_id": caller.account.id})
     return own.filter(_permitted(caller, action, shapes))
 
 
-def _permitted(caller: "Caller", action: Action, shapes: Sequence[Shape]) -> Q:
+def _permitted(caller: Caller, action: Action, shapes: Sequence[Shape]) -> Q:
     return _sql(_allowed(caller, shapes, action))
 
 
-def _allowed(caller: "Caller", shapes: Sequence[Shape], action: Action) -> Condition:
+def _allowed(caller: Caller, shapes: Sequence[Shape], action: Action) -> Condition:
     return _any(_all([shape.rows, _seen(caller, shape, action.value)]) for shape in shapes)
 
 
-def _seen(caller: "Caller", shape: Shape, action: str) -> Condition:
+def _seen(caller: Caller, shape: Shape, action: str) -> Condition:
     if not isinstance(caller.rights, Authority):
         return True
     return bool(caller.sides) and _all(_side(side, shape, action) for side in caller.sides)

@@ -21,7 +21,7 @@ from models import Account, AuditAccess, AuditEntry, AuditHead, Json, Member, Ro
 from models.database import is_inside_transaction
 from models.writes import insert, update, write
 from resolvers.callers import Caller, again
-from resolvers.reading import readable
+from resolvers.reading import note_seen, readable
 from resolvers.statements import Statement, dialect, found
 
 R = TypeVar("R", bound=Row)
@@ -194,6 +194,8 @@ async def _found(caller: Caller, target: R | At[R], said: Said) -> tuple[R, dict
     row = await target.among(caller, target.model).filter(id=target.id).select_for_update().first()
     if row is None:
         raise NotFound
+    if target.among is readable:
+        note_seen(caller, [row])
     await fetch_held(row)
     if said.expected_version is not None and said.expected_version != row.version:
         raise Conflict(

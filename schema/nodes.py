@@ -14,6 +14,7 @@ from core.errors import Invalid, NotFound
 from core.vocabulary import Action
 from models import AuditEntry, Row
 from resolvers.callers import Caller
+from resolvers.reading import note_seen
 from schema import face
 from schema.context import Info
 from schema.permissions import SignedIn
@@ -135,7 +136,7 @@ async def find(caller: Caller, field: str, ids: Sequence[str]) -> list[Node | No
     """Find objects by their global ids, one query for each type among them."""
     split = [_split(field if len(ids) == 1 else f"{field}[{index}]", given) for index, given in enumerate(ids)]
     found = {
-        kind: await kind.find(caller, list(dict.fromkeys(inner for other, inner in split if other is kind)))
+        kind: await _found(caller, kind, list(dict.fromkeys(inner for other, inner in split if other is kind)))
         for kind in dict.fromkeys(kind for kind, _ in split)
     }
     return [found[kind].get(inner) for kind, inner in split]
@@ -144,9 +145,16 @@ async def find(caller: Caller, field: str, ids: Sequence[str]) -> list[Node | No
 async def one(caller: Caller, field: str, given: str, name: str) -> Any:  # noqa: ANN401 - an object of the named type
     """Find the object of one type with this id. Raises `NotFound` for what is absent or hidden."""
     inner = inner_id(field, given, name)
-    found = (await _kinds[name].find(caller, [inner])).get(inner)
+    found = (await _found(caller, _kinds[name], [inner])).get(inner)
     if found is None:
         raise NotFound
+    return found
+
+
+async def _found(caller: Caller, kind: Kind, inners: Sequence[str]) -> Mapping[str, Node]:
+    found = await kind.find(caller, inners)
+    rows = (getattr(node, "row", None) for node in found.values())
+    note_seen(caller, [row for row in rows if row is not None])
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import Forbidden, Invalid
+from core.errors import Forbidden, Invalid, NotFound
 from core.vocabulary import BuiltInRole
 from models import AuditEntry, Gate, GateSource, Role, ScopeKind, Token, TokenAccess, TokenDay, TokenKind, now
 from resolvers import gates, roles, tokens
@@ -41,8 +41,9 @@ async def refused(organisation: Organisation, token: Token) -> dict[tuple[str, s
     """What a token's trial would have refused, and how often."""
     await organisation.house.uses.flush()
     rows = await TokenAccess.filter(token_id=token.id, trial_refused__gt=0)
-    days = await TokenDay.filter(token_id=token.id)
-    assert sum(row.trial_refused for row in days) >= max([row.trial_refused for row in rows], default=0)
+    days = [row.trial_refused for row in await TokenDay.filter(token_id=token.id)]
+    each = [row.trial_refused for row in rows]
+    assert max(each, default=0) <= sum(days) <= sum(each)
     return {(row.action, row.specifier): row.trial_refused for row in rows}
 
 
@@ -201,6 +202,25 @@ async def test_deeds_of_latchkeys_own_are_tried_too(organisation: Organisation) 
     done = await tokens.update(caller, target.row.id, TokenChange(name="renamed", description="d"), Said())
     assert done.row.name == "renamed"
     assert await refused(organisation, made.row) == {("updateAccessTokenName", str(target.row.resource)): 1}
+
+
+async def test_what_would_not_be_found_is_counted(organisation: Organisation) -> None:
+    own = {"effect": "allow", "actions": ["viewAccessToken", "updateAccessToken*"], "resources": ["member/*:token/*"]}
+    made, target = [await organisation.made(organisation.owner, Scope(statements=[own])) for _ in range(2)]
+    narrow = Scope(
+        statements=[
+            own,
+            {**own, "effect": "deny", "actions": ["viewAccessToken"], "resources": [str(target.row.resource)]},
+        ]
+    )
+    await tokens.try_scope(organisation.owner, made.row.id, narrow, Said())
+    caller = await used(made.secret or "", organisation.request)
+    await tokens.update(caller, target.row.id, TokenChange(name="renamed"), Said())
+    assert await refused(organisation, made.row) == {("viewAccessToken", str(target.row.resource)): 1}
+    await tokens.enforce_trial(organisation.owner, made.row.id, Said())
+    caller = await used(made.secret or "", organisation.request)
+    with pytest.raises(NotFound):
+        await tokens.update(caller, target.row.id, TokenChange(name="again"), Said())
 
 
 async def test_a_legacy_token_is_narrowed_with_no_new_secret(organisation: Organisation) -> None:

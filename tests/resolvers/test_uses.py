@@ -311,7 +311,11 @@ async def test_latchkeys_own_actions_count_too(organisation: Organisation) -> No
     with pytest.raises(Forbidden):
         await tokens.revoke(caller, target.id, Said())
     await organisation.house.uses.flush()
-    assert await counted(caller.token) == {"updateAccessTokenName": (1, 0), "deleteAccessToken": (0, 1)}
+    assert await accessed(caller.token) == {
+        ("viewAccessToken", str(target.resource)): (1, 0, 0),
+        ("updateAccessTokenName", str(target.resource)): (1, 0, 0),
+        ("deleteAccessToken", str(target.resource)): (0, 1, 0),
+    }
 
 
 async def test_a_session_has_a_last_use_and_no_counts(organisation: Organisation) -> None:

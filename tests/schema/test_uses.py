@@ -186,6 +186,17 @@ async def test_what_is_refused_at_a_field_counts_on_the_object_it_is_of(organisa
     ]
 
 
+@pytest.mark.parametrize("asked", ['{ node(id: "$id") { id } }', '{ token(id: "$id") { name } }'])
+async def test_what_is_found_by_its_id_counts_as_seen(organisation: Organisation, ask: Ask, asked: str) -> None:
+    sees = {"effect": "allow", "actions": ["viewAccessToken"], "resources": ["member/*:token/*"]}
+    made = await organisation.made(organisation.owner, Scope(statements=[sees]))
+    caller = await callers.used(made.secret or "", organisation.request)
+    assert "errors" not in await ask(caller, asked.replace("$id", global_id("Token", made.row.id)))
+    await organisation.house.uses.flush()
+    rows = await TokenAccess.filter(token_id=made.row.id).exclude(specifier="*")
+    assert [(row.action, row.specifier) for row in rows] == [("viewAccessToken", str(made.row.resource))]
+
+
 async def test_so_many_days_are_shown_and_no_more(organisation: Organisation, ask: Ask) -> None:
     row, _ = await used(organisation)
     for days in (0, -1, usage.DAYS_SHOWN + 1):
