@@ -305,6 +305,11 @@ async def test_to_narrow_to_a_live_role_takes_rights_over_all_that_it_may(
     assert (await tokens.update(caller, token_id, TokenChange(scope=Scope(statements=[GATE])), Said())).entry
 
 
+def reads(statements: list[str]) -> int:
+    """Count what was read beside the account's version, which PostgreSQL's listener asks for when it likes."""
+    return sum("SELECT version FROM account" not in each for each in statements)
+
+
 async def test_garbage_asks_once_a_second_whether_there_are_imports(
     organisation: Organisation, statements: list[str]
 ) -> None:
@@ -312,25 +317,25 @@ async def test_garbage_asks_once_a_second_whether_there_are_imports(
     organisation.house.foreign.clock_s = lambda: clock
     statements.clear()
     assert await works(organisation, *(f"garbage {n}" for n in range(20))) == [False] * 20
-    assert len(statements) == 1
+    assert reads(statements) == 1
     assert await works(organisation, "lkp_garbage", "lk9_garbage", " blank") == [False] * 3
     await asyncio.gather(*(works(organisation, f"more {n}") for n in range(20)))
-    assert len(statements) == 1
+    assert reads(statements) == 1
     clock += foreign.KEPT_S
     await asyncio.gather(*(works(organisation, f"later {n}") for n in range(20)))
-    assert len(statements) == 2
+    assert reads(statements) == 2
     await bring(organisation, Import("old", LEGACY))
     statements.clear()
     assert await works(organisation, LEGACY, LEGACY) == [True, True]
-    read = len(statements)
+    read = reads(statements)
     assert await works(organisation, LEGACY) == [True]
-    assert len(statements) == read
+    assert reads(statements) == read
     token = await Token.get(kind=TokenKind.ACCOUNT)
     await tokens.revoke(organisation.owner, token.id, Said())
     clock += foreign.KEPT_S
     statements.clear()
     assert await works(organisation, "garbage", LEGACY, "garbage") == [False] * 3
-    assert len(statements) == 1
+    assert reads(statements) == 1
 
 
 async def test_an_import_elsewhere_works_within_a_second(organisation: Organisation) -> None:
