@@ -113,7 +113,7 @@ async def test_a_shortened_field_answers_as_strawberry_does(name: str) -> None:
 
 def test_only_what_nothing_guards_is_read_without_asking() -> None:
     leaves = {f"{type_}.{field}" for type_, field, read in fields() if isinstance(read.resolve, answering.Leaf)}
-    assert {"Member.name", "Account.id", "Token.state"} <= leaves
+    assert {"Member.name", "Account.id", "Token.resource"} <= leaves
     assert [leaf for leaf in leaves if permissions_of(*leaf.split("."))] == []
 
 
