@@ -38,7 +38,7 @@ serve: install
 lint: $(VENV)/.synced
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy $(SOURCES)
+	$(BIN)/mypy $(SOURCES) clients/verifier
 	$(BIN)/lint-imports
 
 # The Python client is a project of its own. tests/clients runs this.
