@@ -36,6 +36,10 @@ class Action(StrEnum):
     CREATE_ACCOUNT = "createAccount", "Make an account and its owner. Done on the command line; no policy grants it."
     VIEW_AUDIT_LOG = "viewAuditLog", "See audit entries: on `acct` all, on a member those of their deeds and tokens."
     VIEW_AUDIT_CHANGES = "viewAuditChanges", "See what an audit entry changed, before and after."
+    PRUNE_AUDIT_LOG = (
+        "pruneAuditLog",
+        "Delete the oldest audit entries. Done on the command line or by retention; no policy grants it.",
+    )
 
     VIEW_MEMBER = "viewMember", "See that a member exists, and their name, state and roles."
     VIEW_MEMBER_EMAIL = "viewMemberEmail", "See a member's e-mail address."
@@ -245,6 +249,7 @@ CREDENTIAL_ONLY = frozenset(
         A.ANNOUNCE_EXPIRY,
         A.NOTICE_LEGACY_USE,
         A.NOTICE_ADVICE,
+        A.PRUNE_AUDIT_LOG,
     }
 )
 """Deeds that a password, a one-time link or the command line allows, or that nobody does but that happen.

@@ -1,7 +1,7 @@
 """The rows that Latchkey keeps, each in the module named for its resource."""
 
 from models.accounts import Account
-from models.audit import ActorKind, AuditAccess, AuditEntry, AuditHead, Outcome
+from models.audit import ActorKind, AuditAccess, AuditEntry, AuditHead, AuditStub, Outcome, SignedHead
 from models.gates import Gate, GateSource
 from models.jobs import Job, JobKind, JobState
 from models.kinds import ResourceKind
@@ -30,6 +30,7 @@ __all__ = [
     "AuditAccess",
     "AuditEntry",
     "AuditHead",
+    "AuditStub",
     "BasePermissions",
     "Channel",
     "Delivery",
@@ -52,6 +53,7 @@ __all__ = [
     "ScopeKind",
     "Score",
     "SecretDigest",
+    "SignedHead",
     "Token",
     "TokenAccess",
     "TokenDay",

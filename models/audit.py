@@ -55,10 +55,24 @@ _LATER = frozenset(
 """The columns of entries that there were not from the beginning."""
 
 
-class AuditHead(Model):
-    """The end of an account's chain. It is the first row every change locks."""
+class Kept(Model):
+    """A row whose columns are read when asked for, so that they can be compared with what the database holds."""
 
     id = fields.UUIDField(primary_key=True, default=new_id)
+
+    class Meta:
+        """Rows are made by their subclasses."""
+
+        abstract = True
+
+    if not TYPE_CHECKING:
+        _init_from_db = classmethod(columns.kept)
+        __getattr__ = columns.read
+
+
+class AuditHead(Kept):
+    """The end of an account's chain. It is the first row every change locks."""
+
     account: fields.OneToOneRelation[Account] = fields.OneToOneField(
         "models.Account", related_name="head", on_delete=fields.OnDelete.RESTRICT
     )
@@ -72,10 +86,9 @@ class AuditHead(Model):
         table = "audit_head"
 
 
-class AuditEntry(Model):
+class AuditEntry(Kept):
     """Who did what, with what, when. Names are kept as they were; the database refuses to change or delete it."""
 
-    id = fields.UUIDField(primary_key=True, default=new_id)
     account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
         "models.Account", related_name="entries", on_delete=fields.OnDelete.RESTRICT
     )
@@ -131,10 +144,6 @@ class AuditEntry(Model):
             Index(fields=("account_id", "at", "sequence")),
         )
 
-    if not TYPE_CHECKING:
-        _init_from_db = classmethod(columns.kept)
-        __getattr__ = columns.read
-
     @property
     def subjects(self) -> tuple[Resource, ...]:
         """As what the entry is judged: the account, who acted, who it is about, and on whose behalf it was done."""
@@ -151,10 +160,54 @@ class AuditEntry(Model):
         return {name: value for name, value in shown.items() if value is not None or name not in _LATER}
 
 
-class AuditAccess(Model):
+class SignedHead(Kept):
+    """The end of a chain as it was at a moment, signed; see `core.signed`."""
+
+    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
+        "models.Account", related_name=False, on_delete=fields.OnDelete.RESTRICT
+    )
+    account_id: UUID
+    sequence = fields.BigIntField()
+    seal = fields.CharField(max_length=64)
+    at = fields.DatetimeField()
+    key_id = fields.CharField(max_length=64)
+    signature = fields.CharField(max_length=128)
+    delivered_at = fields.DatetimeField(null=True)
+    """When it was handed to the sink outside; None if that is still to be done, or there is none."""
+
+    class Meta:
+        """Read by account, latest first; those still to be delivered first."""
+
+        table = "signed_head"
+        indexes = (Index(fields=("account_id", "sequence", "at")), Index(fields=("account_id", "delivered_at", "id")))
+
+
+class AuditStub(Kept):
+    """Where an account's log begins once its oldest entries were pruned: the place of the last of them, signed.
+
+    The database deletes no entry beyond it, and moves it forward only.
+    """
+
+    account: fields.OneToOneRelation[Account] = fields.OneToOneField(
+        "models.Account", related_name=False, on_delete=fields.OnDelete.RESTRICT
+    )
+    account_id: UUID
+    sequence = fields.BigIntField()
+    """So many entries were pruned: they count from 1."""
+    seal = fields.CharField(max_length=64)
+    at = fields.DatetimeField()
+    key_id = fields.CharField(max_length=64)
+    signature = fields.CharField(max_length=128)
+
+    class Meta:
+        """One row an account at most."""
+
+        table = "audit_stub"
+
+
+class AuditAccess(Kept):
     """One access of an entry, so that entries are found by action and by resource."""
 
-    id = fields.UUIDField(primary_key=True, default=new_id)
     account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField(
         "models.Account", related_name=False, on_delete=fields.OnDelete.RESTRICT
     )

@@ -74,6 +74,12 @@ async def migrate(url: str, apps: Apps = APPS) -> list[str]:
     return await _apply(place, apps, known) if missing else []
 
 
+async def is_current(url: str) -> bool:
+    """Say whether the database exists and has every migration. Changes nothing. Raises DatabaseTooNewError."""
+    known = _known(APPS)
+    return await is_kept(url) and _not_newer(await _applied(parse(url)), known) == known
+
+
 async def is_kept(url: str) -> bool:
     """Say whether there is anything in the database yet."""
     place = parse(url)
