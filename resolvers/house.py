@@ -17,6 +17,7 @@ from resolvers.rates import Rates
 from resolvers.realms import Realms
 from resolvers.reuses import Reuses
 from resolvers.sending import Mail, Post, nowhere
+from resolvers.sinks import Sink
 from resolvers.uses import Uses
 
 REPORTS_A_MINUTE = 6_000
@@ -41,6 +42,12 @@ class House:
     public_url: str = "http://127.0.0.1:8000"
     session_lifetime_s: int = 12 * 60 * 60
     link_lifetime_s: int = 7 * 24 * 60 * 60
+    heads_every_s: int = 60 * 60
+    """How often the head of a log that grows is signed; 0 for never."""
+    sink: Sink | None = None
+    """Where signed heads go."""
+    retention_days: int | None = None
+    """How long entries are kept; None for ever."""
     attempts: Attempts = field(default_factory=Attempts)
     bell: Bell = field(default_factory=Bell)
     uses: Uses = field(default_factory=Uses)

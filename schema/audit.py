@@ -11,10 +11,11 @@ from strawberry.scalars import JSON
 
 from core import ids
 from core.law import SideKind
+from core.signed import Statement as SignedStatement
 from core.vocabulary import Action
 from models import ActorKind, Outcome
 from models import AuditEntry as Row
-from resolvers import entries
+from resolvers import entries, heads
 from resolvers import input as typed
 from resolvers.access import RoleWords
 from resolvers.callers import Caller
@@ -311,6 +312,38 @@ def window(
     return Window.of(order, first, after, last, before)
 
 
+@face.output
+class SignedHead:
+    """The end of the log at a moment, signed. Keep it elsewhere: against it, a cut-off end or a rollback is seen."""
+
+    sequence: int = face.shown("The number of the last entry.")
+    seal: str = face.shown("Its seal.")
+    at: datetime = face.shown("When it was signed.")
+    signing_key: str = face.shown("The id of the key, see `auditKeys`.")
+    signature: str = face.shown("The Ed25519 signature, in hexadecimal digits.")
+    line: str = face.shown("All of it as the line that `latchkey audit verify --against` and the script take.")
+
+    @classmethod
+    def of(cls, head: SignedStatement) -> "SignedHead":
+        """Show a signed head."""
+        return cls(
+            sequence=head.place.sequence,
+            seal=head.place.seal,
+            at=datetime.fromisoformat(head.said["at"]),
+            signing_key=head.said["keyId"],
+            signature=head.signature,
+            line=head.line().decode(),
+        )
+
+
+@face.output
+class AuditKey:
+    """A public key with which signed heads, stubs and exports are checked."""
+
+    id: str = face.shown("Its id.")
+    public_key: str = face.shown("The Ed25519 key, in PEM.")
+
+
 FilterArgument = Annotated[AuditEntryFilter | None, strawberry.argument(description="Which entries.")]
 OrderArgument = Annotated[
     AuditEntryOrder | None, strawberry.argument(description="In which order; the latest first unless said.")
@@ -345,6 +378,17 @@ class AuditQueries:
         """Look up an entry of the audit log. Absent and hidden ones are `NOT_FOUND` alike."""
         found: AuditEntry = await nodes.one(info.context.caller, "id", id, "AuditEntry")
         return found
+
+    @face.field(Action.VIEW_AUDIT_LOG)
+    async def audit_head(self, info: Info) -> SignedHead | None:
+        """Sign the end of the audit log as it is now. Needs `viewAuditLog` on `acct`."""
+        return SignedHead.of(await heads.current(info.context.caller))
+
+    @face.field(Action.VIEW_AUDIT_LOG)
+    async def audit_keys(self, info: Info) -> list[AuditKey] | None:
+        """List the keys with which the audit log is signed, the newest first. Needs `viewAuditLog` on `acct`."""
+        keys = heads.public_keys(info.context.caller)
+        return [AuditKey(id=key_id, public_key=keys.pem(key_id)) for key_id in keys.keys]
 
 
 @strawberry.type

@@ -1,6 +1,7 @@
 """The audit log as it is listed, and as it is followed."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta, timezone
 from typing import Any, cast
@@ -9,12 +10,14 @@ import pytest
 from strawberry.types import ExecutionResult
 
 from core.errors import RateLimited, Unauthenticated
+from core.signed import Kind, Statement
 from core.vocabulary import Action, BuiltInRole
 from models import AuditEntry, Member, Role, Token, now
 from resolvers import entries, members, sessions, tokens
 from resolvers.bell import MAX_LISTENING
 from resolvers.callers import Caller
 from resolvers.members import Grant
+from resolvers.signatures import PublicKeys
 from resolvers.writing import Said
 from schema import schema
 from schema.context import Context
@@ -334,3 +337,23 @@ async def test_nobody_follows_the_log_too_often_at_a_time(organisation: Organisa
     for stream in streams:
         await stream.aclose()  # type: ignore[attr-defined]
     assert not bell._times  # noqa: SLF001 - as above
+
+
+async def test_the_head_is_signed_with_a_key_that_is_shown(organisation: Organisation, ask: Ask) -> None:
+    query = "{ auditHead { sequence seal signingKey signature line } auditKeys { id publicKey } }"
+    answer = (await ask(organisation.owner, query))["data"]
+    last = await AuditEntry.filter(account_id=organisation.account.id).order_by("-sequence").first()
+    assert last
+    head = answer["auditHead"]
+    assert (head["sequence"], head["seal"]) == (last.sequence, last.seal)
+    keys = PublicKeys.parse(json.dumps({"keys": answer["auditKeys"]}))
+    statement = Statement.parse(Kind.HEAD, head["line"].encode())
+    assert statement.is_signed(keys.signed)
+    assert (statement.signature, statement.said["keyId"]) == (head["signature"], head["signingKey"])
+
+
+async def test_whoever_does_not_see_the_whole_log_does_not_see_its_head(organisation: Organisation, ask: Ask) -> None:
+    reader = await organisation.as_role(BuiltInRole.READER)
+    answer = await ask(reader, "{ auditHead { seal } auditKeys { id } }")
+    assert answer["data"] == {"auditHead": None, "auditKeys": None}
+    assert [error["code"] for error in answer["errors"]] == ["FORBIDDEN"] * 2

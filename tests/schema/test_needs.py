@@ -148,6 +148,8 @@ EXAMPLES = {
     "Query.jobs": "{ jobs { nodes { id } } }",
     "Query.job": "{ job(id: $job) { id } }",
     "Query.auditEntries": "{ auditEntries { nodes { id } } }",
+    "Query.auditHead": "{ auditHead { signature } }",
+    "Query.auditKeys": "{ auditKeys { id publicKey } }",
     "Query.auditEntry": "{ auditEntry(id: $entry) { id } }",
     "Query.notices": "{ notices { nodes { id } } }",
     "Query.webhooks": "{ webhooks { nodes { id url } } }",
