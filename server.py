@@ -4,6 +4,7 @@
 import asyncio
 import json
 import logging
+import sqlite3
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -20,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from tortoise.exceptions import OperationalError
 
 from cli import accounts as account_commands
+from cli import audit as audit_commands
 from cli import configuration as configuration_commands
 from cli import demo, links, serving
 from cli import imports as import_commands
@@ -30,16 +32,20 @@ from core.errors import Invalid, Refusal
 from core.secret import ServerKeys
 from models import Account, new_id
 from models.database import Database, opened
-from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_kept, migrate
+from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_current, is_kept, migrate
 from models.urls import parse
 from resolvers import sessions
 from resolvers.announcing import announcing
 from resolvers.callers import Request, used
 from resolvers.deliveries import delivering
 from resolvers.destinations import Destinations
+from resolvers.heads import signing
 from resolvers.house import House
 from resolvers.noticing import noticing
+from resolvers.pruning import retaining
 from resolvers.scoring import scoring
+from resolvers.signatures import PublicKeys
+from resolvers.sinks import FileSink
 from resolvers.working import working
 from schema import schema
 from web.answers import Heard, Settled
@@ -115,6 +121,17 @@ class Settings(BaseSettings):
     )
     only_trusted_operations: bool = Field(
         default=False, description="run no other operations than those of the manifest"
+    )
+
+    audit_heads_every_s: int = Field(
+        60 * 60, ge=0, description="seconds between two signatures of the audit log's head while it grows, 0 for none"
+    )
+    audit_heads_file: Path | None = Field(
+        None, description="file outside the database that signed heads are appended to, as lines of JSON"
+    )
+
+    audit_retention_days: int | None = Field(
+        None, ge=1, description="days for which entries of the audit log are kept (for ever)"
     )
 
     @field_validator("database_url")
@@ -229,7 +246,7 @@ def _url(path: Path) -> str:
 
 @asynccontextmanager
 async def _working(house: House) -> AsyncIterator[None]:
-    """Do what is done beside requests: write last uses, notice, announce, deliver, keep scores, and do jobs."""
+    """Do what is done beside requests: write last uses, notice, announce, deliver, keep scores and logs, do jobs."""
     async with (
         house.uses.flushed(),
         noticing(house),
@@ -237,6 +254,8 @@ async def _working(house: House) -> AsyncIterator[None]:
         delivering(house),
         scoring(house),
         working(house),
+        signing(house),
+        retaining(house),
     ):
         yield
 
@@ -283,6 +302,9 @@ def _house(settings: Settings, database: Database, keys: ServerKeys, public_url:
         destinations=destinations,
         post=Poster(destinations),
         mail=settings.mailer,
+        heads_every_s=settings.audit_heads_every_s,
+        sink=FileSink(settings.audit_heads_file) if settings.audit_heads_file else None,
+        retention_days=settings.audit_retention_days,
     )
 
 
@@ -409,8 +431,26 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
+async def _verify(settings: Settings, arguments: Namespace) -> int:
+    """Verify an export, or the database as it is: it is not migrated, and nothing is written."""
+    keys = audit_commands.keys_of(arguments.key) if arguments.key else None
+    if keys is None and settings.keys.exists():
+        keys = PublicKeys.of(await _keys(settings))
+    heads = audit_commands.heads_of(arguments.against)
+    if arguments.files:
+        return audit_commands.tell(audit_commands.verify_files(arguments.files, heads, keys), sys.stdout)
+    if not await is_current(settings.database):
+        return _failed("there is no database of this version: `latchkey migrate` makes it one")
+    if keys is None:
+        return _failed(f"`--key` is needed: there are no keys in `{settings.keys}`")
+    async with opened(settings.database):
+        return audit_commands.tell(await audit_commands.verify(arguments.account, heads, keys), sys.stdout)
+
+
 async def command(settings: Settings, arguments: Namespace) -> int:
-    """Run a command other than serving, on the database that the settings name."""
+    """Run a command other than serving, on the database that the settings name; returns the exit status."""
+    if arguments.command == "audit verify":
+        return await _verify(settings, arguments)
     keys = await _keys(settings)
     public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
     async with housed(settings, settings.database, keys, public_url) as house:
@@ -429,7 +469,26 @@ async def command(settings: Settings, arguments: Namespace) -> int:
             case "import-tokens":
                 wanted = import_commands.Wanted(arguments.file, arguments.comment, dry_run=arguments.dry_run)
                 _say(await import_commands.bring(request, arguments.account, wanted))
+            case _:
+                told = await _about_audit(request, arguments)
+                if told is not None:
+                    _say(told)
     return 0
+
+
+async def _about_audit(request: Request, arguments: Namespace) -> str | None:
+    """Run a command about the audit log; returns what to print, None if all is."""
+    match arguments.command:
+        case "audit key":
+            return PublicKeys.of(request.house.keys).json()
+        case "audit head":
+            return await audit_commands.head(request, arguments.account)
+        case "audit export":
+            return await audit_commands.export(request, arguments.account, arguments.since, arguments.file)
+        case "audit prune":
+            before = audit_commands.moment(arguments.before, arguments.keep_days)
+            return await audit_commands.prune(request, arguments.account, before, arguments.comment)
+    return None
 
 
 def variables() -> str:
@@ -455,7 +514,15 @@ def main(typed: Sequence[str] | None = None) -> int:
         return _failed("\n".join(_problem(problem, given) for problem in error.errors()))
     except Refusal as refusal:
         return _failed(refusal.message)
-    except (KeysError, ManifestError, DatabaseTooNewError, BrokenMigrationError, OperationalError, OSError) as error:
+    except (
+        KeysError,
+        ManifestError,
+        DatabaseTooNewError,
+        BrokenMigrationError,
+        OperationalError,
+        sqlite3.DatabaseError,
+        OSError,
+    ) as error:
         return _failed(str(error))
 
 

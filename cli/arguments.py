@@ -51,7 +51,42 @@ def parser(variables: str) -> ArgumentParser:
     bring.add_argument("--comment", metavar="TEXT", help="why, for the audit log")
     for command in (export, apply, bring):
         command.add_argument("--account", metavar="KEY", help="the account, where there are several")
+    _add_audit(commands.add_parser("audit", help="verify the audit log, and write it out"))
     return top
+
+
+def _add_audit(audit: ArgumentParser) -> None:
+    """Add the commands about the audit log."""
+    commands = audit.add_subparsers(metavar="COMMAND", required=True)
+    key = commands.add_parser("key", help="print the public keys that signed heads are checked with, as JSON")
+    head = commands.add_parser("head", help="sign the head of the log now, keep and deliver it, and print it")
+    export = commands.add_parser("export", help="write an account's log as lines of JSON, to be verified elsewhere")
+    verify = commands.add_parser(
+        "verify", help="verify the log in the database, or an export; ends with 0 whole, 1 broken, 2 cannot say"
+    )
+    for name, command in (("key", key), ("head", head), ("export", export), ("verify", verify)):
+        command.set_defaults(command=f"audit {name}")
+    export.add_argument("file", metavar="FILE", nargs="?", type=Path, help="a new file to write (standard output)")
+    export.add_argument(
+        "--since", metavar="SEQUENCE", type=int, default=0, help="go on after this entry (the beginning)"
+    )
+    verify.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        type=Path,
+        help="an export, in the order of its parts (the database)",
+    )
+    verify.add_argument("--against", metavar="HEADS", type=Path, help="file of signed heads that were kept elsewhere")
+    verify.add_argument("--key", metavar="KEYS", type=Path, help="file of public keys (those of this server)")
+    prune = commands.add_parser("prune", help="delete the oldest entries; what remains can still be verified")
+    prune.set_defaults(command="audit prune")
+    oldest = prune.add_mutually_exclusive_group(required=True)
+    oldest.add_argument("--before", metavar="DATE", help="those from before, as in `2026-01-31`, at least a day ago")
+    oldest.add_argument("--keep-days", metavar="DAYS", type=int, help="those older than so many days")
+    prune.add_argument("--comment", metavar="TEXT", help="why, for the audit log")
+    for command in (head, export, verify, prune):
+        command.add_argument("--account", metavar="KEY", help="the account, where there are several")
 
 
 def _serving() -> ArgumentParser:
