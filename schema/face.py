@@ -1,20 +1,24 @@
 """How the types of the schema are written: a docstring is the description, a permission stands beside it, once."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from operator import attrgetter
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform, get_origin
 
 import strawberry
+from strawberry.types.arguments import InputContext, convert_argument
+from strawberry.types.base import StrawberryMaybe, StrawberryObjectDefinition, StrawberryOptional
 from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
 
+from core.errors import Invalid
 from core.vocabulary import Action
 from schema.permissions import ListSize, Permission, needs
 
 T = TypeVar("T")
 E = TypeVar("E", bound=type[Enum])
+_MAYBE: object = strawberry.Maybe
 Guard = Action | tuple[Action, ...] | type[Permission]
 """Who may ask: those with an action, with one of several, or as a permission class says."""
 
@@ -103,8 +107,28 @@ def interface(cls: type[T]) -> type[T]:
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(given, comment, idempotency_key, expected_version))
 def input_(cls: type[T]) -> type[T]:
-    """Make a class an input type, described by its docstring."""
-    return strawberry.input(cls, description=inspect.getdoc(cls))
+    """Make a class an input type, described by its docstring. A null where none is taken is refused by its name."""
+    made = strawberry.input(cls, description=inspect.getdoc(cls))
+    if any(get_origin(annotation) is _MAYBE for annotation in cls.__annotations__.values()):
+        made.__strawberry_definition__.from_input = _read  # type: ignore[attr-defined]
+    return made
+
+
+def _read(cls: type[Any], value: Mapping[str, Any], context: InputContext) -> Any:  # noqa: ANN401 - an input
+    """Refuse nulls before Strawberry does, which names Python's types in place of the field; then read as it would."""
+    definition: StrawberryObjectDefinition = cls.__strawberry_definition__
+    for field in definition.fields:
+        type_ = field.resolve_type(type_definition=definition)
+        name = context.config.name_converter.from_field(field)
+        takes_null = not isinstance(type_, StrawberryMaybe) or isinstance(type_.of_type, StrawberryOptional)
+        if not takes_null and value.get(name, name) is None:
+            path = (*context.path, name)
+            raise Invalid(".".join(map(str, path)).removeprefix("input."), "must not be null: leave it out instead")
+    definition.from_input = None  # so that this reads on without coming here again; nothing else runs meanwhile
+    try:
+        return convert_argument(value, cls, context.scalar_registry, context.config, context.info, path=context.path)
+    finally:
+        definition.from_input = _read
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(given,))
