@@ -285,8 +285,9 @@ async def _write_accesses(connection: BaseDBAsyncClient, tallies: Mapping[UUID, 
         for specifier, access in sorted(known.items())
         for told in [(*access.columns, _time(access.first_s), _time(access.last_s))]
     ]
-    if made := await _add_accesses(connection, rows):
-        await _fold_accesses(connection, sorted(made))
+    made = await _add_accesses(connection, rows)
+    if made and (many := await _too_many(connection, sorted(made))):
+        await _fold_accesses(connection, many)
 
 
 async def _add_accesses(connection: BaseDBAsyncClient, rows: Sequence[tuple[Any, ...]]) -> set[str]:
@@ -298,6 +299,19 @@ async def _add_accesses(connection: BaseDBAsyncClient, rows: Sequence[tuple[Any,
         sql += f" {_added('token_access')}, {_widened(connection, 'token_access')} RETURNING id"
         made |= await _made(connection, sql, values, some)
     return made
+
+
+async def _too_many(connection: BaseDBAsyncClient, token_ids: Sequence[str]) -> list[str]:
+    """Find the tokens that have too many rows, or some that stand for others already."""
+    tokens = ", ".join(places(connection, len(token_ids)))
+    sql = (
+        "SELECT token_id FROM (SELECT token_id, COUNT(*) AS many_,"  # noqa: S608 - places and numbers of our own
+        " COUNT(CASE WHEN specifier LIKE '%*%' AND specifier <> '*' THEN 1 END) AS folded_"
+        f" FROM token_access WHERE token_id IN ({tokens}) GROUP BY token_id, action) AS counted GROUP BY token_id"
+        f" HAVING MAX(many_) > {SPECIFIERS_KEPT} OR SUM(many_) > {ACCESSES_KEPT} OR SUM(folded_) > 0"
+    )
+    _, found = await connection.execute_query(sql, list(token_ids))
+    return [str(row["token_id"]) for row in found]
 
 
 async def _fold_accesses(connection: BaseDBAsyncClient, token_ids: Sequence[str]) -> None:

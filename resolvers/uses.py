@@ -14,7 +14,7 @@ there are no more counts of actions than words. Names are anybody's: where there
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -28,8 +28,8 @@ from resolvers import tallies
 from resolvers.tallies import DAY_S, Decided, Tally
 
 FLUSH_EVERY_S = 5.0
-BATCH = 500
-"""Of how many tokens the uses are written in one transaction, so that other writers wait milliseconds."""
+BATCH, BATCH_ROWS = 500, 1_000
+"""Of how many tokens the uses are written in one transaction, and how much of them in all: other writers wait."""
 MOST_PENDING = 1_000
 """How many uses are kept before they are added up, and ten times as many deeds that they came to."""
 MOST_KEPT = 100_000
@@ -157,6 +157,19 @@ def _decided(bits: int, many: int) -> Decided:
     )
 
 
+def _batches(gathered: Mapping[UUID, Tally]) -> Iterator[dict[UUID, Tally]]:
+    batch: dict[UUID, Tally] = {}
+    rows = 0
+    for token_id in sorted(gathered):
+        rows += gathered[token_id].size
+        if batch and (len(batch) == BATCH or rows > BATCH_ROWS):
+            yield batch
+            batch, rows = {}, gathered[token_id].size
+        batch[token_id] = gathered[token_id]
+    if batch:
+        yield batch
+
+
 @dataclass
 class Uses:
     """The uses of tokens since the last flush."""
@@ -245,10 +258,9 @@ class Uses:
         lost, self._lost = self._lost, 0
         if lost:
             _log.warning("%s counts of uses of tokens were dropped: there were too many at once", lost)
-        order = sorted(left)
         try:
-            for start in range(0, len(order), BATCH):
-                for token_id in await tallies.write({each: left[each] for each in order[start : start + BATCH]}):
+            for batch in list(_batches(left)):
+                for token_id in await tallies.write(batch):
                     del left[token_id]
         finally:
             self._put_back(left)

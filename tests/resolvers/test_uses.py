@@ -412,6 +412,27 @@ async def test_what_would_be_too_much_is_folded_and_nothing_is_lost(organisation
     assert [sum(counts) for counts in zip(*kept.values(), strict=True)] == [1_500, 1_500, 0]
 
 
+async def test_a_transaction_writes_no_more_than_others_can_wait_for(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, gathered = [await a_token(organisation) for _ in range(60)], Uses()
+    for token in made:
+        deeds = tuple(deed("viewFlag", f"proj/web:flag/{number}", allowed=True) for number in range(40))
+        gathered.of(token, "192.0.2.7", None, deeds).note()
+    sizes: list[int] = []
+    write = tallies.write
+
+    async def noted(batch: dict[Any, tallies.Tally]) -> set[Any]:
+        sizes.append(sum(tally.size for tally in batch.values()))
+        return await write(batch)
+
+    monkeypatch.setattr(tallies, "write", noted)
+    await gathered.flush()
+    assert max(sizes) <= uses.BATCH_ROWS
+    assert len(sizes) == 3
+    assert await TokenAccess.all().count() == 60 * 40
+
+
 async def test_what_is_folded_stays_folded(organisation: Organisation) -> None:
     token, uses = await a_token(organisation), Uses()
     for number in range(tallies.SPECIFIERS_KEPT + 1):
