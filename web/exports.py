@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from core.errors import RateLimited, Unauthenticated
 from resolvers.callers import Caller, Request, current
 from schema.context import Context
+from web import deprecations
 from web.bodies import reply_errors
 from web.credentials import Gate, Presented
 from web.errors import Formatted, RejectedError, RequestError, masked, refused
@@ -89,7 +90,7 @@ class Exports:
             response = reply_errors([refused(error)], request.id, status=429, headers=headers)
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
             response = reply_errors([masked(error, request.id)], request.id, status=500)
-        response.raw_headers += told(request.standings)
+        response.raw_headers += (*told(request.standings), *deprecations.told(request.deprecations))
         await response(scope, receive, send)
 
     async def _answer(self, http: HTTPRequest, request: Request) -> Response:

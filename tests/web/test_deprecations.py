@@ -86,6 +86,7 @@ def ways(exchange: Exchange, secret: str) -> dict[str, bytes]:
         "invalid": exchange.graphql(secret=secret, query="{ nothing }"),
         "no JSON": raw("POST /graphql HTTP/1.1", as_json, "{"),
         "no media type": raw("POST /graphql HTTP/1.1", bearer, "{}"),
+        "exports": raw("GET /tokens/export.csv HTTP/1.1", bearer),
         "passes": exchange.authz(secret=secret),
         "may not": exchange.authz(secret=secret, uri="/app"),
         "no route": exchange.authz("X-Forwarded-Host: c.example", secret=secret, uri="/"),
