@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tortoise.queryset import ExistsQuery
 
 from core.catalogue import Kind, KindAction, Mark
 from core.errors import Conflict, Forbidden, Invalid, Unauthenticated, Unfit
@@ -368,3 +369,24 @@ async def test_a_leaked_import_ends_by_possession(organisation: Organisation) ->
     assert await works(organisation, LEGACY) == [False]
     entry = await AuditEntry.filter(actor_kind="POSSESSION").get()
     assert (entry.after or {})["leakedAt"]
+
+
+async def test_an_import_while_it_is_asked_for_is_not_taken_for_none(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    run = ExistsQuery._execute  # noqa: SLF001 - to hold an answer up on its way back
+
+    async def slowly(query: ExistsQuery) -> bool:
+        found = await run(query)
+        asked.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(ExistsQuery, "_execute", slowly)
+    asking = asyncio.create_task(works(organisation, LEGACY))
+    await asked.wait()
+    await bring(organisation, Import("old", LEGACY))
+    go_on.set()
+    assert await asking == [False]
+    assert await works(organisation, LEGACY) == [True]
