@@ -45,7 +45,7 @@ from resolvers.noticing import noticing
 from resolvers.pruning import retaining
 from resolvers.scoring import scoring
 from resolvers.signatures import PublicKeys
-from resolvers.sinks import FileSink
+from resolvers.sinks import FileSink, Sink, SyslogSink
 from resolvers.working import working
 from schema import schema
 from web.answers import Heard, Settled
@@ -130,6 +130,10 @@ class Settings(BaseSettings):
         None, description="file outside the database that signed heads are appended to, as lines of JSON"
     )
 
+    audit_heads_syslog: str | None = Field(
+        None,
+        description="collector they are sent to instead: `tcp://host:port`, `udp://host:port` or `unix:///dev/log`",
+    )
     audit_retention_days: int | None = Field(
         None, ge=1, description="days for which entries of the audit log are kept (for ever)"
     )
@@ -207,6 +211,22 @@ class Settings(BaseSettings):
         """The folder of what is not in the database: that of the database's file, if it is one."""
         place = parse(self.database)
         return place.parent if isinstance(place, Path) else self.data_dir
+
+    @field_validator("audit_heads_syslog")
+    @classmethod
+    def _is_collector(cls, url: str | None, known: ValidationInfo) -> str | None:
+        if url is not None:
+            SyslogSink.parse(url)
+            if known.data.get("audit_heads_file") is not None:
+                raise ValueError(f"does not go with `{PREFIX}AUDIT_HEADS_FILE`")
+        return url
+
+    @property
+    def sink(self) -> Sink | None:
+        """Where signed heads go."""
+        if self.audit_heads_syslog is not None:
+            return SyslogSink.parse(self.audit_heads_syslog)
+        return None if self.audit_heads_file is None else FileSink(self.audit_heads_file)
 
     @field_validator("only_trusted_operations")
     @classmethod
@@ -303,7 +323,7 @@ def _house(settings: Settings, database: Database, keys: ServerKeys, public_url:
         post=Poster(destinations),
         mail=settings.mailer,
         heads_every_s=settings.audit_heads_every_s,
-        sink=FileSink(settings.audit_heads_file) if settings.audit_heads_file else None,
+        sink=settings.sink,
         retention_days=settings.audit_retention_days,
     )
 

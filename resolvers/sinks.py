@@ -2,10 +2,19 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from models import now
+
+_PRIORITY = 13 * 8 + 5
+"""Facility 13, log audit; severity 5, notice."""
+_PATIENCE_S = 10.0
 
 
 class Sink(Protocol):
@@ -34,3 +43,54 @@ class FileSink:
             os.fsync(file)
         finally:
             os.close(file)
+
+
+@dataclass(frozen=True, slots=True)
+class SyslogSink:
+    """A collector of syslog (RFC 5424): over TCP with counted octets (RFC 6587), over UDP, or at a Unix socket.
+
+    It confirms nothing: what was sent counts as delivered.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def parse(cls, url: str) -> "SyslogSink":
+        """Read `tcp://host:601`, `udp://host:514` or `unix:///dev/log`. Raises ValueError."""
+        parts = urlsplit(url)
+        is_place = (
+            bool(parts.path) if parts.scheme == "unix" else bool(parts.hostname and parts.port) and not parts.path
+        )
+        if parts.scheme not in {"tcp", "udp", "unix"} or not is_place or parts.query:
+            raise ValueError("must be `tcp://host:port`, `udp://host:port` or `unix:///path`")
+        return cls(parts.scheme, parts.hostname or "", parts.port or 0, unquote(parts.path))
+
+    async def deliver(self, lines: Sequence[bytes]) -> None:
+        """Send each line as a message of its own."""
+        await asyncio.to_thread(self._send, [_message(line) for line in lines])
+
+    def _send(self, messages: Sequence[bytes]) -> None:
+        if self.scheme == "tcp":
+            with closing(socket.create_connection((self.host, self.port), _PATIENCE_S)) as connection:
+                connection.sendall(b"".join(b"%d %s" % (len(message), message) for message in messages))
+            return
+        family, address = self._place()
+        with closing(socket.socket(family, socket.SOCK_DGRAM)) as connection:
+            connection.settimeout(_PATIENCE_S)
+            connection.connect(address)
+            for message in messages:
+                connection.send(message)
+
+    def _place(self) -> tuple[socket.AddressFamily, Any]:
+        if self.scheme == "unix":
+            return socket.AF_UNIX, self.path
+        family, *_, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)[0]
+        return family, address
+
+
+def _message(line: bytes) -> bytes:
+    header = f"<{_PRIORITY}>1 {now().isoformat()} {socket.gethostname() or '-'} latchkey {os.getpid()} audit-head - "
+    return header.encode() + line

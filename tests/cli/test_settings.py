@@ -53,6 +53,10 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("DATABASE_URL", "mysql://localhost/latchkey"),
         ("SESSION_LIFETIME_S", "0"),
         ("MAX_BODY_BYTES", "-1"),
+        ("AUDIT_HEADS_SYSLOG", "logs.example.com:514"),
+        ("AUDIT_HEADS_SYSLOG", "tcp://logs.example.com"),
+        ("AUDIT_HEADS_SYSLOG", "unix:"),
+        ("AUDIT_RETENTION_DAYS", "0"),
     ],
 )
 def test_what_is_wrong_is_named(
