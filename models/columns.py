@@ -72,9 +72,26 @@ def as_written(row: Model) -> bool:
 
     Raises what reading a column raises.
     """
-    by_name = row._meta.fields_map  # noqa: SLF001 - where Tortoise keeps it
+    by_name, types = row._meta.fields_map, _types(type(row))  # noqa: SLF001 - where Tortoise keeps it
     kept: Mapping[str, Any] = row.__dict__["_columns"]
-    return all(_is_same(by_name[name].to_db_value(getattr(row, name), row), value) for name, value in kept.items())
+    return all(
+        type(value) is types[name]
+        if name in types
+        else _is_same(by_name[name].to_db_value(getattr(row, name), row), value)
+        for name, value in kept.items()
+        if value is not None
+    )
+
+
+@cache
+def _types(model: type[Model]) -> dict[str, type]:
+    """Tell of which type what the database gives as it is must be: no other is written."""
+    by_name = model._meta.fields_map  # noqa: SLF001 - where Tortoise keeps it
+    return {
+        column: str if type(by_name[column]) is fields.CharField else int
+        for column in model._meta.db_fields  # noqa: SLF001 - see above
+        if type(by_name[column]) in _PLAIN
+    }
 
 
 def _is_same(written: object, kept: object) -> bool:
