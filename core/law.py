@@ -89,6 +89,8 @@ class Authority:
     member_id: str | None
     _all: dict[tuple[tuple[str, ...], str], bool] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Whether an action is allowed on whatever is on a path of kinds, the owner's own aside."""
+    mark: object = field(default_factory=object, init=False, repr=False, compare=False)
+    """Stands for it where what it decided is remembered, as comparing it would take longer than to decide."""
 
     def decide(self, action: str, resource: Resource) -> Verdict:
         """Decide, with the statements that decided."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 from core.catalogue import Catalogue
@@ -18,10 +18,13 @@ from resolvers import rights
 from resolvers.callers import Caller, Rights, note_deeds
 from resolvers.reading import readable
 from resolvers.rights import INLINE
-from resolvers.uses import Deed
+from resolvers.uses import Deed, Outcome
 
 MAX_CHECKS = 1000
 MAX_WORD_LENGTH = 64
+SHORT = 128
+MOST_DECIDED = 50_000
+"""How many answers a process remembers, each of some 300 bytes, to questions about resources in so many characters."""
 NAMELESS = frozenset({*BuiltInRole, INLINE})
 """What policies are called that are no custom role's."""
 
@@ -80,6 +83,10 @@ def answer(caller: Caller, question: Question, field: str = "") -> Answer:
     return Answer(question, caller.rights.decide(asked.action, asked.resource), asked, caller.rights)
 
 
+_decided: dict[tuple[object, str, str], Deed | None] = {}
+"""What authorities decided, by their marks and what was asked. They are values: each decides the same for ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Authorized:
     """The answers to a batch of questions about one caller, in their order. One bad question spoils no other.
@@ -109,9 +116,10 @@ class Authorized:
         if self._allowed:
             return [self.allows(index) for index in range(len(self.questions))]
         done = [self._done(question) for question in self.questions]
-        self._note(*(each for each in done if each is not None))
-        self._allowed.update(enumerate(map(bool, done)))
-        return [*self._allowed.values()]
+        self._note(*[each for each in done if each is not None])
+        allowed = [each is not None and each.outcome is not Outcome.REFUSED for each in done]
+        self._allowed.update(enumerate(allowed))
+        return allowed
 
     def answer(self, index: int) -> Answer:
         """Answer one question, with reasons."""
@@ -138,7 +146,19 @@ class Authorized:
         return answered
 
     def _done(self, question: Question) -> Deed | None:
-        """Say what becomes of a question; None if it cannot be asked."""
+        """Say what becomes of a question; None if it cannot be asked. What was decided is remembered."""
+        caller = self.caller
+        if caller.trial is not None or not isinstance(caller.rights, Authority) or len(question.resource) > SHORT:
+            return self._found(question)
+        key = (caller.rights.mark, *question)
+        done = _decided.get(key, _decided)
+        if done is _decided:
+            if len(_decided) >= MOST_DECIDED:
+                _decided.clear()
+            done = _decided[key] = self._found(question)
+        return cast("Deed | None", done)
+
+    def _found(self, question: Question) -> Deed | None:
         try:
             resource = _resource(question.resource, "resource")
             _check(question.action, resource, self.caller.catalogue, "")

@@ -126,6 +126,9 @@ class Tally:
         known = self.accesses.get(action)
         if known is None:
             known = self.accesses[action] = {}
+        elif specifier in known:  # as for most
+            known[specifier].include(more, first_s, last_s)
+            return 0
         stands = standing(specifier, known)
         if stands is not None:
             known[stands].include(more, first_s, last_s)

@@ -121,12 +121,12 @@ class Use:
 
     def add(self, deeds: Iterable[Deed]) -> None:
         """Note what else the request, of which this is the use, came to: each once."""
-        fresh = [deed for deed in deeds if deed not in self._added]
-        if fresh:
-            if not self._until_s:
-                self._begin(self._clock_s())
-            self._added.update(dict.fromkeys(fresh))
-            self._uses.take_in(len(fresh))
+        each = dict.fromkeys(deeds)
+        if each and not self._until_s:
+            self._begin(self._clock_s())
+        before = len(self._added)
+        self._added.update(each)
+        self._uses.take_in(len(self._added) - before)
 
     def forget(self) -> None:
         """Take back what was added: the request is answered in another way, which notes it all."""

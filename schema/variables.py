@@ -172,7 +172,19 @@ def _reading_whole(
             raise _OddError
         return out_type({out_name: read(value[name]) for name, out_name, read in plain})
 
-    return read
+    texts = [(name, out_name) for name, out_name, read in plain if read is _text]
+
+    def read_texts(value: object) -> Any:  # noqa: ANN401 - as above
+        if type(value) is not dict or len(value) != len(texts):
+            raise _OddError
+        made = {}
+        for name, out_name in texts:
+            if type(text := value[name]) is not str:
+                raise _OddError
+            made[out_name] = text
+        return out_type(made)
+
+    return read_texts if len(texts) == len(plain) else read
 
 
 def _absent(field: GraphQLInputField) -> object:

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from web.answers import Answer, Answers, Header, Heard, Prompt, Settled, lines
 
-MAX_BODY_BYTES = 4096
+MAX_BODY_BYTES = 16_384
 """Of what is answered at once."""
 MAX_REQUEST_BYTES = 8192
 """Of what is looked for in memory as it came in."""
