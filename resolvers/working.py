@@ -85,7 +85,16 @@ async def _called(house: House) -> None:
 async def work(house: House, held: Sequence[Job] = ()) -> list[Job]:
     """Do a chunk of each job that is held, or that nobody holds; gives those that there is more to do of."""
     taken = [*held, *await _take(MOST_HELD - len(held))]
-    return [job for job in taken if await _is_left(house, job)]
+    return [job for job in taken if await _goes_on(house, job)]
+
+
+async def _goes_on(house: House, job: Job) -> bool:
+    """Do the next chunk of a job as `_is_left` does; one that fails is tried again later, and holds up no other."""
+    try:
+        return await _is_left(house, job)
+    except Exception:  # noqa: BLE001 - whatever the database, or a job that a later version began, says
+        _log.warning("job %s could not be worked on; it is gone on with", job.id, exc_info=True)
+        return False
 
 
 async def _take(most: int) -> list[Job]:

@@ -305,14 +305,27 @@ async def test_a_chunk_that_fails_has_done_nothing_and_is_done_again(
             raise OSError("the disk is full")
 
     monkeypatch.setattr(working, "append_all", failing)
-    with pytest.raises(OSError, match="full"):
-        await working.work(organisation.house)
+    assert await working.work(organisation.house) == []
     assert await revoked(old) == [False] * 4
     assert (await Job.get(id=job.id)).done == 0
     set_clock(now() + working.HELD_FOR + timedelta(seconds=1))
     assert (await finished(organisation, job)).done == 4
     assert len(await deletions(old)) == 4
     await verify_chain(organisation)
+
+
+async def test_a_job_that_fails_again_and_again_holds_up_no_other(
+    organisation: Organisation, set_clock: SetClock
+) -> None:
+    newer = await start(organisation.owner)
+    await Job.filter(id=newer.id).update(wanted={"kind": "ONE_OF_A_LATER_VERSION"})
+    others = await some(organisation, 4, name="other")
+    job = await start(organisation.owner, TokenFilter(text="other"))
+    assert [row.id for row in await working.work(organisation.house)] == [job.id]
+    set_clock(now() + working.HELD_FOR + timedelta(seconds=1))
+    assert (await finished(organisation, job)).state is JobState.DONE
+    assert await revoked(others) == [True] * 4
+    assert (await Job.get(id=newer.id)).state is JobState.RUNNING
 
 
 async def test_a_request_in_flight_brings_nothing_back_that_was_revoked(organisation: Organisation) -> None:
