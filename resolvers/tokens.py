@@ -318,7 +318,7 @@ async def _responsible(deed: Deed[Token], member_id: UUID | None) -> UUID | None
     return member_id
 
 
-async def _rescope(deed: Deed[Token], wanted: Scope) -> None:
+async def _rescope(deed: Deed[Token], wanted: Scope, *, only_narrower: bool = False) -> None:
     token, caller = deed.row, deed.caller
     if token.kind is TokenKind.SERVICE:
         raise Invalid("scope", "of a service token is fixed for good; make another token instead")
@@ -329,9 +329,11 @@ async def _rescope(deed: Deed[Token], wanted: Scope) -> None:
     after = rights.of_scope(token, scope.roles, caller.catalogue, token.owner)
     refuse_hopeless(after, caller.catalogue, caller.request.allowance)
     stays = scope.stays_within(before)
-    narrows = (stays or token.kind is TokenKind.ACCOUNT) and side_covers(
+    narrows = (stays or only_narrower or token.kind is TokenKind.ACCOUNT) and side_covers(
         before, after, caller.catalogue, caller.request.allowance
     )
+    if only_narrower and not narrows:
+        raise _not_narrower()
     if not narrows:
         _refuse_widening(token, "scope")
     await scope.save_roles(token)  # before asking for the right to its power, which is read from the rows
@@ -374,19 +376,26 @@ async def _trial(deed: Deed[Token], wanted: Scope) -> dict[str, Any]:
     after = rights.of_trial(token, scope.roles, caller.catalogue, token.owner)
     refuse_hopeless(after, caller.catalogue, caller.request.allowance)
     if not side_covers(before, after, caller.catalogue, caller.request.allowance):
-        raise Invalid("scope", "must be narrower: it is not proven to lie within the scope that the token has")
+        raise _not_narrower()
     return trial
 
 
+def _not_narrower() -> Invalid:
+    return Invalid("scope", "must be narrower: it is not proven to lie within the scope that the token has")
+
+
 async def enforce_trial(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
-    """Make the scope that is tried on a token its scope, as `update` would. Its secret stays."""
+    """Make the scope that is tried on a token its scope, as `update` would, if it is narrower still. Its secret stays.
+
+    Custom roles in it may have grown since it was tried.
+    """
     async with change(caller, Action.UPDATE_ACCESS_TOKEN_POLICY, At(Token, token_id), said) as deed:
         token = deed.row
         await token.fetch_related("owner")
         _refuse_ended(token, deed.caller.account)
         if token.trial is None:
             raise Invalid("id", "names a token on which no scope is tried")
-        await _rescope(deed, tried(token.trial))
+        await _rescope(deed, tried(token.trial), only_narrower=True)
         await token.save()
     return Done(deed.row, deed.entry)
 

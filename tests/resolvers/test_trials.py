@@ -183,6 +183,19 @@ async def test_custom_roles_on_trial_are_followed_live(organisation: Organisatio
         await tokens.enforce_trial(organisation.owner, made.row.id, Said())
 
 
+async def test_what_has_grown_on_trial_is_not_enforced(organisation: Organisation) -> None:
+    role = await organisation.role("tried", SEES)
+    made = await organisation.made(organisation.owner, NARROW)
+    await tokens.try_scope(organisation.owner, made.row.id, Scope(custom_roles=["tried"]), Said())
+    await roles.update(organisation.owner, role.id, RoleChange(policy=[SEES, READS, TURNS]), Said())
+    with pytest.raises(Invalid, match="must be narrower"):
+        await tokens.enforce_trial(organisation.owner, made.row.id, Said())
+    assert await asked(organisation, made.secret or "", ("updateOn", FLAG)) == [False]
+    await roles.update(organisation.owner, role.id, RoleChange(policy=[SEES]), Said())
+    await tokens.enforce_trial(organisation.owner, made.row.id, Said())
+    assert await asked(organisation, made.secret or "", ("viewFlag", FLAG)) == [False]
+
+
 async def test_a_new_scope_ends_a_trial(organisation: Organisation) -> None:
     made = await organisation.made(organisation.owner, WIDE)
     await tokens.try_scope(organisation.owner, made.row.id, NARROW, Said())
