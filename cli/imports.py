@@ -143,7 +143,7 @@ def _json_lines(text: str) -> Iterator[Line]:
             values = json.loads(raw)
         except json.JSONDecodeError as problem:
             raise Invalid(f"line {number}", f"is no JSON: column {problem.colno}: {problem.msg}") from None
-        except RecursionError:
+        except (RecursionError, ValueError):  # the latter for a number of more digits than Python reads
             raise Invalid(f"line {number}", "is no JSON") from None
         if not isinstance(values, dict):
             raise Invalid(f"line {number}", "must be a JSON object")
@@ -242,7 +242,7 @@ def _scope(values: Mapping[str, Any]) -> Scope:
     if isinstance(statements, str):
         try:
             statements = json.loads(statements)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             raise Invalid("statements", "must be a list in JSON") from None
     if not (statements is None or (isinstance(statements, list) and all(isinstance(one, dict) for one in statements))):
         raise Invalid("statements", "must be a list of objects")

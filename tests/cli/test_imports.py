@@ -135,6 +135,7 @@ GOOD = "Good,api-good-4f1d8e0a"
         (f"name,secret\n{GOOD},hush-hush-hush\n", "`line 2` has 3 values, the header 2"),
         (f'name,secret\n{GOOD}\n"Bad"x,hush-hush-hush\n', "`line 3` is no CSV"),
         ('{"name": "Bad", "secret": hush-hush-hush}', "`line 1` is no JSON: column 27"),
+        (f'{{"name": "Bad", "secret": {"7" * 5000}}}', "`line 1` is no JSON"),
         ('{"name": "Bad", "hush-hush-hush": 1}', "`line 1` has a field, number 2, that is none of"),
         ('{"name": "Bad", "secret": ["hush-hush-hush"]}', "`line 1, secret` must be a text"),
         (f"name,secret\n{GOOD}\nBad, hush-hush-hush\n", "`line 3, secret` must not begin or end with a blank"),
