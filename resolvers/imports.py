@@ -159,7 +159,7 @@ def _noting(problems: list[Invalid], place: int) -> Iterator[None]:
 
 def _refuse_told(each: Import, hashed: bytes) -> None:
     """Refuse what people read if it gives the secret away."""
-    for name, text in (("name", each.name), ("description", each.description)):
+    for name, text in (("name", each.name), ("description", each.description), ("ending", each.ending or "")):
         if _tells(text, each, hashed):
             raise Invalid(name, "holds the secret")
 

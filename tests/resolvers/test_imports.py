@@ -171,6 +171,7 @@ async def test_every_line_that_is_wrong_is_named_and_then_nothing_is_imported(
         ("sha256", Import("old", sha256=digest[:-1])),
         ("ending", Import("old", "new", ending="wxyz")),
         ("ending", Import("old", sha256=hashlib.sha256(b"other").hexdigest(), ending="vwxyz")),
+        ("ending", Import("old", sha256=hashlib.sha256(b"abcd").hexdigest(), ending="abcd")),
         ("secret", Import("old", LEGACY)),
         ("sha256", Import("old", sha256=hashlib.sha256(LEGACY.encode()).hexdigest())),
         ("sha256", Import("old", sha256=mine)),
