@@ -24,7 +24,7 @@ MAX_CHECKS = 1000
 MAX_WORD_LENGTH = 64
 SHORT = 128
 MOST_DECIDED = 50_000
-"""How many answers a process remembers, each of some 300 bytes, to questions about resources in so many characters."""
+"""How many answers a process remembers, each of some 300 bytes, to questions in so many characters at most."""
 NAMELESS = frozenset({*BuiltInRole, INLINE})
 """What policies are called that are no custom role's."""
 
@@ -148,7 +148,8 @@ class Authorized:
     def _done(self, question: Question) -> Deed | None:
         """Say what becomes of a question; None if it cannot be asked. What was decided is remembered."""
         caller = self.caller
-        if caller.trial is not None or not isinstance(caller.rights, Authority) or len(question.resource) > SHORT:
+        size = len(question.action) + len(question.resource)
+        if caller.trial is not None or not isinstance(caller.rights, Authority) or size > SHORT:
             return self._found(question)
         key = (caller.rights.mark, *question)
         done = _decided.get(key, _decided)

@@ -108,10 +108,17 @@ def shown(caller: Caller, entry: AuditEntry, snapshot: Mapping[str, Json] | None
         return caller.rights.allows(action.value, resource)
 
     visible = {key: value for key, value in snapshot.items() if key not in _GUARDED or may(_GUARDED[key], target)}
+
+    def seen(held: Sequence[Json]) -> list[Json]:
+        return [role for role in held if may(Action.VIEW_ROLE, Resource.of(("role", str(role))))]
+
     for key in _HELD:
         held = visible.get(key)
         if isinstance(held, list):
-            visible[key] = [role for role in held if may(Action.VIEW_ROLE, Resource.of(("role", str(role))))]
+            visible[key] = seen(held)
+    trial = visible.get("trial")
+    if isinstance(trial, dict) and isinstance(tried := trial.get("roles"), list):
+        visible["trial"] = {**trial, "roles": seen(tried)}
     return visible
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.errors import Forbidden, Invalid, NotFound
 from core.vocabulary import BuiltInRole
 from models import AuditEntry, Gate, GateSource, Role, ScopeKind, Token, TokenAccess, TokenDay, TokenKind, now
-from resolvers import gates, roles, tokens
+from resolvers import access, entries, gates, roles, tokens
 from resolvers.access import Asked, Question, authorize
 from resolvers.callers import note_deeds, used
 from resolvers.roles import RoleChange
@@ -194,6 +194,27 @@ async def test_what_has_grown_on_trial_is_not_enforced(organisation: Organisatio
     await roles.update(organisation.owner, role.id, RoleChange(policy=[SEES]), Said())
     await tokens.enforce_trial(organisation.owner, made.row.id, Said())
     assert await asked(organisation, made.secret or "", ("viewFlag", FLAG)) == [False]
+
+
+async def test_the_log_shows_roles_on_trial_to_those_who_see_them(organisation: Organisation) -> None:
+    await organisation.role("tried", SEES)
+    made = await organisation.made(organisation.owner, NARROW)
+    done = await tokens.try_scope(organisation.owner, made.row.id, Scope(custom_roles=["tried"]), Said())
+    role = await organisation.role("auditor", {"effect": "allow", "actions": ["viewAuditLog"], "resources": ["acct"]})
+    auditor = await organisation.session(await organisation.member(custom=[role]))
+    assert done.entry
+    for caller, roles_shown in ((organisation.owner, ["tried"]), (auditor, [])):
+        seen = entries.shown(caller, done.entry, done.entry.after)
+        assert (seen or {})["trial"] == {"at": (done.row.trial or {})["at"], "roles": roles_shown}
+
+
+async def test_what_is_asked_at_length_is_not_remembered(organisation: Organisation) -> None:
+    made = await organisation.made(organisation.owner, WIDE)
+    before = len(access._decided)  # noqa: SLF001 - it must not grow
+    await asked(organisation, made.secret or "", ("look" * 40, FLAG), ("viewFlag", FLAG + "f" * 200))
+    assert len(access._decided) == before  # noqa: SLF001 - as above
+    await asked(organisation, made.secret or "", ("viewFlag", FLAG))
+    assert len(access._decided) == before + 1  # noqa: SLF001 - as above
 
 
 async def test_a_new_scope_ends_a_trial(organisation: Organisation) -> None:
