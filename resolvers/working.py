@@ -41,7 +41,7 @@ LOOK_EVERY_S = 2.0
 """How often a process looks for jobs that another left."""
 HELD_FOR = timedelta(seconds=10)
 MOST_HELD = 4
-"""How many jobs a process works on at once; others wait, or are another's."""
+"""How many jobs a process works on at once, each another account's; others wait, or are another process's."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ async def _called(house: House) -> None:
 
 async def work(house: House, held: Sequence[Job] = ()) -> list[Job]:
     """Do a chunk of each job that is held, or that nobody holds; gives those that there is more to do of."""
-    taken = [*held, *await _take(MOST_HELD - len(held))]
+    taken = [*held, *await _take(held)]
     return [job for job in taken if await _goes_on(house, job)]
 
 
@@ -97,11 +97,15 @@ async def _goes_on(house: House, job: Job) -> bool:
         return False
 
 
-async def _take(most: int) -> list[Job]:
+async def _take(held: Sequence[Job]) -> list[Job]:
+    """Take jobs that nobody holds, one of each account: its others would only wait for the same head of its log."""
     at = now()
-    free = Job.filter(Q(held_until=None) | Q(held_until__lt=at), state=JobState.RUNNING)
-    taken = []
-    for job in await free.order_by("id").limit(most):
+    free = Job.filter(Q(held_until=None) | Q(held_until__lt=at), state=JobState.RUNNING).order_by("id")
+    taken: list[Job] = []
+    while len(held) + len(taken) < MOST_HELD:
+        job = await free.exclude(account_id__in=[job.account_id for job in (*held, *taken)]).first()
+        if job is None:
+            break
         job.held_until = at + HELD_FOR
         if await free.filter(id=job.id).update(held_until=job.held_until):  # else another process was faster
             taken.append(job)

@@ -20,7 +20,7 @@ from resolvers.members import Grant
 from resolvers.reading import readable_jobs
 from resolvers.tokens import DESCENDANTS
 from resolvers.writing import Said
-from tests.organisation import Organisation
+from tests.organisation import Organisation, founded
 from tests.resolvers.conftest import Refused, SetClock
 
 OLD = TokenFilter(text="old")
@@ -321,11 +321,24 @@ async def test_a_job_that_fails_again_and_again_holds_up_no_other(
     await Job.filter(id=newer.id).update(wanted={"kind": "ONE_OF_A_LATER_VERSION"})
     others = await some(organisation, 4, name="other")
     job = await start(organisation.owner, TokenFilter(text="other"))
+    assert await working.work(organisation.house) == []
     assert [row.id for row in await working.work(organisation.house)] == [job.id]
     set_clock(now() + working.HELD_FOR + timedelta(seconds=1))
+    assert await working.work(organisation.house) == []
     assert (await finished(organisation, job)).state is JobState.DONE
     assert await revoked(others) == [True] * 4
     assert (await Job.get(id=newer.id)).state is JobState.RUNNING
+
+
+async def test_an_account_of_many_jobs_keeps_no_other_account_waiting(organisation: Organisation) -> None:
+    await some(organisation, 4)
+    first, *_ = [await start(organisation.owner) for _ in range(working.MOST_HELD + 1)]
+    other = await founded(organisation.house.database, "other")
+    await some(other, 4)
+    theirs = await start(other.owner)
+    held = await working.work(organisation.house)
+    assert [job.id for job in held] == [first.id, theirs.id]
+    assert (await Job.get(id=theirs.id)).done == 3
 
 
 async def test_a_request_in_flight_brings_nothing_back_that_was_revoked(organisation: Organisation) -> None:
