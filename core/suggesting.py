@@ -10,7 +10,6 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, product
-from math import prod
 from typing import TypeAlias
 
 from core.catalogue import Catalogue
@@ -25,6 +24,8 @@ MOST_NAMES = 5
 """How many names a suggestion lists where the scope has a glob; if more were used, it keeps the glob."""
 MOST_PIECES = 1_000
 """How many pieces are put together, at most: more would not fit a policy."""
+EXAMPLE_STEPS = 5
+"""What one example costs: to make it, and to decide about it twice."""
 
 Access: TypeAlias = tuple[str, Specifier]
 """An action, and on what it was allowed: a resource, or names with `*` for many. The lone `*`: nobody knows on what."""
@@ -59,7 +60,7 @@ def suggested(
     wanted = _wanted(used, catalogue)
     try:
         parts = [list(_parts(policy, wanted, catalogue, allowance)) for policy in scope]
-        policy = _written(chain.from_iterable(parts), catalogue, most_names)
+        policy = _written(chain.from_iterable(parts), catalogue, most_names, allowance)
     except _UnclearError:
         return None
     narrow = CompiledPolicy(policy, catalogue)
@@ -113,10 +114,8 @@ def _parts(policy: CompiledPolicy, wanted: Wanted, catalogue: Catalogue, allowan
         reader = Reader(policy, path, catalogue)
         for action in actions:
             reading, *_ = reader.read(action)
-            many = sum(len(line.shapes) for line in reading.allowed) * (1 + len(reading.refused))
-            _require(allowance, 1 + many * len(wanted[path, action]))
             for line in reading.allowed:
-                yield from _taken((path, action), line, reading, wanted[path, action])
+                yield from _taken((path, action), line, reading, wanted[path, action], allowance)
 
 
 def _require(allowance: Allowance, steps: int) -> None:
@@ -124,21 +123,27 @@ def _require(allowance: Allowance, steps: int) -> None:
         raise _UnclearError
 
 
-def _taken(word: Word, line: Allowed, reading: Reading, used: Iterable[Shape]) -> Iterator[_Part]:
+def _taken(
+    word: Word, line: Allowed, reading: Reading, used: AbstractSet[Shape], allowance: Allowance
+) -> Iterator[_Part]:
     inside = [refused.shapes for refused in reading.refused if refused.outside]
     refused = tuple(each for each in (*reading.refused, *line.left_out) if not each.outside)
-    for shape in line.shapes:
-        for wide in _each_within([shape], inside):
-            met = (_meet(names, wide) for names in used)
-            pieces = frozenset(piece for piece in met if piece and not any(each.holds((piece,)) for each in refused))
-            yield _Part(word, wide, pieces, refused)
+    wides = _each_within(line.shapes, inside, allowance)
+    _require(allowance, 1 + len(wides) * (1 + len(refused)) * len(used))
+    for wide in wides:
+        met = (_meet(names, wide) for names in used)
+        pieces = frozenset(piece for piece in met if piece and not any(each.holds((piece,)) for each in refused))
+        yield _Part(word, wide, pieces, refused)
 
 
-def _each_within(shapes: list[Shape], limits: Iterable[Sequence[Shape]]) -> list[Shape]:
-    """Give what of some shapes is within one of each list."""
+def _each_within(shapes: Sequence[Shape], limits: Iterable[Sequence[Shape]], allowance: Allowance) -> Sequence[Shape]:
+    """Give what of some shapes is within one of each list: with every list there may be twice as much, or more."""
     for limit in limits:
-        parts = (part for wide in limit for part in split(wide))
-        shapes = [met for part in parts for shape in shapes if (met := _meet(shape, part))]
+        parts = [part for wide in limit for part in split(wide)]
+        if len(parts) * len(shapes) > MOST_PIECES:
+            raise _UnclearError
+        _require(allowance, len(parts) * len(shapes))
+        shapes = list(dict.fromkeys(met for part in parts for shape in shapes if (met := _meet(shape, part))))
     return shapes
 
 
@@ -168,17 +173,19 @@ def _widened(pieces: AbstractSet[Shape], wide: Shape, most_names: int) -> Abstra
     return pieces
 
 
-def _written(parts: Iterable[_Part], catalogue: Catalogue, most_names: int) -> Policy:
+def _written(parts: Iterable[_Part], catalogue: Catalogue, most_names: int, allowance: Allowance) -> Policy:
     """Write what was used, with the denies that could bind on it. Nothing if it is too much for a policy."""
     allowed: dict[Word, set[Shape]] = defaultdict(set)
     denied: dict[Word, set[Shape]] = defaultdict(set)
     for part in parts:
         pieces = _widened(part.pieces, part.wide, most_names)
-        denies = (shape for each in part.refused for denied_ in each.shapes for shape in split(denied_))
+        denies = [shape for each in part.refused for denied_ in each.shapes for shape in split(denied_)]
+        _require(allowance, len(denies) * len(pieces))
         allowed[part.word] |= pieces
         denied[part.word] |= {deny for deny in denies if not all(apart(deny, piece) for piece in pieces)}
         if len(allowed[part.word]) > MOST_PIECES:
             raise _UnclearError
+    _require(allowance, sum(len(shapes) ** 2 for shapes in (*allowed.values(), *denied.values())))
     policy = (*_statements(Effect.ALLOW, allowed), *_statements(Effect.DENY, denied))
     try:
         check(policy, catalogue, "")
@@ -283,6 +290,8 @@ def _unused(
                 if any(policy.allows(action, example) for policy in scope):
                     allowed.add(action)
                     is_less = is_less or not narrow.allows(action, example)
+                if is_less and action in allowed:
+                    break
     return tuple(sorted(allowed - kept)) if is_less else None
 
 
@@ -290,9 +299,9 @@ def _examples(path: Path, readings: Iterable[Readings], allowance: Allowance) ->
     """Give a resource of each choice of shapes, of an action and of the gates above it, that all have one."""
     for each in readings:
         shapes = [[shape for line in reading.allowed for shape in line.shapes] for reading in each]
-        if not allowance.takes(prod(map(len, shapes))):
-            return
         for chosen in product(*shapes):
+            if not allowance.takes(EXAMPLE_STEPS):
+                return
             with suppress(_UnclearError):
                 if met := _all_of(chosen):
                     yield Resource(tuple(map(_example, path, met)))

@@ -1,6 +1,7 @@
 """A suggested policy allows what was used, nothing beyond its scope, and less than that; or there is none."""
 
 from collections.abc import Sequence
+from time import process_time
 from typing import Any
 
 import pytest
@@ -208,3 +209,32 @@ def hidden(data: st.DataObject, specifier: Specifier) -> Specifier:
         for segment in specifier.segments
     )
     return Specifier.parse(text)
+
+
+def fence(*resources: str) -> RawStatement:
+    return {"effect": "deny", "actions": ["updateOn"], "notResources": list(resources)}
+
+
+def test_fences_that_say_the_same_again_and_again_are_one() -> None:
+    fences = [fence("proj/*:env/*:flag/*", "proj/w*:env/*:flag/*") for _ in range(40)]
+    assert told([compiled(GATE, FLAGS, *fences)], "updateOn proj/web:env/dev:flag/a") == [
+        allow("updateOn", "proj/web:env/dev:flag/a"),
+        allow("viewProject", "proj/web"),
+    ]
+
+
+TAGS = range(40)
+HOSTILE: dict[str, list[RawStatement]] = {
+    "fences": [FLAGS, *(fence(f"proj/*:env/*:flag/*;a{n}", f"proj/*:env/*:flag/*;b{n}") for n in TAGS)],
+    "allows": [allow("*", f"proj/*:env/*:flag/*;a{n}") for n in TAGS[:8]],
+    "denies": [FLAGS, *(deny("updateOn", *(f"proj/*:env/*:flag/*;a{n}.{m}" for m in TAGS)) for n in TAGS[:20])],
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_policy_made_to_multiply_takes_no_more_than_its_allowance(hostile: str) -> None:
+    scope = [compiled(GATE, *HOSTILE[hostile])]
+    used = [f"updateOn proj/p{n % 5}:env/e{n // 5 % 5}:flag/f{n // 25}" for n in range(125)]
+    began_s = process_time()
+    assert told(scope, *used, steps=20_000) is None
+    assert process_time() - began_s < 2
