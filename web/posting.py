@@ -25,20 +25,28 @@ class Poster:
 
     async def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
         """Post a body; returns the status of the answer. Raises `Unsent`."""
-        checked = _Checked(self._destinations, tls=urlsplit(url).scheme == "https")
+        parts = urlsplit(url)
+        checked = _Checked(self._destinations, tls=parts.scheme == "https")
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")  # httpcore's own lacks parameters
         try:
             async with (
                 asyncio.timeout(TIMEOUT_S),
                 httpcore2.AsyncConnectionPool(ssl_context=self._tls, network_backend=checked) as pool,
                 pool.stream(
-                    "POST", url, headers=[("user-agent", USER_AGENT), *headers.items()], content=body
+                    "POST",
+                    url,
+                    headers=[("user-agent", USER_AGENT), *headers.items()],
+                    content=body,
+                    extensions={"target": target},
                 ) as answer,
             ):
                 return answer.status
         except (TimeoutError, httpcore2.TimeoutException):
             raise Unsent(f"there was no answer within {TIMEOUT_S} s") from None
-        except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+        except httpcore2.NetworkError as error:
             raise Unsent(f"it did not answer: {str(error) or type(error).__name__}") from None
+        except httpcore2.ProtocolError:  # whose words may repeat what was answered, whatever service that was
+            raise Unsent("it did not answer as HTTP has it") from None
 
 
 class _Checked(httpcore2.AsyncNetworkBackend):
@@ -59,8 +67,9 @@ class _Checked(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         """Connect to the first address that lets us."""
         addresses = await _addresses(host, port)
-        if not all(self._destinations.admit(address, tls=self._tls) for address in addresses):
-            raise Unsent("it is at an address that the server's settings do not let webhooks reach")
+        if not addresses or not all(self._destinations.admit(address, tls=self._tls) for address in addresses):
+            # One answer for both, or it would tell which names there are within.
+            raise Unsent("its name is unknown, or leads to where the server's settings do not let webhooks reach")
         for address in addresses[:-1]:
             try:
                 return await self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
@@ -70,8 +79,9 @@ class _Checked(httpcore2.AsyncNetworkBackend):
 
 
 async def _addresses(host: str, port: int) -> list[str]:
+    """Look up a host; it has none if it is unknown."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise Unsent("its name cannot be resolved") from None
+        return []
     return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ async def test_what_does_not_answer_is_given_up(receiver: Receiver, monkeypatch:
         await Poster(LOCAL)(receiver.url, {}, b"")
     with pytest.raises(Unsent, match="did not answer"):
         await Poster(LOCAL)("http://127.0.0.1:1/", {}, b"")
-    with pytest.raises(Unsent, match="cannot be resolved"):
+    with pytest.raises(Unsent, match="name is unknown"):
         await Poster(LOCAL)("https://nothing.invalid/", {}, b"")
 
 
@@ -178,3 +179,41 @@ async def test_what_does_not_answer_is_given_up(receiver: Receiver, monkeypatch:
 def test_what_is_no_url_for_a_webhook_is_told_why(url: str, problem: str) -> None:
     with pytest.raises(Invalid, match=problem):
         LOCAL.checked("url", url)
+
+
+async def test_the_whole_url_is_posted_to(receiver: Receiver) -> None:
+    assert await Poster(LOCAL)(f"{receiver.url}/a;b=1/c;d=2?e=3;f", {}, b"") == 200
+    assert receiver.received[0].path == "/hook/a;b=1/c;d=2?e=3;f"
+
+
+async def test_what_another_service_says_is_not_told() -> None:
+    for said in ("220 mail.internal ESMTP", "HTTP/1.1 200 OK\r\nmail.internal : ESMTP"):
+        async with banner(f"{said}\r\n\r\n") as port:
+            with pytest.raises(Unsent, match="did not answer") as unsent:
+                await Poster(LOCAL)(f"http://127.0.0.1:{port}/", {}, b"")
+        assert "internal" not in str(unsent.value)
+
+
+@asynccontextmanager
+async def banner(said: str) -> AsyncIterator[int]:
+    """Say the same to whoever connects, at a free port."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said.encode())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def test_a_name_that_leads_within_is_not_told_from_one_that_there_is_not() -> None:
+    told = []
+    for host in ("no-such-name.invalid", "localhost"):
+        with pytest.raises(Unsent) as unsent:
+            await Poster(NOWHERE)(f"https://{host}/", {}, b"")
+        told.append(str(unsent.value))
+    assert told[0] == told[1]
