@@ -9,7 +9,7 @@ import json
 import logging
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -29,7 +29,7 @@ from resolvers.writing import At, Said, change
 PAUSE_S = 1.0
 """How long at most until what is due is seen."""
 CONCURRENT = 8
-"""How many deliveries a process has under way at a time."""
+"""How many deliveries a process has under way at a time, by each way."""
 LEASE_S = 60
 """For how long a process may take. More than whatever sends waits for an answer."""
 DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
@@ -42,6 +42,7 @@ FAILING = timedelta(days=3)
 """After how long without any success a webhook is disabled."""
 GONE = 410
 _SENT = range(200, 300)
+_GONE = {MemberState.REMOVED, MemberState.SUSPENDED}
 
 _log = logging.getLogger(__name__)
 
@@ -53,19 +54,21 @@ class _GoneError(Unsent):
 @asynccontextmanager
 async def delivering(house: House) -> AsyncIterator[None]:
     """Deliver what is due, for as long as this is open. What is under way at its end is tried again."""
-    task = asyncio.create_task(_deliver_forever(house), context=outside_transaction())
+    tasks = [
+        asyncio.create_task(_deliver_forever(house, channel), context=outside_transaction()) for channel in Channel
+    ]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _deliver_forever(house: House) -> None:
+async def _deliver_forever(house: House, channel: Channel) -> None:
     while True:
         try:
-            await deliver(house)
+            await _deliver_by(house, channel)
         except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
             _log.warning("what is due could not be delivered; that is tried again", exc_info=True)
         await asyncio.sleep(PAUSE_S)
@@ -73,10 +76,15 @@ async def _deliver_forever(house: House) -> None:
 
 async def deliver(house: House) -> None:
     """Deliver all that is due by now, or becomes due meanwhile."""
+    await asyncio.gather(*(_deliver_by(house, channel) for channel in Channel))
+
+
+async def _deliver_by(house: House, channel: Channel) -> None:
+    """Deliver by one way, so that a mail server that hangs holds up no webhook."""
     under_way: set[asyncio.Task[None]] = set()
     try:
         while True:
-            claimed = await _claimed(CONCURRENT - len(under_way))
+            claimed = await _claimed(channel, CONCURRENT - len(under_way))
             under_way |= {asyncio.create_task(_deliver(house, each)) for each in claimed}
             if not under_way:
                 return
@@ -87,9 +95,9 @@ async def deliver(house: House) -> None:
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def _claimed(most: int) -> list[Delivery]:
+async def _claimed(channel: Channel, most: int) -> list[Delivery]:
     """Take what is due, so that no other process does: rows that another one has locked are left to it."""
-    due = Delivery.filter(next_at__lte=now()).order_by("next_at", "id").limit(most)
+    due = Delivery.filter(next_at__lte=now(), channel=channel).order_by("next_at", "id").limit(most)
     if not most or not await due.only("id"):  # without a write, nobody has to wait
         return []
     async with in_transaction():
@@ -102,13 +110,24 @@ async def _claimed(most: int) -> list[Delivery]:
 async def _deliver(house: House, delivery: Delivery) -> None:
     try:
         try:
-            await (_post(house, delivery) if delivery.channel is Channel.WEBHOOK else _mail(house, delivery))
+            await _send(house, delivery)
         except Unsent as unsent:
             await _failed(house, delivery, unsent)
         else:
             await _succeeded(delivery)
     except Exception:  # noqa: BLE001 - what it was, the log says; when the lease is over, it is tried again
         _log.exception("`%s` could not be delivered", delivery.id)
+
+
+async def _send(house: House, delivery: Delivery) -> None:
+    """Send it. Raises `Unsent`, whatever went wrong: or what always does would be tried again for ever."""
+    try:
+        await (_post(house, delivery) if delivery.channel is Channel.WEBHOOK else _mail(house, delivery))
+    except Unsent:
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is, it is told below and in the log
+        _log.exception("`%s` could not be sent", delivery.id)
+        raise Unsent("the server could not send it: its log says why") from None
 
 
 async def _post(house: House, delivery: Delivery) -> None:
@@ -131,8 +150,8 @@ async def _mail(house: House, delivery: Delivery) -> None:
     member = delivery.member
     assert member  # noqa: S101 - every delivery by this channel has one
     assert delivery.notice  # noqa: S101 - likewise
-    if member.state is MemberState.REMOVED:
-        raise Unsent("the member was removed")
+    if member.state in _GONE:
+        raise Unsent(f"the member was {member.state.value.lower()}")
     if house.mail is None:
         raise Unsent("this server sends no mail")
     await house.mail(telling.letter(delivery, delivery.notice, member.email, house.public_url))

@@ -3,6 +3,7 @@
 import asyncio
 import smtplib
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.errors import MessageError
@@ -18,6 +19,10 @@ from resolvers.sending import Letter, Unsent
 STEP_TIMEOUT_S = 10
 TIMEOUT_S = 45
 """For one word of the server's, and for all of them; less than `resolvers.deliveries.LEASE_S`."""
+
+
+_THREADS = ThreadPoolExecutor(8, "mail")
+"""Of our own, so that a mail server that hangs holds up nothing else that takes a thread."""
 
 
 class Protection(Enum):
@@ -80,7 +85,8 @@ class Mailer:
         """Hand a letter over. Raises `Unsent`."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                await asyncio.to_thread(self._send, self._written(letter), letter.to)
+                written = self._written(letter)
+                await asyncio.get_running_loop().run_in_executor(_THREADS, self._send, written, letter.to)
         except TimeoutError:
             raise Unsent("the mail server took too long") from None
         except (smtplib.SMTPException, OSError) as error:

@@ -3,9 +3,10 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -16,14 +17,18 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from core.vocabulary import BuiltInRole
-from models import Channel, Delivery
-from resolvers import leaks, members
-from resolvers.deliveries import deliver
+from models import Channel, Delivery, now
+from resolvers import leaks, members, webhooks
+from resolvers.deliveries import LEASE_S, deliver
+from resolvers.destinations import Destinations
 from resolvers.sending import Letter, Unsent
+from resolvers.webhooks import NewWebhook
 from resolvers.writing import Said
 from tests.models.test_tls import Authority
 from tests.organisation import Organisation
+from tests.web.receiver import receiving as hooks
 from web.mailing import Mailer, MailServer, sender
+from web.posting import Poster
 
 SENDER = sender("Latchkey <latchkey@latchkey.example>")
 LETTER = Letter("1", "ada@example.com", "Subject", "Text\n.\nMore “text”\n")
@@ -135,15 +140,63 @@ async def test_without_a_mail_server_nothing_is_to_be_mailed(organisation: Organ
     assert await Delivery.all().count() == 0
 
 
-async def test_who_was_removed_gets_no_mail(mailing: Organisation, box: Box) -> None:
+@pytest.mark.parametrize(("end", "ended"), [(members.remove, "removed"), (members.suspend, "suspended")])
+async def test_who_was_removed_or_suspended_gets_no_mail(
+    mailing: Organisation, box: Box, end: Callable[..., Awaitable[object]], ended: str
+) -> None:
     writer = await mailing.as_role(BuiltInRole.WRITER)
     assert writer.member
     made = await mailing.made(writer)
     await leaks.revoke(mailing.request, [made.secret or ""])
-    await members.remove(mailing.owner, writer.member.id, Said())
+    await end(mailing.owner, writer.member.id, Said())
     await deliver(mailing.house)
     assert box.mails == []
-    assert (await Delivery.get()).error == "the member was removed"
+    assert (await Delivery.get()).error == f"the member was {ended}"
+
+
+async def test_what_nobody_thought_of_is_a_failure_like_any_other(mailing: Organisation) -> None:
+    made = await mailing.made(mailing.owner)
+    await leaks.revoke(mailing.request, [made.secret or ""])
+    async with receiving(auth_require_tls=False) as box:
+        server = replace(MailServer.parse(f"smtp://localhost:{box.port}"), user="ada", password="beyond ASCII: ä")
+        at = now()
+        await deliver(replace(mailing.house, mail=Mailer(server, SENDER)))
+    delivery = await Delivery.get()
+    assert delivery.error == "the server could not send it: its log says why"
+    assert delivery.next_at
+    assert delivery.next_at < at + timedelta(seconds=LEASE_S)
+
+
+async def test_a_mail_server_that_hangs_holds_up_neither_webhooks_nor_what_else_takes_a_thread(
+    mailing: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.mailing.STEP_TIMEOUT_S", 3)
+
+    async def hold(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    silent = await asyncio.start_server(hold, "localhost", 0, family=socket.AF_INET)
+    port, local = silent.sockets[0].getsockname()[1], Destinations.parse(["127.0.0.0/8"])
+    hanging = Mailer(MailServer.parse(f"smtp://localhost:{port}"), SENDER)
+    async with hooks() as receiver:
+        house = replace(mailing.house, mail=hanging, destinations=local, post=Poster(local))
+        caller = replace(mailing.owner, request=replace(mailing.owner.request, house=house))
+        for _ in range(12):
+            made = await mailing.made(mailing.owner)
+            await leaks.revoke(mailing.request, [made.secret or ""])
+        await webhooks.create(caller, NewWebhook(receiver.url), Said())
+        made = await mailing.made(mailing.owner)
+        await leaks.revoke(mailing.request, [made.secret or ""])
+        delivering = asyncio.create_task(deliver(house))
+        letters = [asyncio.create_task(hanging(LETTER)) for _ in range(40)]
+        async with asyncio.timeout(2):
+            while not receiver.received:  # noqa: ASYNC110 - what another task does
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(int)
+        for task in (delivering, *letters):
+            task.cancel()
+        await asyncio.gather(delivering, *letters, return_exceptions=True)
+    silent.close()
 
 
 @pytest.mark.parametrize(
