@@ -5,8 +5,8 @@ Every process looks through all accounts every minute, and each thing is noticed
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
@@ -57,11 +57,20 @@ async def _announce_forever(house: House) -> None:
 
 
 async def announce(house: House) -> None:
-    """Look through all accounts once. What fails is looked for again the next time."""
-    try:
-        for account in await Account.all().order_by("id"):
+    """Look through all accounts once. What fails is looked for again the next time, and holds up no other account."""
+    accounts: list[Account] = []
+    with _again_next_time():
+        accounts = await Account.all().order_by("id")
+    for account in accounts:
+        with _again_next_time():
             await _announce_ends(house, account)
             await _notice_legacy_uses(house, account)
+
+
+@contextmanager
+def _again_next_time() -> Iterator[None]:
+    try:
+        yield
     except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
         _log.warning("it could not be looked for what is to be announced; that is done again", exc_info=True)
 
@@ -70,10 +79,10 @@ async def _announce_ends(house: House, account: Account) -> None:
     """Announce the ends that come nearer than so many days. Of several announcements that are due, the nearest is made.
 
     While an account does not change, no other ends come near than those which time brings: new tokens announce nothing
-    in their first day.
+    in their first day. A clock that was set back makes it look at all again.
     """
     at, looked = now(), house.announced.get(account.id)
-    since = looked.until if looked and looked.version == account.version else None
+    since = looked.until if looked and looked.version == account.version and looked.until <= at else None
     for days, nearer in pairwise((*DAYS, 0)):
         begin = at + timedelta(days=nearer)
         if since is not None:

@@ -96,7 +96,10 @@ async def keep(house: House, at: datetime) -> None:
         rows = [await reckoned(account, at) for account in accounts]
         await Score.bulk_create(rows, ignore_conflicts=True)
         for account, row in zip(accounts, rows, strict=True):
-            await advice_due(house, account, sum(row.counts.get(kind, 0) for kind in AdviceKind))
+            try:
+                await advice_due(house, account, sum(row.counts.get(kind, 0) for kind in AdviceKind))
+            except Exception:  # noqa: BLE001 - as above: it holds up no other account
+                _log.warning("it could not be noticed that there is advice; it is tomorrow", exc_info=True)
 
 
 async def _unscored(day: date) -> list[Account]:

@@ -36,7 +36,7 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
     """Make it a certain time for every operation."""
 
     def to(at: datetime) -> None:
-        for name, module in list(sys.modules.items()):
+        for name, module in sys.modules.copy().items():
             if name.startswith("resolvers") and hasattr(module, "now"):
                 monkeypatch.setattr(module, "now", lambda: at)
 

@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import Invalid, Unauthenticated
 from core.vocabulary import Action, BuiltInRole
-from models import ActorKind, AuditEntry, Member, MemberState, Notice, NoticeKind, Token, TokenKind, now
+from models import ActorKind, AuditEntry, AuditHead, Member, MemberState, Notice, NoticeKind, Token, TokenKind, now
 from resolvers import accounts, announcing, leaks, notices, noticing, retirement, telling, tokens
 from resolvers.accounts import AccountChange
 from resolvers.announcing import announce
@@ -314,3 +314,27 @@ async def test_whoever_follows_gets_each_once_and_goes_on_from_a_cursor(
     await resumed.aclose()
     with pytest.raises(Invalid, match="after"):
         await anext(notices.added(organisation.owner, first.id))
+
+
+async def test_an_account_that_fails_holds_up_no_other(organisation: Organisation, set_clock: SetClock) -> None:
+    other = await founded(organisation.house.database, "other")
+    made_at = now()
+    tokens_ = [await ending(each, each.owner, 30 * DAY, made_at) for each in (organisation, other)]
+    broken = min(organisation.account, other.account, key=lambda account: account.id)
+    await AuditHead.filter(account_id=broken.id).delete()
+    set_clock(made_at + 30 * DAY - 7 * DAY)
+    await announce(organisation.house)
+    assert sorted([await days_of(token) for token in tokens_]) == [[], [7]]
+
+
+async def test_a_clock_that_was_wrong_for_a_while_loses_nothing(
+    organisation: Organisation, set_clock: SetClock
+) -> None:
+    made_at = now()
+    set_clock(made_at + 1000 * DAY)
+    await announce(organisation.house)
+    set_clock(made_at)
+    token = await ending(organisation, organisation.owner, 30 * DAY, made_at)
+    set_clock(made_at + 30 * DAY - 7 * DAY)
+    await announce(organisation.house)
+    assert await days_of(token) == [7]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import Forbidden, Invalid
 from core.vocabulary import BuiltInRole
-from models import MemberState, Notice, NoticeKind, Score, Token, TokenKind, now
+from models import AuditHead, MemberState, Notice, NoticeKind, Score, Token, TokenKind, now
 from models.database import Database
 from resolvers import scoring
 from resolvers.advice import AdviceKind
@@ -91,6 +91,15 @@ async def test_what_there_is_to_advise_is_noticed_along_with_it(organisation: Or
         await keep(organisation.house, now() + days * DAY)
     (notice,) = await Notice.filter(account_id=organisation.account.id)
     assert (notice.kind, notice.details) == (NoticeKind.ADVICE_DUE, {"count": 1})
+
+
+async def test_an_account_that_fails_keeps_no_other_from_being_noticed(organisation: Organisation) -> None:
+    other = await founded(organisation.house.database, "other")
+    for each in (organisation, other):
+        await organisation.made(each.owner)
+    await AuditHead.filter(account_id=min(organisation.account.id, other.account.id)).delete()
+    await keep(organisation.house, now())
+    assert await Notice.all().count() == 1
 
 
 async def test_those_who_may_see_the_last_days_and_today_as_it_is(organisation: Organisation) -> None:
