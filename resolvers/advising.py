@@ -18,7 +18,7 @@ from core.vocabulary import Action
 from models import MemberRole, Role, Token, TokenRole, living, now
 from resolvers import lists
 from resolvers.advice import ORDER, Advice, AdviceKind, K, candidates, conditions
-from resolvers.callers import Caller
+from resolvers.callers import Caller, note_deeds
 from resolvers.judging import Bench, Judged
 from resolvers.lists import TokenFilter
 from resolvers.pages import Order, Page, Window
@@ -69,6 +69,7 @@ async def advice(caller: Caller, wanted: AdviceFilter, window: Window) -> Found:
     everybodys = bool(caller.may(Action.VIEW_ADVICE, caller.account))
     if not everybodys and caller.member is None:
         caller.require(Action.VIEW_ADVICE, caller.account)
+    _note_lists(caller)
     at = now()
     search = _Search(caller, wanted, at, Bench(caller, at, wanted.days), everybodys=everybodys)
     found: list[Advice] = []
@@ -81,6 +82,12 @@ async def advice(caller: Caller, wanted: AdviceFilter, window: Window) -> Found:
     if reached is None or len(found) > window.size:
         return Found(page.rows, page.order, page.has_next, page.has_previous)
     return Found(page.rows, page.order, window.forward, not window.forward, reached)
+
+
+def _note_lists(caller: Caller) -> None:
+    """Note what lists it is made of: without these actions, it would be empty."""
+    listed = (caller.somewhere((action,)) for action in (Action.VIEW_ACCESS_TOKEN, Action.VIEW_ACCESS_TOKEN_USE))
+    note_deeds(caller, *filter(None, listed))
 
 
 def _asked(kinds: Sequence[AdviceKind], window: Window) -> list[AdviceKind]:

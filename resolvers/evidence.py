@@ -11,12 +11,15 @@ from tortoise.functions import Sum
 from core.networks import plain_address
 from core.specifiers import Malformed, Segment, Specifier
 from core.suggesting import Access
+from core.vocabulary import Action
 from models import TokenAccess, TokenDay, TokenOrigin
 from resolvers.uses import NO_ACTION
 
 ANYTHING = Specifier(())
 IPV4_BITS, IPV6_BITS = 24, 48
 """How long the blocks are that addresses are counted by: what one site is usually given."""
+ONCE = frozenset(action.value for action in Action if action.startswith(("create", "import", "delete")))
+"""What is done to a thing once, when it is made or ends: what is made or ends the next time has another id."""
 _PROGRAM = re.compile(r"[^\s/(;,]+")
 
 Daily = Mapping[UUID, Mapping[str, int]]
@@ -49,18 +52,21 @@ def used(rows: Iterable[TokenAccess], counted: Mapping[str, int]) -> list[Access
     for row in rows:
         if row.allowed and row.action != NO_ACTION:
             known[row.action] = known.get(row.action, 0) + row.allowed
-            listed.append((row.action, _specifier(row.specifier)))
+            listed.append((row.action, _specifier(row.action, row.specifier)))
     more = (action for action, times in counted.items() if action != NO_ACTION and times > known.get(action, 0))
     return [*listed, *((action, ANYTHING) for action in more)]
 
 
-def _specifier(text: str) -> Specifier:
+def _specifier(action: str, text: str) -> Specifier:
     """Take the names of what a token was used on: what was stated of it may be another thing the next time."""
     try:
         found = Specifier.parse(text)
     except Malformed:
         return ANYTHING
-    return Specifier(tuple(Segment(segment.kind, segment.name) for segment in found.segments))
+    segments = [Segment(segment.kind, segment.name) for segment in found.segments]
+    if segments and action in ONCE:
+        segments[-1] = Segment(segments[-1].kind, "*")
+    return Specifier(tuple(segments))
 
 
 def programs(origins: Iterable[TokenOrigin]) -> list[str]:

@@ -11,7 +11,7 @@ from tortoise.expressions import F
 
 from core.specifiers import Resource
 from core.vocabulary import BuiltInRole
-from models import Account, Member, MemberState, Role, Token, TokenAccess, TokenDay, TokenKind, TokenOrigin, now
+from models import Account, Member, MemberState, Role, Token, TokenAccess, TokenDay, TokenKind, TokenOrigin, new_id, now
 from resolvers import accounts, callers, judging, scoring
 from resolvers.accounts import AccountChange
 from resolvers.callers import Caller
@@ -640,3 +640,27 @@ async def test_advice_on_many_tokens_takes_as_many_statements_as_on_few(
         counts.append(len(statements))
     assert len(items) > 40
     assert counts[1] <= counts[0] < 40, counts
+
+
+async def test_what_made_and_ended_things_may_make_and_end_others(organisation: Organisation, ask: Ask) -> None:
+    token = await aged(organisation, scope=Scope(BuiltInRole.ADMIN))
+    ids = [new_id() for _ in range(3)]
+    await used(token, *(f"{verb}AccessToken service-token/{each}" for verb in ("create", "delete") for each in ids))
+    await used(token, f"updateAccessTokenName service-token/{ids[0]}")
+    answer = await ask(await again(organisation), ADVICE, kinds=["OVER_GRANTED"])
+    assert answer["data"]["advice"]["nodes"][0]["evidence"]["suggestedStatements"] == [
+        {"effect": "ALLOW", "actions": actions, "resources": [resource]}
+        for actions, resource in (
+            (["createAccessToken", "deleteAccessToken"], "service-token/*"),
+            (["updateAccessTokenName"], f"service-token/{ids[0]}"),
+        )
+    ]
+
+
+async def test_asking_for_advice_counts_as_all_that_it_takes(organisation: Organisation, ask: Ask) -> None:
+    made = await organisation.made(organisation.owner, Scope(BuiltInRole.ADMIN))
+    caller = await callers.used(made.secret or "", organisation.request)
+    await ask(caller, ADVICE)
+    await organisation.house.uses.flush()
+    known = {access.action for access in await TokenAccess.filter(token_id=made.row.id)}
+    assert {"viewAdvice", "viewAccessToken", "viewAccessTokenUse"} <= known
