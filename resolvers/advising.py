@@ -130,8 +130,11 @@ class _Search:
             if place is not None and place.value == kind:
                 rows = rows.filter(**{f"id__{than}": place.id})
         than, ordered = ("lt", rows.order_by("-id")) if window.forward else ("gt", rows.order_by("id"))
-        last = BEGINNING[window.forward]
+        begun = window.after if window.forward else window.before
+        last = begun.id if begun is not None and begun.value == kind else BEGINNING[window.forward]
         for _ in range(0, MOST_EXAMINED, CHUNK):
+            if kind in ROW_BY_ROW and self.bench.is_spent:
+                return Reached(kind, last)
             many = CHUNK if kind in ROW_BY_ROW else window.size + 1 - len(found)
             chunk = await ordered.filter(**{f"id__{than}": last}).limit(many)
             judged = await judge(chunk)

@@ -52,6 +52,11 @@ class Bench:
     _proven: dict[Hashable, Any] = field(default_factory=dict)
     """What was proven of a token's sides, for all whose sides are the same."""
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether the request's allowance does not suffice for one more token."""
+        return self.caller.request.allowance.steps < STEPS
+
     def judge(self, kind: AdviceKind) -> Judge:
         """Give what judges tokens of which there may be advice of a kind."""
         match kind:
@@ -191,7 +196,7 @@ class Bench:
         """Judge one after the other while the request's allowance suffices, letting others have a turn in between."""
         judged: Judged = []
         for token in tokens:
-            if self.caller.request.allowance.steps < STEPS:
+            if self.is_spent:
                 break
             own = Allowance(STEPS)
             judged.append(judge(token, own))

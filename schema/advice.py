@@ -23,7 +23,15 @@ from schema.context import Info
 from schema.members import Member
 from schema.policies import Statement
 from schema.roles import Role
-from schema.tokens import ExceedingStatement, Token, TokenAccess, TokenFilterInput, TokenOrigin
+from schema.tokens import (
+    ACCESSES_SIZE,
+    ORIGINS_SIZE,
+    ExceedingStatement,
+    Token,
+    TokenAccess,
+    TokenFilterInput,
+    TokenOrigin,
+)
 
 SIZE = 5
 """How long the lists of evidence are taken to be."""
@@ -43,12 +51,12 @@ class AdviceEvidence:
     evidence: strawberry.Private[Evidence]
     since: datetime | None = face.shown("From when on uses counted.")
 
-    @face.field(size=SIZE)
+    @face.field(size=ACCESSES_SIZE)
     def uses(self) -> list[TokenAccess]:
         """What the token was used for since then."""
         return [TokenAccess.of(row) for row in self.evidence.accesses]
 
-    @face.field(size=SIZE)
+    @face.field(size=ORIGINS_SIZE)
     def origins(self) -> list[TokenOrigin]:
         """From where it was used since then."""
         return [TokenOrigin.of(row) for row in self.evidence.origins]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tortoise.expressions import F
 
+from core.covers import MAX_STEPS
 from core.specifiers import Resource
 from core.vocabulary import BuiltInRole
 from models import Account, Member, MemberState, Role, Token, TokenAccess, TokenDay, TokenKind, TokenOrigin, new_id, now
@@ -578,6 +579,21 @@ async def test_a_request_proves_only_so_much_and_the_next_goes_on(
             break
     assert pages > 1
     assert len({item["token"]["id"] for item in found}) == len(found) == 3
+
+
+async def test_what_is_asked_for_when_nothing_is_left_to_prove_with_stays_where_it_was(
+    organisation: Organisation, ask: Ask
+) -> None:
+    for _ in range(2):
+        await used(await aged(organisation), f"updateOn {FLAG}")
+    whole = await ask(await again(organisation), ADVICE, kinds=["OVER_GRANTED"])
+    first, last = (edge["cursor"] for edge in whole["data"]["advice"]["edges"])
+    for window in ({"first": 1, "after": first}, {"last": 1, "before": last}):
+        asking = await again(organisation)
+        asking.request.allowance.takes(MAX_STEPS)
+        page = (await ask(asking, ADVICE, kinds=["OVER_GRANTED"], **window))["data"]["advice"]
+        info = page["pageInfo"]
+        assert (page["nodes"], info["endCursor" if "first" in window else "startCursor"]) == ([], [*window.values()][1])
 
 
 async def test_following_any_advice_never_lowers_the_score_and_no_bad_token_raises_it(

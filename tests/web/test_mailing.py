@@ -171,9 +171,10 @@ async def test_a_mail_server_that_hangs_holds_up_neither_webhooks_nor_what_else_
     mailing: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("web.mailing.STEP_TIMEOUT_S", 3)
+    held: list[asyncio.StreamWriter] = []
 
-    async def hold(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        await reader.read()
+    async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
 
     silent = await asyncio.start_server(hold, "localhost", 0, family=socket.AF_INET)
     port, local = silent.sockets[0].getsockname()[1], Destinations.parse(["127.0.0.0/8"])
@@ -197,6 +198,9 @@ async def test_a_mail_server_that_hangs_holds_up_neither_webhooks_nor_what_else_
             task.cancel()
         await asyncio.gather(delivering, *letters, return_exceptions=True)
     silent.close()
+    for writer in held:
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize(
