@@ -130,7 +130,7 @@ class AuditEntry(Kept):
     seal = fields.CharField(max_length=64, unique=True)
 
     class Meta:
-        """Read by account, newest first; by member, by token and by target."""
+        """Read by account, newest first, and likewise by each thing that it is asked for."""
 
         table = "audit_entry"
         unique_together = (("account", "sequence"), ("account", "idempotency_actor", "idempotency_key"))
@@ -142,6 +142,13 @@ class AuditEntry(Kept):
             Index(fields=("account_id", "behalf_member_id", "sequence")),
             Index(fields=("account_id", "behalf_token_id", "sequence")),
             Index(fields=("account_id", "at", "sequence")),
+            Index(fields=("account_id", "request_id", "sequence")),
+            Index(fields=("account_id", "token_ending", "sequence")),
+            Index(fields=("account_id", "behalf_token_ending", "sequence")),
+            Index(fields=("account_id", "address", "sequence")),
+            Index(fields=("account_id", "target_kind", "sequence")),
+            Index(fields=("account_id", "actor_kind", "sequence")),
+            Index(fields=("account_id", "outcome", "sequence")),
         )
 
     @property
@@ -227,5 +234,6 @@ class AuditAccess(Kept):
         indexes = (
             Index(fields=("account_id", "action", "sequence")),
             Index(fields=("account_id", "resource", "sequence")),
+            Index(fields=("account_id", "sequence")),
             Index(fields=("entry_id",)),
         )

@@ -1,7 +1,7 @@
 """The audit log as it is read: listed, and followed entry by entry while it grows."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,11 +12,14 @@ from tortoise.expressions import Q, Subquery
 from tortoise.queryset import QuerySet
 
 from core.errors import Invalid
+from core.policy import Policy
 from core.specifiers import Resource
 from core.vocabulary import Action
-from models import ActorKind, AuditAccess, AuditEntry, AuditHead, Json, Notice
+from models import ActorKind, AuditAccess, AuditEntry, AuditHead, Json, Member, Notice, Outcome, Token
+from resolvers import accesses, addresses
 from resolvers import input as typed
 from resolvers.callers import Caller, current
+from resolvers.conditions import Condition, every, some, sql
 from resolvers.pages import Order, number
 from resolvers.reading import readable
 
@@ -29,7 +32,7 @@ BATCH = 100
 
 def by_sequence(*, descending: bool = False) -> Order:
     """Order entries as they were sealed."""
-    return Order("SEQUENCE", "sequence", number, descending=descending)
+    return Order("SEQUENCE", "sequence", number, descending=descending, unique=True)
 
 
 def place_of(field: str, cursor: str) -> int:
@@ -43,33 +46,101 @@ def place_of(field: str, cursor: str) -> int:
 class EntryFilter:
     """Which entries; what is None does not matter. `since` is included, `until` is not.
 
-    A member and a token are those who did it, or on whose behalf it was done.
+    A member and a token are those who did it, or on whose behalf it was done. What is said of accesses must hold for
+    one and the same.
     """
 
     action: str | None = None
     resource: str | None = None
+    statements: Policy | None = None
     member_id: UUID | None = None
     token_id: UUID | None = None
+    token_ending: str | None = None
+    creator_id: UUID | None = None
+    """Who made the token that it was done with."""
+    actor_kind: ActorKind | None = None
     target_id: UUID | None = None
+    target_kind: str | None = None
+    outcome: Outcome | None = None
+    is_reported: bool | None = None
+    request_id: str | None = None
+    network: str | None = None
+    """An address or a block of them, from which the caller may see that it came."""
     since: datetime | None = None
     until: datetime | None = None
+    text: str | None = None
+
+    def accessed(self) -> Condition:
+        """Say what an access must be for its entry to be found. Raises `Invalid` naming the field."""
+        # As long as the column: PostgreSQL refuses to compare with more.
+        action = None if self.action is None else typed.name("filter.action", self.action, most=64)
+        resource = None if self.resource is None else typed.name("filter.resource", self.resource, most=512)
+        return every(
+            [
+                True if action is None else accesses.of_action(action),
+                True if resource is None else accesses.of_resource("filter.resource", resource),
+                True if self.statements is None else accesses.allowed_by(self.statements),
+            ]
+        )
+
+
+_COLUMNS = {
+    "actor_kind": "actor_kind",
+    "target_id": "target_id",
+    "target_kind": "target_kind",
+    "outcome": "outcome",
+    "request_id": "request_id",
+    "at__gte": "since",
+    "at__lt": "until",
+}
+"""What an entry's columns are compared with, in Tortoise's words."""
+_ACTORS = {
+    "member_id": ("member_id", "behalf_member_id"),
+    "token_id": ("token_id", "behalf_token_id"),
+    "token_ending": ("token_ending", "behalf_token_ending"),
+}
+"""In which columns it is looked for who did it, or on whose behalf it was done."""
+_TEXTS = ("target_name", "member_name", "token_name", "behalf_member_name", "behalf_token_name", "comment")
+
+
+def columns(caller: Caller, wanted: EntryFilter) -> Iterator[Condition]:
+    """Say what must hold for an entry itself. Raises `Invalid` naming the field."""
+    given = {column: getattr(wanted, name) for column, name in _COLUMNS.items()}
+    yield from (Q(**{column: value}) for column, value in given.items() if value is not None)
+    for name, either in _ACTORS.items():
+        if (value := getattr(wanted, name)) is not None:
+            yield some(Q(**{column: value}) for column in either)
+    if wanted.creator_id is not None:
+        made = Subquery(made_by(caller, wanted.creator_id).values("id"))
+        yield Q(token_id__in=made) | Q(behalf_token_id__in=made)
+    if wanted.is_reported is not None:
+        yield Q(reported_at__isnull=not wanted.is_reported)
+    if wanted.network is not None:
+        yield every([_origin_shown(caller), addresses.within("filter.address", "address", wanted.network)])
+    if wanted.text is not None:
+        looked_for = typed.name("filter.text", wanted.text)
+        yield some(Q(**{f"{column}__icontains": looked_for}) for column in _TEXTS)
+
+
+def made_by(caller: Caller, member_id: UUID) -> QuerySet[Token]:
+    """List the tokens that a member made, as far as the caller sees the tokens and the member."""
+    seen = readable(caller, Member).filter(id=member_id)
+    return readable(caller, Token).filter(creator_id__in=Subquery(seen.values("id")))
 
 
 async def entries(caller: Caller, wanted: EntryFilter) -> QuerySet[AuditEntry]:
     """List entries of the audit log."""
-    rows = readable(caller, AuditEntry)
-    columns = (("target_id", wanted.target_id), ("at__gte", wanted.since), ("at__lt", wanted.until))
-    rows = rows.filter(**{name: value for name, value in columns if value is not None})
-    if wanted.member_id is not None:
-        rows = rows.filter(Q(member_id=wanted.member_id) | Q(behalf_member_id=wanted.member_id))
-    if wanted.token_id is not None:
-        rows = rows.filter(Q(token_id=wanted.token_id) | Q(behalf_token_id=wanted.token_id))
-    said = (("action", wanted.action, 64), ("resource", wanted.resource, 512))  # as long as their columns
-    accessed = {name: typed.name(f"filter.{name}", word, most=most) for name, word, most in said if word is not None}
-    if accessed:
-        access = AuditAccess.filter(account_id=caller.account.id, **accessed)
+    rows = readable(caller, AuditEntry).filter(sql(every(columns(caller, wanted))))
+    accessed = wanted.accessed()
+    if accessed is not True:
+        access = AuditAccess.filter(account_id=caller.account.id).filter(sql(accessed))
         rows = rows.filter(id__in=Subquery(access.values("entry_id")))
     return rows
+
+
+def sees_all(caller: Caller) -> bool:
+    """Say whether the caller may see the whole log."""
+    return caller.rights.allows(Action.VIEW_AUDIT_LOG.value, Resource.of(("acct", None)))
 
 
 def is_own(caller: Caller, entry: AuditEntry) -> bool:
@@ -86,10 +157,20 @@ def shows_origin(caller: Caller, entry: AuditEntry) -> bool:
     """
     own = caller.member is not None and entry.target_member_id == caller.member.id
     noticed = own and entry.actor_kind is ActorKind.SYSTEM
-    return (
-        noticed
-        or is_own(caller, entry)
-        or caller.rights.allows(Action.VIEW_AUDIT_LOG.value, Resource.of(("acct", None)))
+    return noticed or is_own(caller, entry) or sees_all(caller)
+
+
+def _origin_shown(caller: Caller) -> Condition:
+    """Find the entries of which `shows_origin` says yes."""
+    if sees_all(caller):
+        return True
+    member, token = caller.member, caller.token
+    return some(
+        [
+            Q(member_id=member.id) if member else False,
+            Q(target_member_id=member.id, actor_kind=ActorKind.SYSTEM) if member else False,
+            Q(token_id=token.id) if token else False,
+        ]
     )
 
 

@@ -1,6 +1,7 @@
 """Pages of lists, by keyset: a page costs the same wherever it is, and rows that come or go move no other.
 
-Pages are cut as Relay's `connectionFromArray` cuts an array. Every order ends with the id; nulls come last in all.
+Pages are cut as Relay's `connectionFromArray` cuts an array. Every order tells all rows apart, most by ending with the
+id; nulls come last in all.
 """
 
 import base64
@@ -84,6 +85,8 @@ class Order:
     """From a cursor's JSON to what the column is compared with. Raises ValueError or TypeError."""
     descending: bool = False
     nullable: bool = False
+    unique: bool = False
+    """Whether no two rows of a list share a value, so that the id has nothing to tell apart."""
 
     def cursor(self, row: Placed) -> str:
         """Tell a row's place, opaquely."""
@@ -104,7 +107,8 @@ class Order:
         """Say by what to sort, in Tortoise's words."""
         sign = "-" if forward is self.descending else ""
         nulls = ["nulls_" if forward else "-nulls_"] if self.nullable else []
-        return [*nulls, *([f"{sign}{self.column}"] if self.column != "id" else []), f"{sign}id"]
+        own = [f"{sign}{self.column}"] if self.column != "id" else []
+        return [*nulls, *own, *([] if self.unique else [f"{sign}id"])]
 
     def onto(self, rows: QuerySet[M]) -> QuerySet[M]:
         """Add what the sorting needs beside the columns themselves."""
@@ -118,6 +122,8 @@ class Order:
     def beyond(self, place: "Place", *, forward: bool) -> Q:
         """Tell which rows come after a place, or before it."""
         than = "lt" if forward is self.descending else "gt"
+        if self.unique:
+            return _is(f"{self.column}__{than}", place.value)
         tie = _is(f"id__{than}", place.id)
         if self.column == "id":
             return tie

@@ -3,18 +3,13 @@
 `core.policy.decide` is the oracle: a property test compares the rows with its verdicts, one by one.
 """
 
-import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, TypeVar
 from uuid import UUID
 
-from pypika_tortoise.functions import Cast
-from tortoise.expressions import Q, ResolveContext
-from tortoise.filters import Like, escape_like
+from tortoise.expressions import Q
 from tortoise.models import Model
-from tortoise.query_utils import QueryModifier
 from tortoise.queryset import QuerySet
 
 from core.law import Authority, Side
@@ -37,11 +32,9 @@ from models import (
     Webhook,
 )
 from resolvers.callers import Caller, note_deeds
+from resolvers.conditions import Condition, Like, Match, every, negated, some, sql
 
 M = TypeVar("M", bound=Model)
-Condition = Q | bool
-"""A condition on rows; True and False are those that need no SQL."""
-
 _ANY_UUID = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff")
 
 
@@ -105,8 +98,8 @@ def uses_readable(caller: Caller) -> Q:
 def readable_jobs(caller: Caller) -> QuerySet[Job]:
     """List the jobs of the caller's account that the caller may see now, and those that their member started."""
     own = Q(member_id=caller.member.id) if caller.member else False
-    seen = _any([_allowed(caller, _JOBS, Action.VIEW_JOB), own])
-    return Job.filter(account_id=caller.account.id).filter(_sql(seen))
+    seen = some([_allowed(caller, _JOBS, Action.VIEW_JOB), own])
+    return Job.filter(account_id=caller.account.id).filter(sql(seen))
 
 
 def revocable(caller: Caller) -> Q:
@@ -135,65 +128,57 @@ def _readable(caller: Caller, model: type[M], action: Action, shapes: Sequence[S
 
 
 def _permitted(caller: Caller, action: Action, shapes: Sequence[Shape]) -> Q:
-    return _sql(_allowed(caller, shapes, action))
+    return sql(_allowed(caller, shapes, action))
 
 
 def _allowed(caller: Caller, shapes: Sequence[Shape], action: Action) -> Condition:
-    return _any(_all([shape.rows, _seen(caller, shape, action.value)]) for shape in shapes)
+    return some(every([shape.rows, _seen(caller, shape, action.value)]) for shape in shapes)
 
 
 def _seen(caller: Caller, shape: Shape, action: str) -> Condition:
     if not isinstance(caller.rights, Authority):
         return True
-    return bool(caller.sides) and _all(_side(side, shape, action) for side in caller.sides)
+    return bool(caller.sides) and every(_side(side, shape, action) for side in caller.sides)
 
 
 def _side(side: Side, shape: Shape, action: str) -> Condition:
-    return _any(_policy(named.policy, shape, action) for named in side.policies)
+    return some(_policy(named.policy, shape, action) for named in side.policies)
 
 
 def _policy(policy: CompiledPolicy, shape: Shape, action: str) -> Condition:
     named = [statement for statement in policy.policy if statement.speaks_of(action)]
     allows = (_statement(s, shape, policy).sure for s in named if s.effect is Effect.ALLOW)
     denies = (_statement(s, shape, policy).could for s in named if s.effect is Effect.DENY)
-    return _all([_any(allows), _not(_any(denies))])
+    return every([some(allows), negated(some(denies))])
 
 
-@dataclass(frozen=True, slots=True)
-class _Match:
-    """On which rows something surely matches, and on which it does or could."""
-
-    sure: Condition
-    could: Condition
-
-
-def _statement(statement: Statement, shape: Shape, policy: CompiledPolicy) -> _Match:
+def _statement(statement: Statement, shape: Shape, policy: CompiledPolicy) -> Match:
     listed = [_specifier(spec, shape, policy) for spec in statement.resources or statement.not_resources or ()]
-    sure, could = _any(match.sure for match in listed), _any(match.could for match in listed)
-    return _Match(sure, could) if statement.resources else _Match(_not(could), _not(sure))
+    sure, could = some(match.sure for match in listed), some(match.could for match in listed)
+    return Match(sure, could) if statement.resources else Match(negated(could), negated(sure))
 
 
-def _specifier(spec: Specifier, shape: Shape, policy: CompiledPolicy) -> _Match:
+def _specifier(spec: Specifier, shape: Shape, policy: CompiledPolicy) -> Match:
     if not spec.segments:
-        return _Match(sure=True, could=True)
+        return Match(sure=True, could=True)
     if spec.path != shape.path:
-        return _Match(sure=False, could=False)
+        return Match(sure=False, could=False)
     pairs = [_segment(segment, column, policy) for segment, column in zip(spec.segments, shape.columns, strict=True)]
-    return _Match(_all(match.sure for match in pairs), _all(match.could for match in pairs))
+    return Match(every(match.sure for match in pairs), every(match.could for match in pairs))
 
 
-def _segment(segment: Segment, column: str | None, policy: CompiledPolicy) -> _Match:
+def _segment(segment: Segment, column: str | None, policy: CompiledPolicy) -> Match:
     if column is None or segment.name is None:
-        name = _Match(*(column is None and segment.name is None,) * 2)
+        name = Match(*(column is None and segment.name is None,) * 2)
     elif segment.attribute is not None:
         values = policy.attributes.get(segment.attribute, ())
-        known = _any(_exact(column, value) for value in values)
-        name = _Match(known, known) if values else _Match(sure=False, could=True)
+        known = some(_exact(column, value) for value in values)
+        name = Match(known, known) if values else Match(sure=False, could=True)
     else:
         matched = _glob(column, segment.name) if segment.is_glob else _exact(column, segment.name)
-        name = _Match(matched, matched)
+        name = Match(matched, matched)
     # Latchkey's own kinds have neither tags nor properties, so a filter is never known to hold.
-    return _Match(sure=False, could=name.could) if segment.filters else name
+    return Match(sure=False, could=name.could) if segment.filters else name
 
 
 def _exact(column: str, name: str) -> Condition:
@@ -207,7 +192,7 @@ def _glob(column: str, glob: str) -> Condition:
     prefix, _, rest = glob.partition("*")
     if rest.strip("*"):
         # Keys and ids are lower case by construction, so SQLite's LIKE, deaf to case, errs only on a glob that is not.
-        return Q(_Like(column, glob)) if glob == glob.lower() else False
+        return Q(Like(column, glob)) if glob == glob.lower() else False
     if not prefix:
         return True
     if column == "key":
@@ -227,45 +212,3 @@ def _uuid(text: str) -> UUID | None:
     except ValueError:
         return None
     return parsed if str(parsed) == text else None
-
-
-class _Like(Q):
-    """A glob with a `*` inside, as LIKE."""
-
-    def __init__(self, column: str, glob: str) -> None:
-        super().__init__()
-        self.column = column
-        self.pattern = "%".join(escape_like(piece) for piece in glob.split("*"))
-
-    def __bool__(self) -> bool:
-        return True
-
-    def resolve(self, resolve_context: ResolveContext) -> QueryModifier:
-        """Compare the column as text."""
-        column = resolve_context.table[self.column]
-        return QueryModifier(where_criterion=Like(Cast(column, "VARCHAR"), column.wrap_constant(self.pattern)))
-
-
-def _all(conditions: Iterable[Condition]) -> Condition:
-    return _joined(conditions, operator.and_, neutral=True)
-
-
-def _any(conditions: Iterable[Condition]) -> Condition:
-    return _joined(conditions, operator.or_, neutral=False)
-
-
-def _joined(conditions: Iterable[Condition], join: Callable[[Any, Any], Any], *, neutral: bool) -> Condition:
-    listed = [condition for condition in conditions if condition is not neutral]
-    if any(isinstance(condition, bool) for condition in listed):
-        return not neutral
-    return reduce(join, listed) if listed else neutral
-
-
-def _not(condition: Condition) -> Condition:
-    return not condition if isinstance(condition, bool) else ~Q(condition)
-
-
-def _sql(condition: Condition) -> Q:
-    if isinstance(condition, Q):
-        return condition
-    return Q() if condition else Q(id__in=[])

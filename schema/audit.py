@@ -1,21 +1,26 @@
 """The audit log in the schema: listed, looked up and followed."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, cast
+from uuid import UUID
 
 import strawberry
 from strawberry.scalars import JSON
 
 from core import ids
+from core.errors import Invalid
 from core.law import SideKind
+from core.policy import Policy, parse_policy
+from core.secret import ENDING_CHARACTERS
 from core.signed import Statement as SignedStatement
+from core.specifiers import Resource
 from core.vocabulary import Action
 from models import ActorKind, Outcome
 from models import AuditEntry as Row
-from resolvers import entries, heads
+from resolvers import entries, heads, searching
 from resolvers import input as typed
 from resolvers.access import RoleWords
 from resolvers.callers import Caller
@@ -26,11 +31,16 @@ from schema import face, nodes
 from schema.connections import After, Before, Connection, First, Last, OrderDirection, Rows, listed
 from schema.context import Context, Info
 from schema.nodes import Node
-from schema.policies import Statement, named
+from schema.policies import Statement, StatementInput, named
 
 if TYPE_CHECKING:
     from schema.members import Member
     from schema.tokens import Token
+
+
+MOST_STATEMENTS, MOST_WORDS = 20, 200
+"""How much a policy that entries are found by may hold: each of its words is a condition."""
+TOKEN_KINDS = ("token", "service-token", "account-token")
 
 
 @face.output
@@ -254,33 +264,118 @@ async def _find(caller: Caller, keys: Sequence[str]) -> dict[str, Node]:
 nodes.register("AuditEntry", _find, AuditEntry.of)
 
 
+@face.choice(
+    LATCHKEY="Latchkey did it, and wrote it down in the same transaction.",
+    INTEGRATION="An integration reported it with `recordAuditEntries`.",
+)
+class EntrySource(StrEnum):
+    """Whose word an entry is."""
+
+    LATCHKEY = "LATCHKEY"
+    INTEGRATION = "INTEGRATION"
+
+
 @face.input_
 class AuditEntryFilter:
-    """Which entries; what is left out does not matter."""
+    """Which entries; what is left out does not matter, and all that is given must hold.
 
-    action: str | None = face.given("An action that it took, such as `createAccessToken`.", default=None)
-    resource: str | None = face.given("A resource that it took an action on, as in `role/ci`.", default=None)
+    `action`, `resource` and `statements` must hold for one and the same access.
+    """
+
+    action: str | None = face.given(
+        "An action that it took, such as `createAccessToken`, or a glob, such as `update*`.", default=None
+    )
+    resource: str | None = face.given(
+        "A resource that it took an action on, as in `role/ci`, or a specifier, such as `proj/*:env/prod:flag/*`. "
+        "`proj/web:*` is all that lies beneath `proj/web`.",
+        default=None,
+    )
+    statements: list[StatementInput] | None = face.given(
+        "A policy: entries of which it would allow an access. Nothing is known of tags and properties.", default=None
+    )
     actor: strawberry.ID | None = face.given(
         "The id of the member who did it, with whatever, or on whose behalf it was done.", default=None
     )
     token: strawberry.ID | None = face.given(
-        "The id of the token it was done with, or on behalf of which.", default=None
+        "The token it was done with, or on behalf of which: its id, or its resource, such as `service-token/…`.",
+        default=None,
     )
+    token_ending: str | None = face.given(
+        "The last characters of that token's secret, four as they are shown, or more of the secret's end.", default=None
+    )
+    token_creator: strawberry.ID | None = face.given(
+        "The id of the member who made that token. Of a member or tokens that you do not see nothing is found.",
+        default=None,
+    )
+    actor_kind: ActorKind | None = face.given("With what it was done.", default=None)
     target: strawberry.ID | None = face.given("The id of what it was done to.", default=None)
+    target_kind: str | None = face.given("The kind of resource it was done to, such as `service-token`.", default=None)
+    outcome: Outcome | None = face.given("How it ended.", default=None)
+    source: EntrySource | None = face.given("Whose word it is.", default=None)
+    request_id: str | None = face.given("The id of the request that did it.", default=None)
+    address: str | None = face.given(
+        "The network address it came from, or a block of IPv4 addresses, such as `192.0.2.0/24`: "
+        "among entries whose address you see.",
+        default=None,
+    )
     since: datetime | None = face.given("The earliest time.", default=None)
     until: datetime | None = face.given("The time before which it was.", default=None)
+    text: str | None = face.given(
+        "A part, in any case, of the comment or of a name: of what it was done to, of the member, of the token.",
+        default=None,
+    )
 
     def wanted(self) -> EntryFilter:
         """Read the filter. Raises `Invalid` naming the field."""
+
+        def member(name: str, given: str | None) -> UUID | None:
+            return None if given is None else nodes.uuid_of(f"filter.{name}", given, "Member")
+
+        def word(name: str, given: str | None) -> str | None:
+            return None if given is None else typed.name(f"filter.{name}", given, most=64)
+
         return EntryFilter(
             action=self.action,
             resource=self.resource,
-            member_id=None if self.actor is None else nodes.uuid_of("filter.actor", self.actor, "Member"),
-            token_id=None if self.token is None else nodes.uuid_of("filter.token", self.token, "Token"),
+            statements=None if self.statements is None else self._policy(),
+            member_id=member("actor", self.actor),
+            token_id=None if self.token is None else _token_id("filter.token", self.token),
+            token_ending=None if self.token_ending is None else _ending("filter.tokenEnding", self.token_ending),
+            creator_id=member("tokenCreator", self.token_creator),
+            actor_kind=self.actor_kind,
             target_id=None if self.target is None else nodes.any_uuid("filter.target", self.target),
+            target_kind=word("targetKind", self.target_kind),
+            outcome=self.outcome,
+            is_reported=None if self.source is None else self.source is EntrySource.INTEGRATION,
+            request_id=word("requestId", self.request_id),
+            network=word("address", self.address),
             since=None if self.since is None else typed.moment("filter.since", self.since),
             until=None if self.until is None else typed.moment("filter.until", self.until),
+            text=self.text,
         )
+
+    def _policy(self) -> Policy:
+        lines = self.statements or []
+        if len(lines) > MOST_STATEMENTS:
+            raise Invalid("filter.statements", f"must hold at most {MOST_STATEMENTS}")
+        words = sum(len(words) for line in lines for words in line.json.values() if isinstance(words, list))
+        if words > MOST_WORDS:
+            raise Invalid("filter.statements", f"must hold at most {MOST_WORDS} actions and resources")
+        return parse_policy([line.json for line in lines], "filter.statements")
+
+
+def _token_id(field: str, given: str) -> UUID:
+    """Read a token's id, or the resource that it is in policies."""
+    with suppress(ValueError):  # which `Malformed` is
+        last = Resource.parse(given).segments[-1]
+        if last.kind in TOKEN_KINDS and last.name:
+            return UUID(last.name)
+    return nodes.uuid_of(field, given, "Token")
+
+
+def _ending(field: str, given: str) -> str:
+    """Read the end of a secret, of which the last characters are kept. Raises `Invalid` for a whole one."""
+    return typed.name(field, given)[-ENDING_CHARACTERS:]
 
 
 @face.choice(
@@ -365,11 +460,21 @@ class AuditQueries:
         last: Last = None,
         before: Before = None,
     ) -> Connection[AuditEntry] | None:
-        """List the entries of the audit log that you may see: all, or those of your own deeds and tokens."""
+        """List the entries of the audit log that you may see: all, or those of your own deeds and tokens.
+
+        With a filter, some thousand entries are looked at for a page: it may be short, or empty, although more follows.
+        """
         wanted = filter.wanted() if filter else EntryFilter()
-        rows = Rows("auditEntries", lambda caller: entries.entries(caller, wanted), lasting=filter is None)
-        part = window(order_by, first, after, last, before)
-        return await listed(info.context.caller, rows, part, AuditEntry.of)
+        caller, part = info.context.caller, window(order_by, first, after, last, before)
+        if filter is None:
+            rows = Rows("auditEntries", lambda caller: entries.entries(caller, wanted), lasting=True)
+            return await listed(caller, rows, part, AuditEntry.of)
+
+        async def counted() -> int:
+            return await (await entries.entries(caller, wanted)).count()
+
+        page = await searching.search(caller, wanted, part)
+        return Connection(page=page, show=AuditEntry.of, counted=counted, reached=page.reached)
 
     @face.field(Action.VIEW_AUDIT_LOG)
     async def audit_entry(

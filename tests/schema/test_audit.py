@@ -223,6 +223,21 @@ async def test_entries_are_found_by_what_they_say(organisation: Organisation, as
     assert await found(target=global_id("Token", made.row.id)) == ["createAccessToken"]
     assert await found(actor=global_id("Member", owner.member.id), action="createAccount") == []
     assert await found(until=first.at.isoformat()) == []
+    assert await found(action="create*", resource="role/*") == ["createRole"]
+    statement = {"effect": "ALLOW", "notActions": ["create*", "update*"], "resources": ["member/*"]}
+    assert set(await found(statements=[statement])) == {"revokeSession"}
+    assert token.token
+    for named in (f"member/{owner.member.id}:token/{made.row.id}", f"service-token/{made.row.id}"):
+        assert await found(token=named) == ["updateMemberName"]
+    assert await found(tokenEnding=f"…{token.token.ending}") == ["updateMemberName"]
+    assert await found(tokenCreator=global_id("Member", owner.member.id)) == ["updateMemberName"]
+    assert await found(actorKind="PERSONAL") == ["updateMemberName"]
+    assert await found(targetKind="role", outcome="DONE", source="LATCHKEY") == ["createRole"]
+    assert await found(source="INTEGRATION") == []
+    assert await found(text="bY TOK") == ["revokeSession", "updateMemberName"]
+    assert await found(address="198.51.100.0/24") == []
+    whole = await AuditEntry.get(account_id=organisation.account.id, target_id=role.id)
+    assert await found(requestId=whole.request_id, address=whole.address, action="createRole") == ["createRole"]
     everything = await found(since=first.at.isoformat())
     assert (everything[-1], len(everything)) == ("createAccount", first.sequence + len(everything) - 1)
 
@@ -235,10 +250,17 @@ async def test_a_filter_that_makes_no_sense_is_refused_by_name(organisation: Org
         ("token", "x"),
         ("target", global_id("ResourceKind", "flag")),
         ("action", ""),
+        ("resource", "proj//x"),
+        ("statements", [{"effect": "ALLOW", "actions": ["*"]}]),
+        ("statements", [{"effect": "ALLOW", "actions": ["*"], "resources": ["*"]}] * 21),
+        ("tokenCreator", "x"),
+        ("tokenEnding", ""),
+        ("address", "2001:db8::/32"),
+        ("text", ""),
     ):
         answer = await ask(organisation.owner, query, filter={name: value})
         told = [(error["code"], error["field"]) for error in answer["errors"]]
-        assert told == [("BAD_USER_INPUT", f"filter.{name}")]
+        assert [(code, field.partition("[")[0]) for code, field in told] == [("BAD_USER_INPUT", f"filter.{name}")]
 
 
 async def test_what_changed_is_only_for_those_who_may_see_it(organisation: Organisation, ask: Ask) -> None:

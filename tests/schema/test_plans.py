@@ -382,7 +382,8 @@ async def test_a_plan_of_this_schema_answers_as_graphql_core_does(
     reader = await organisation.as_role(BuiltInRole.READER)
     compared = 0
     while compared < ENOUGH:
-        found = read(asker.operation(), core)
+        text = asker.operation()
+        found = None if "auditHead" in text else read(text, core)  # it is signed anew each time
         if found is None or found[1].operation.value != "query":
             continue
         caller = asker.chance.choice([organisation.owner, reader, None])

@@ -1,0 +1,155 @@
+"""Entries that a filter finds, a page at a time, at a cost that does not grow with the log.
+
+Of what a filter asks, whatever has an index by sequence leads: it names candidates, the next in the list's order, and
+of them those are read for which all else holds too. What leads farthest is taken. A page ends before it is full where
+so many candidates were looked at that others would wait.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+from uuid import UUID
+
+from tortoise.queryset import QuerySet
+
+from models import AuditAccess, AuditEntry
+from resolvers import addresses, pages
+from resolvers.callers import Caller
+from resolvers.conditions import Condition, every, sql
+from resolvers.entries import EntryFilter, columns, made_by, sees_all
+from resolvers.pages import Page, Place, Window
+from resolvers.reading import readable
+from resolvers.statements import Statement
+
+STEP = 1_000
+"""How many candidates are looked at at once."""
+STEPS = 5
+"""How often, for one page."""
+FEW = 5
+"""How many tokens a member may have made for each of them to lead."""
+NOBODY = UUID(int=0)
+
+Lead = Sequence[QuerySet[Any]]
+"""What together holds all that is asked for, each in its index's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far was looked, whatever is there."""
+
+    sequence: int
+    pk: UUID = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Page[AuditEntry]):
+    """A page of entries. `reached` is how far was looked, where it ends before it is full."""
+
+    reached: Reached | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Sequence numbers in which to look. `end` is the last of them; None if there are no more."""
+
+    numbers: Sequence[int]
+    end: int | None
+
+
+async def search(caller: Caller, wanted: EntryFilter, window: Window) -> Found:
+    """Find entries. Raises `Invalid` naming the field."""
+    own, accessed = every(columns(caller, wanted)), wanted.accessed()
+    leads = await _leads(caller, wanted, own)
+    found: list[AuditEntry] = []
+    part, end = window, None
+    for _ in range(STEPS):
+        candidates = await _farthest(leads, part)
+        numbers = await _accessed(caller, accessed, candidates.numbers)
+        if numbers:
+            rows = readable(caller, AuditEntry).filter(sql(own), sequence__in=numbers)
+            left = replace(part, size=window.size - len(found))
+            found += await Statement.of(pages.asked(rows, left)).run()
+        end = candidates.end
+        if end is None or len(found) > window.size:
+            page = Page.cut(found, window)
+            return Found(page.rows, page.order, page.has_next, page.has_previous)
+        part = _beyond(part, end)
+    rows_found = found if window.forward else found[::-1]
+    return Found(rows_found, window.order, window.forward, not window.forward, Reached(end or 0))
+
+
+async def _leads(caller: Caller, wanted: EntryFilter, own: Condition) -> list[Lead]:
+    """List what may lead. For whoever sees a part of the log only, what they see does: nothing else is told of."""
+    if not sees_all(caller):
+        return [[readable(caller, AuditEntry).filter(sql(own))]]
+
+    rows, access = readable(caller, AuditEntry), AuditAccess.filter(account_id=caller.account.id)
+    leads: list[Lead] = [
+        [rows.filter(**{name: value}) for name in names]
+        for names, value in (
+            (("member_id", "behalf_member_id"), wanted.member_id),
+            (("token_id", "behalf_token_id"), wanted.token_id),
+            (("token_ending", "behalf_token_ending"), wanted.token_ending),
+            (("target_id",), wanted.target_id),
+            (("request_id",), wanted.request_id),
+            (("outcome",), wanted.outcome),
+            (("actor_kind",), wanted.actor_kind),
+            (("target_kind",), wanted.target_kind),
+        )
+        if value is not None
+    ]
+    leads += [
+        [access.filter(**{name: value})]
+        for name, value in (("resource", wanted.resource), ("action", wanted.action))
+        if value is not None and "*" not in value
+    ]
+    if wanted.network is not None and (spelled := addresses.spelled(wanted.network)):
+        leads.append([rows.filter(address=address) for address in spelled])
+    if wanted.creator_id is not None:
+        made = await made_by(caller, wanted.creator_id).limit(FEW + 1).values_list("id", flat=True)
+        if len(made) <= FEW:
+            leads.append([rows.filter(**{name: id_}) for id_ in made for name in ("token_id", "behalf_token_id")])
+    timed = {"at__gte": wanted.since, "at__lt": wanted.until}
+    leads.append([rows.filter(**{name: at for name, at in timed.items() if at is not None})])
+    return leads
+
+
+async def _farthest(leads: Sequence[Lead], part: Window) -> _Candidates:
+    best: _Candidates | None = None
+    for lead in leads:
+        candidates = await _candidates(lead, part)
+        if candidates.end is None:
+            return candidates
+        if best is None or _before(part, best.end or 0, candidates.end):
+            best = candidates
+    return best or _Candidates((), None)
+
+
+async def _candidates(lead: Lead, part: Window) -> _Candidates:
+    numbers: set[int] = set()
+    end: int | None = None
+    for source in lead:
+        ordered = part.within(source).order_by(*part.order.columns(forward=part.forward)).limit(STEP)
+        given = cast("list[int]", await ordered.values_list("sequence", flat=True))
+        numbers.update(given)
+        if len(given) == STEP and (end is None or _before(part, given[-1], end)):
+            end = given[-1]
+    within = numbers if end is None else {number for number in numbers if number == end or _before(part, number, end)}
+    return _Candidates(sorted(within), end)
+
+
+def _before(part: Window, one: int, other: int) -> bool:
+    """Say whether one number is met before another."""
+    return one > other if part.forward is part.order.descending else one < other
+
+
+def _beyond(part: Window, end: int) -> Window:
+    place = Place(end, NOBODY)
+    return replace(part, after=place) if part.forward else replace(part, before=place)
+
+
+async def _accessed(caller: Caller, accessed: Condition, numbers: Sequence[int]) -> Sequence[int]:
+    if accessed is True or not numbers:
+        return numbers
+    access = AuditAccess.filter(account_id=caller.account.id, sequence__in=numbers).filter(sql(accessed))
+    return sorted(set(cast("list[int]", await access.values_list("sequence", flat=True))))
