@@ -31,7 +31,7 @@ PAGE = """query ($filter: TokenFilterInput, $after: String) {
     nodes {
       id resource kind name description state ending scope { builtInRole customRoles { key } }
       owner { id name } creator { id name } responsible { id name } parent { id }
-      networks rateLimits createdAt expiresAt resetAt revokedAt leakedAt lastUsedAt lastUsedAddress lastUsedAgent
+      networks rateLimits createdAt expiresAt endsAt resetAt revokedAt leakedAt lastUsedAt lastUsedAddress lastUsedAgent
     }
     pageInfo { hasNextPage endCursor }
   }
@@ -41,7 +41,8 @@ YES_OR_NO = {"unattended", "hasNoExpiry", "neverUsed"}
 COLUMNS = (
     *("id", "resource", "kind", "name", "description", "state", "ending", "builtInRole", "customRoles"),
     *("ownerId", "owner", "creatorId", "creator", "responsibleId", "responsible", "parentId", "networks", "rateLimits"),
-    *("createdAt", "expiresAt", "resetAt", "revokedAt", "leakedAt", "lastUsedAt", "lastUsedAddress", "lastUsedAgent"),
+    *("createdAt", "expiresAt", "endsAt", "resetAt", "revokedAt", "leakedAt"),
+    *("lastUsedAt", "lastUsedAddress", "lastUsedAgent"),
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet would run: https://owasp.org/www-community/attacks/CSV_Injection."""

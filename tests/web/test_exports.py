@@ -4,14 +4,15 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx2
 import pytest
 
 from core.vocabulary import BuiltInRole
-from models import Token, TokenKind
-from resolvers import members, tokens
+from models import Token, TokenKind, now
+from resolvers import imports, members, retirement, tokens
 from resolvers.members import Grant
 from resolvers.scopes import Scope
 from resolvers.writing import Said
@@ -91,6 +92,16 @@ async def test_a_cell_is_no_formula(organisation: Organisation, client: httpx2.A
     cells = [row["name"] for row in table(await client.get("/tokens/export.csv"))]
     assert cells == ["'=1+1", "'+1", "'-1", "'@SUM(A1)", "a=1"]
     assert lines(await client.get("/tokens/export.jsonl"))[0]["name"] == "=1+1"
+
+
+async def test_a_file_says_when_account_wide_tokens_end_with_all_of_them(
+    organisation: Organisation, client: httpx2.AsyncClient
+) -> None:
+    await imports.bring(organisation.owner, [imports.Import("old", "api-4f1d8e0a-legacy")], Said())
+    retired = await retirement.retire(organisation.owner, now() + timedelta(days=9), Said())
+    assert retired.at
+    [row] = table(await client.get("/tokens/export.csv"))
+    assert (row["expiresAt"], row["endsAt"]) == ("", retired.at.isoformat())
 
 
 async def test_every_page_is_there_once_and_filtered_as_in_graphql(
