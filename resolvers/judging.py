@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from core.covers import Allowance, covers
+from core.covers import Allowance, covers, side_covers
 from core.law import NamedPolicy, Side, SideKind
 from core.networks import Networks
 from core.policy import MAX_WORDS, CompiledPolicy
@@ -154,12 +154,12 @@ class Bench:
                 f"{_many(shown.programs, 'program')} in {_many(shown.networks, 'network')} used this token within "
                 f"{ALIKE.days} days. Make a token for each use."
             )
-            found = self._narrower(uses[token.id], token, allowance)
+            found = self._narrower(uses[token.id], allowance, anew=True)
             scope = amends.scope_of(token, [role.key for role in roles.get(token.id, ())])
             if found is not None:
                 scope, shown = amends.scope_as(found.policy), replace(shown, policy=found.policy)
-            elif is_broad(token):  # one that may do it all is not made many
-                apart = []
+            elif is_broad(token) or not self._stays_within(uses[token.id], allowance):
+                apart = []  # what may do it all is not made many, and nothing that may more than this one
             steps = amends.replace(self.caller, token, self.at, apart, scope)
             return Advice(K.SHARED, token, reason, steps, shown)
 
@@ -169,7 +169,7 @@ class Bench:
         uses = await self._uses(tokens)
 
         def judged(token: Token, allowance: Allowance) -> Advice | None:
-            found = self._narrower(uses[token.id], token, allowance)
+            found = self._narrower(uses[token.id], allowance, anew=token.kind is TokenKind.SERVICE)
             if found is None:
                 return None
             less = f"{len(found.unused)} of its actions" if found.unused else "some of its resources"
@@ -205,20 +205,27 @@ class Bench:
             await asyncio.sleep(0)
         return judged
 
-    def _narrower(self, uses: "_Uses", token: Token, allowance: Allowance) -> Suggestion | None:
-        """Suggest a narrower scope, where it is known what the token was used for and the caller may see its scope."""
-        scope, *limits = uses.sides
+    def _narrower(self, uses: "_Uses", allowance: Allowance, *, anew: bool) -> Suggestion | None:
+        """Suggest a narrower scope, where it is known what the token was used for and the caller may see its scope.
+
+        `anew`: as the scope of another token, which may then do no more than this one.
+        """
+        scope, *_ = uses.sides
         if uses.counted.get(NO_ACTION) or not self._shows(scope):
             return None
         catalogue = self.caller.catalogue
         used = evidence.used(uses.accesses, uses.counted)
         found = suggested([named.policy for named in scope.policies], used, catalogue, allowance)
-        if found is None or token.kind is not TokenKind.SERVICE:
+        if found is None or not anew:
             return found
-        # In its place there would be another, which its ceilings do not bind.
-        narrow = CompiledPolicy(found.policy, catalogue)
-        wider = ([named.policy for named in limit.policies] for limit in limits)
-        return found if all(covers(each, [narrow], catalogue, allowance) for each in wider) else None
+        narrow = Side(SideKind.SCOPE, (NamedPolicy(INLINE, CompiledPolicy(found.policy, catalogue)),))
+        return found if self._stays_within(uses, allowance, narrow) else None
+
+    def _stays_within(self, uses: "_Uses", allowance: Allowance, scope: Side | None = None) -> bool:
+        """Prove that a scope, the present one unless given, is within the ceilings: these bind no other token."""
+        ceilings = [side for side in uses.sides if side.kind is SideKind.CEILING]
+        scope = scope or uses.sides[0]
+        return all(side_covers(each, scope, self.caller.catalogue, allowance) for each in ceilings)
 
     def _shows(self, *sides: Side) -> bool:
         """Say whether the caller may see the words of all policies on some sides."""

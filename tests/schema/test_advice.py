@@ -451,6 +451,19 @@ async def test_of_anothers_shared_token_or_one_that_may_do_it_all_only_the_end_i
     assert list(item["variables"]) == ["input1"]
 
 
+@pytest.mark.parametrize("uses", [[], ["updateOn"]], ids=["unknown", "narrower"])
+async def test_what_ceilings_bind_is_not_replaced_by_what_they_do_not(
+    organisation: Organisation, ask: Ask, served: Served, uses: Sequence[str]
+) -> None:
+    viewing = {"effect": "allow", "actions": ["view*"], "resources": ["*"]}
+    maker = await organisation.token(organisation.owner, Scope(statements=[viewing, OWN]))
+    token = await aged(organisation, maker)
+    await came(token, *PROGRAMS)
+    await used(token, *uses)
+    item = await follow(ask, served, organisation.owner, "SHARED")
+    assert list(item["variables"]) == ["input1"]
+
+
 async def test_uses_long_ago_share_nothing(organisation: Organisation, ask: Ask) -> None:
     token = await aged(organisation)
     await came(token, *PROGRAMS, days_ago=31)
