@@ -50,13 +50,16 @@ class MailServer:
         Raises ValueError, whose message tells nothing of the URL: it may hold a password.
         """
         schemes = {each.value[0]: each for each in Protection}
-        parts = urlsplit(url)
-        protection = schemes.get(parts.scheme)
-        if protection is None or not parts.hostname or parts.path.strip("/") or parts.query:
+        try:
+            parts = urlsplit(url)
+            protection, port = schemes.get(parts.scheme), parts.port
+        except ValueError:  # whose own words may repeat the password
+            protection = None
+        if protection is None or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
             raise ValueError("must be `smtps://user:password@host:port`, `smtp+starttls://…` or `smtp://host:port`")
         if parts.username is not None and protection is Protection.NONE:
             raise ValueError("must not send a password without TLS: use `smtps://` or `smtp+starttls://`")
-        port = parts.port or protection.value[1]
+        port = port or protection.value[1]
         return cls(protection, parts.hostname, port, unquote(parts.username or ""), unquote(parts.password or ""))
 
 

@@ -277,6 +277,10 @@ async def test_a_server_that_offers_no_tls_gets_nothing_where_tls_is_asked_for(b
         ("smtp://", "must be"),
         ("smtp://host/path", "must be"),
         ("smtp://ada:secret@host", "without TLS"),
+        ("smtps://ada:secret#word@host", "must be"),
+        ("smtps://ada:secret@host:secret", "must be"),
+        ("smtps://ada:secret\u2100@host", "must be"),
+        ("smtps://[secret@host", "must be"),
     ],
 )
 def test_what_names_no_mail_server_is_told_without_repeating_it(url: str, problem: str) -> None:
