@@ -149,6 +149,7 @@ FILTERED = {
         "advice(tokens: {creator: $id})",
         "advice(tokens: {responsible: $id})",
         "auditEntries(filter: {actor: $id})",
+        "auditEntries(filter: {tokenCreator: $id})",
     ],
     "Token": [
         "tokens(filter: {parent: $id})",
