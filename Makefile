@@ -48,7 +48,7 @@ client: $(VENV)/.synced
 	cd clients/python && .venv/bin/mypy . && .venv/bin/pytest
 
 test: install debian-chromium debian-nginx lint
-	$(BIN)/pytest -n 3 --dist loadfile -m "not soak"
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not soak"
 
 soak: install debian-chromium
 	$(BIN)/pytest -m soak

@@ -24,6 +24,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, named or ("sqlite", "postgresql"), indirect=True)
 
 
+SLOW = ("cli", "clients", "console", "frontends", "proxies")
+"""The folders of what starts servers, proxies and browsers."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no file is left for the end that one worker runs while the others wait."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent != here and item.path.relative_to(here).parts[0] not in SLOW)
+
+
 @pytest.fixture
 def sqlite() -> None:
     """Run this test on SQLite alone: it is about the file, or not about the database."""
