@@ -58,6 +58,8 @@ class Endpoint:
             return None
         if not is_json(headers.get("content-type", "")) or is_compressed(headers):
             return None
+        if len(heard.body) > self._body_limit_bytes:
+            return None
         secret = Presented.in_header(presented[0]).secret
         address, agent = self._gate.whence(heard.peer, headers)
         known = recognised(secret, self._house, address) if len(secret) <= MAX_CREDENTIAL_LENGTH else None

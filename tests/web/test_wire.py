@@ -635,6 +635,15 @@ async def test_a_revoked_token_is_not_answered_at_once(exchange: Exchange) -> No
     assert b"HTTP/1.1 401 " in await line.hear()
 
 
+async def test_a_body_beyond_the_limit_is_refused_however_short_the_way(exchange: Exchange) -> None:
+    exchange.app = assembled(Settings(max_body_bytes=1024), exchange.organisation.house)
+    request, long = exchange.graphql(), exchange.graphql(query=QUERIES[0] + " " * 1024)
+    await warmed(exchange, request, request, long, long)
+    assert exchange.line().at_once(request).startswith(YES)
+    assert exchange.line().at_once(long) == b""
+    assert b" 413 " in await exchange.line().hear(long)
+
+
 async def test_what_is_limited_or_a_browsers_is_not_answered_at_once(exchange: Exchange) -> None:
     limited = await exchange.organisation.made(exchange.organisation.owner, rate_limits=["100/minute"])
     free = exchange.graphql()
