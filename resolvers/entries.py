@@ -11,8 +11,10 @@ from uuid import UUID
 from tortoise.expressions import Q, Subquery
 from tortoise.queryset import QuerySet
 
+from core.differences import Difference, differences
 from core.errors import Invalid
 from core.policy import Policy
+from core.sentences import Actor, Behalf, Told
 from core.specifiers import Resource
 from core.vocabulary import Action
 from models import ActorKind, AuditAccess, AuditEntry, AuditHead, Json, Member, Notice, Outcome, Token
@@ -201,6 +203,28 @@ def shown(caller: Caller, entry: AuditEntry, snapshot: Mapping[str, Json] | None
     if isinstance(trial, dict) and isinstance(tried := trial.get("roles"), list):
         visible["trial"] = {**trial, "roles": seen(tried)}
     return visible
+
+
+def changes(caller: Caller, entry: AuditEntry) -> Iterator[Difference]:
+    """Give what was different afterwards, of what the caller may see."""
+    return differences(shown(caller, entry, entry.before), shown(caller, entry, entry.after))
+
+
+def told(entry: AuditEntry) -> Told:
+    """Give what the sentence about an entry tells."""
+    behalf = None
+    if entry.behalf_token_id is not None:
+        behalf = Behalf(entry.behalf_member_name, entry.behalf_token_name, bool(entry.behalf_verified))
+    return Told(
+        Actor(entry.actor_kind.value, entry.member_name, entry.token_name, entry.token_ending),
+        [access["action"] for access in entry.accesses],
+        entry.target_kind,
+        entry.target_name,
+        entry.target_resource,
+        refused=entry.outcome is Outcome.REFUSED,
+        reported=entry.reported_at is not None,
+        behalf=behalf,
+    )
 
 
 @dataclass(frozen=True, slots=True)

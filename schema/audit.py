@@ -11,6 +11,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from core import ids
+from core.differences import Difference
 from core.errors import Invalid
 from core.law import SideKind
 from core.policy import Policy, parse_policy
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 MOST_STATEMENTS, MOST_WORDS = 20, 200
 """How much a policy that entries are found by may hold: each of its words is a condition."""
+CHANGES_SIZE = 10
+"""How many fields a change is taken to be of."""
 TOKEN_KINDS = ("token", "service-token", "account-token")
 
 
@@ -60,6 +63,18 @@ class Actor:
     member_name: str | None = face.shown("The member's name at the time; null if no member was behind it.")
     token_name: str | None = face.shown("The token's name at the time; null without a token.")
     token_ending: str | None = face.shown("The last characters of the token's secret; null without a token.")
+
+    @face.field()
+    def member_id(self) -> strawberry.ID | None:
+        """The member's global id, also of one who is gone; null if no member was behind it."""
+        member_id = self.row.member_id
+        return None if member_id is None else strawberry.ID(ids.global_id("Member", member_id))
+
+    @face.field()
+    def token_id(self) -> strawberry.ID | None:
+        """The global id of the token or session, also of one that is gone; null without."""
+        token_id, kind = self.row.token_id, "Session" if self.row.actor_kind is ActorKind.SESSION else "Token"
+        return None if token_id is None else strawberry.ID(ids.global_id(kind, token_id))
 
     @face.field()
     async def member(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")] | None:
@@ -132,6 +147,20 @@ class Target:
 
 
 @face.output
+class FieldChange:
+    """A field that was different before and after."""
+
+    field: str = face.shown("The field, by its path within objects, such as `trial.roles`.")
+    before: JSON | None = face.shown("What it held before; null for nothing.")
+    after: JSON | None = face.shown("What it held after; null for nothing.")
+
+    @classmethod
+    def of(cls, difference: Difference) -> "FieldChange":
+        """Show a difference."""
+        return cls(field=difference.field, before=difference.before, after=difference.after)
+
+
+@face.output
 class Justification:
     """A statement that allowed an access."""
 
@@ -193,6 +222,16 @@ class AuditEntry(Node):
     def after(self, info: Info) -> JSON | None:
         """What it became; null for what is gone. What you may not see of the thing itself is left out."""
         return cast("JSON | None", entries.shown(info.context.caller, self.row, self.row.after))
+
+    @face.field(Action.VIEW_AUDIT_CHANGES, size=CHANGES_SIZE)
+    def changes(self, info: Info) -> list[FieldChange] | None:
+        """What was different afterwards, field by field. What you may not see of the thing itself is left out."""
+        return [FieldChange.of(each) for each in entries.changes(info.context.caller, self.row)]
+
+    @face.field()
+    def title(self) -> str:
+        """All of it in a sentence: who did what to what, with what. Names are those of the time."""
+        return entries.told(self.row).sentence
 
     @face.field()
     def accesses(self) -> list[Access]:

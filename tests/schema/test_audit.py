@@ -379,3 +379,36 @@ async def test_whoever_does_not_see_the_whole_log_does_not_see_its_head(organisa
     answer = await ask(reader, "{ auditHead { seal } auditKeys { id } }")
     assert answer["data"] == {"auditHead": None, "auditKeys": None}
     assert [error["code"] for error in answer["errors"]] == ["FORBIDDEN"] * 2
+
+
+async def test_an_entry_reads_as_a_sentence_and_shows_what_changed(organisation: Organisation, ask: Ask) -> None:
+    owner = organisation.owner
+    token = await organisation.token(owner, name="robot")
+    assert owner.member
+    assert token.token
+    await rename(token, "Renamed")
+    query = """{ auditEntries(first: 2) { nodes {
+        title actor { memberId tokenId } changes { field before after }
+    } } }"""
+    renamed, made = (await ask(owner, query))["data"]["auditEntries"]["nodes"]
+    assert renamed["title"] == (
+        f"Owner changed the name of the member “Renamed” with the token “robot” (…{token.token.ending})"
+    )
+    assert renamed["actor"] == {
+        "memberId": global_id("Member", owner.member.id),
+        "tokenId": global_id("Token", token.token.id),
+    }
+    assert {"field": "name", "before": "Owner", "after": "Renamed"} in renamed["changes"]
+    assert all(change["before"] != change["after"] for change in renamed["changes"])
+    assert made["title"].startswith("Owner created the token “robot” in the session …")
+    assert made["actor"]["tokenId"] == global_id("Session", owner.token.id)  # type: ignore[union-attr]
+    assert {change["before"] for change in made["changes"]} == {None}
+
+
+async def test_changes_are_only_of_what_is_shown(organisation: Organisation, ask: Ask) -> None:
+    log = {"effect": "allow", "actions": ["viewAuditLog", "viewAuditChanges"], "resources": ["acct"]}
+    watcher = await organisation.session(await organisation.member(custom=[await organisation.role("watcher", log)]))
+    query = '{ auditEntries(first: 1, filter: {action: "createRole"}) { nodes { changes { field } } } }'
+    for caller, shows in ((watcher, False), (organisation.owner, True)):
+        (entry,) = (await ask(caller, query))["data"]["auditEntries"]["nodes"]
+        assert ("policy" in {change["field"] for change in entry["changes"]}) is shows

@@ -249,6 +249,7 @@ EXAMPLES = {
     ]) { decisions { because { statement { effect } } } } }""",
     "AuditEntry.before": "{ auditEntry(id: $entry) { before } }",
     "AuditEntry.after": "{ auditEntry(id: $entry) { after } }",
+    "AuditEntry.changes": "{ auditEntry(id: $entry) { changes { field } } }",
     "EffectiveRole.statements": "{ token(id: $theirs) { effectiveScope { statements { effect } } } }",
     "ExceedingStatement.statement": "{ token(id: $exceeding) { exceedsOwner { statement { effect } } } }",
 }
