@@ -43,6 +43,7 @@ from resolvers.heads import signing
 from resolvers.house import House
 from resolvers.noticing import noticing
 from resolvers.pruning import retaining
+from resolvers.refusing import refusing
 from resolvers.scoring import scoring
 from resolvers.signatures import PublicKeys
 from resolvers.sinks import FileSink, Sink, SyslogSink
@@ -136,6 +137,9 @@ class Settings(BaseSettings):
     )
     audit_retention_days: int | None = Field(
         None, ge=1, description="days for which entries of the audit log are kept (for ever)"
+    )
+    audit_disk_floor_mib: int = Field(
+        64, ge=0, description="MiB that stay free beside the database's file: with less, refusals are not recorded"
     )
 
     @field_validator("database_url")
@@ -270,6 +274,7 @@ async def _working(house: House) -> AsyncIterator[None]:
     async with (
         house.uses.flushed(),
         noticing(house),
+        refusing(house),
         announcing(house),
         delivering(house),
         scoring(house),
@@ -325,6 +330,7 @@ def _house(settings: Settings, database: Database, keys: ServerKeys, public_url:
         heads_every_s=settings.audit_heads_every_s,
         sink=settings.sink,
         retention_days=settings.audit_retention_days,
+        disk_floor_bytes=settings.audit_disk_floor_mib << 20,
     )
 
 

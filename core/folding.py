@@ -1,12 +1,14 @@
 """Many specifiers made few: names give way to `*` from the right, so that what is left still means all there was."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from functools import lru_cache
+from typing import TypeVar
 
 from core.specifiers import pieces
 
 EVERYTHING = "*"
+W = TypeVar("W", bound=Hashable)
 
 
 @lru_cache(maxsize=4096)
@@ -64,7 +66,7 @@ def fold(specifiers: Iterable[str], most: int) -> dict[str, str]:
     return stands if count <= most else dict.fromkeys(stands, EVERYTHING)
 
 
-def fold_each(specifiers: Mapping[str, Collection[str]], most_each: int, most: int) -> dict[str, dict[str, str]]:
+def fold_each(specifiers: Mapping[W, Collection[str]], most_each: int, most: int) -> dict[W, dict[str, str]]:
     """Fold the specifiers of each of several words, and then those of the words that have most, until all are few."""
     folded = {word: fold(each, most_each) for word, each in specifiers.items()}
     sizes = {word: len(set(stands.values())) for word, stands in folded.items()}

@@ -157,6 +157,8 @@ class Told:
     @property
     def sentence(self) -> str:
         """The sentence, without a full stop."""
+        if self.refused and self.actor.kind == "SYSTEM":
+            return f"More was refused in {self._target} than there was room for"
         if self.refused:
             return f"{self.actor} was refused {self._actions} on {self.resource}{self.actor.means}"
         if self.reported:

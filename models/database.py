@@ -62,6 +62,8 @@ class Database:
     """An open database."""
 
     versions: Versions = field(repr=False)
+    path: Path | None = None
+    """The file, if it is one."""
 
     async def is_at(self, account_id: UUID, version: int) -> bool:
         """Say whether this is the account's version now. Waits only where the database must be asked."""
@@ -70,6 +72,13 @@ class Database:
             with suppress(LookupError):
                 known = await self.versions.read(account_id)
         return known == version
+
+    def free_bytes(self) -> int | None:
+        """Tell how much is free on the disk of the file; None for a database on a server."""
+        if self.path is None:
+            return None
+        disk = os.statvfs(self.path.parent)
+        return disk.f_bavail * disk.f_frsize
 
 
 def prepare(path: Path) -> None:
@@ -108,7 +117,7 @@ async def _file(path: Path) -> AsyncIterator[Database]:
             connection = plain(path)
             mapped = last.enter_context(wal_index(connection))
             last.callback(connection.close)  # comes before the index is left
-            yield Database(FileVersions(connection, mapped))
+            yield Database(FileVersions(connection, mapped), path)
 
 
 @asynccontextmanager

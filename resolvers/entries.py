@@ -183,8 +183,10 @@ _HELD = ("customRoles", "scopeRoles")
 
 def shown(caller: Caller, entry: AuditEntry, snapshot: Mapping[str, Json] | None) -> dict[str, Json] | None:
     """Leave out of a snapshot what the caller may not see of the thing itself."""
-    if snapshot is None or entry.reported_at is not None:  # what an integration told is not of a row
-        return None if snapshot is None else dict(snapshot)
+    if snapshot is None:
+        return None
+    if entry.reported_at is not None or entry.outcome is Outcome.REFUSED:  # what is not of a row
+        return dict(snapshot)
     target = Resource.parse(entry.target_resource)
 
     def may(action: Action, resource: Resource) -> bool:
@@ -206,7 +208,9 @@ def shown(caller: Caller, entry: AuditEntry, snapshot: Mapping[str, Json] | None
 
 
 def changes(caller: Caller, entry: AuditEntry) -> Iterator[Difference]:
-    """Give what was different afterwards, of what the caller may see."""
+    """Give what was different afterwards, of what the caller may see: nothing, where it was refused."""
+    if entry.outcome is Outcome.REFUSED:
+        return iter(())
     return differences(shown(caller, entry, entry.before), shown(caller, entry, entry.after))
 
 
@@ -215,13 +219,14 @@ def told(entry: AuditEntry) -> Told:
     behalf = None
     if entry.behalf_token_id is not None:
         behalf = Behalf(entry.behalf_member_name, entry.behalf_token_name, bool(entry.behalf_verified))
+    refused = entry.outcome is Outcome.REFUSED
     return Told(
         Actor(entry.actor_kind.value, entry.member_name, entry.token_name, entry.token_ending),
         [access["action"] for access in entry.accesses],
         entry.target_kind,
         entry.target_name,
-        entry.target_resource,
-        refused=entry.outcome is Outcome.REFUSED,
+        entry.accesses[0]["resource"] if refused else entry.target_resource,
+        refused=refused,
         reported=entry.reported_at is not None,
         behalf=behalf,
     )

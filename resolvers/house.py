@@ -15,6 +15,7 @@ from resolvers.foreign import ForeignSecrets
 from resolvers.pace import Pace
 from resolvers.rates import Rates
 from resolvers.realms import Realms
+from resolvers.refusals import Refusals
 from resolvers.reuses import Reuses
 from resolvers.sending import Mail, Post, nowhere
 from resolvers.sinks import Sink
@@ -48,11 +49,14 @@ class House:
     """Where signed heads go."""
     retention_days: int | None = None
     """How long entries are kept; None for ever."""
+    disk_floor_bytes: int = 64 << 20
+    """With less than this free on the disk of the database's file, refusals are not recorded."""
     attempts: Attempts = field(default_factory=Attempts)
     bell: Bell = field(default_factory=Bell)
     uses: Uses = field(default_factory=Uses)
     realms: Realms = field(default_factory=Realms, repr=False)
     reuses: Reuses = field(default_factory=Reuses)
+    refusals: Refusals = field(default_factory=Refusals, repr=False)
     foreign: ForeignSecrets = field(default_factory=ForeignSecrets)
     errand: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     """Set when a job was started here."""

@@ -12,6 +12,8 @@ from core.vocabulary import Action
 from models import Token, now
 from resolvers.access import Answer, Authorized, Question, authorize
 from resolvers.callers import Caller, Request, bearer, is_bearer, note_deeds, recognised
+from resolvers.refusals import Refusal
+from resolvers.refusing import refusal_of
 from resolvers.uses import Deed
 
 
@@ -43,6 +45,13 @@ class Verified:
         if not lifetime_s:
             return None
         return min(end for end in (self.at + timedelta(seconds=lifetime_s), self.expires_at) if end)
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """What the token is refused, if it was presented for one deed. More questions at once are only questions."""
+        if len(self.answers.questions) != 1 or self.answers.allows(0):
+            return None
+        return refusal_of(self.subject, self.answers.deeds)
 
     def receipt(self, answer: Answer) -> str | None:
         """Give what proves later that this yes was given to the asker; None for a no."""
@@ -96,7 +105,10 @@ async def verify(
         subject = await bearer(secret, caller.account.id, request)
     except Unauthenticated:
         return None
-    return _verified(asker, subject, questions)
+    verified = _verified(asker, subject, questions)
+    if (refusal := verified.refusal) is not None:
+        refusal.note()
+    return verified
 
 
 def recall(

@@ -252,7 +252,10 @@ async def _sealed(deed: Deed[R], before: dict[str, Json] | None, after: dict[str
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What an entry says beside who did it, with what, from where and when. `reported` are the columns of reports."""
+    """What an entry says beside who did it, with what, from where and when.
+
+    `reported` are the columns of reports, and what else an entry is to say than that the caller did it now.
+    """
 
     target_kind: str
     target_id: UUID
@@ -305,15 +308,6 @@ def _next(caller: Caller, head: AuditHead, line: Line) -> AuditEntry:
         account_id=caller.account.id,
         sequence=head.sequence + 1,
         at=now(),
-        request_id=caller.request.id,
-        actor_kind=caller.actor,
-        member_id=caller.member.id if caller.member else None,
-        member_name=caller.member.label if caller.member else None,
-        token_id=caller.token.id if caller.token else None,
-        token_name=caller.token.label if caller.token else None,
-        token_ending=caller.token.ending if caller.token else None,
-        address=caller.request.address,
-        user_agent=caller.request.user_agent,
         target_kind=line.target_kind,
         target_id=line.target_id,
         target_resource=line.target_resource,
@@ -327,11 +321,27 @@ def _next(caller: Caller, head: AuditHead, line: Line) -> AuditEntry:
         idempotency_key=line.idempotency_key,
         idempotency_actor=caller.actor_id if line.idempotency_key else None,
         previous=head.seal,
-        **line.reported,
+        **{**doing(caller), **line.reported},
     )
     entry.seal = chain.seal(head.seal, entry.sealed())
     head.sequence, head.seal = entry.sequence, entry.seal
     return entry
+
+
+def doing(caller: Caller) -> dict[str, Any]:
+    """Say who does something, with what and from where, in columns of entries."""
+    member, token, request = caller.member, caller.token, caller.request
+    return {
+        "request_id": request.id,
+        "actor_kind": caller.actor,
+        "member_id": member.id if member else None,
+        "member_name": member.label if member else None,
+        "token_id": token.id if token else None,
+        "token_name": token.label if token else None,
+        "token_ending": token.ending if token else None,
+        "address": request.address,
+        "user_agent": request.user_agent,
+    }
 
 
 def _member_of(row: Row) -> UUID | None:

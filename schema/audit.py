@@ -193,7 +193,10 @@ class AuditEntry(Node):
         "reported_at", "When an integration says that it happened; null for Latchkey's own."
     )
     request_id: str = face.column("request_id", "The id of the request that did it.")
-    outcome: Outcome = face.column("outcome", "How it ended.")
+    outcome: Outcome = face.column(
+        "outcome",
+        "How it ended. What was refused to one caller within a minute or so is one entry: `after` says how often.",
+    )
     comment: str | None = face.column("comment", "Why, as whoever did it said.")
     previous: str = face.column("previous", "The seal of the entry before it.")
     seal: str = face.column("seal", "Its own seal, over all of it and the seal before.")
@@ -235,7 +238,7 @@ class AuditEntry(Node):
 
     @face.field()
     def accesses(self) -> list[Access]:
-        """The actions it took, each on its resource."""
+        """The actions it took, each on its resource. Of what was refused, those asked for: one of them it takes."""
         return [Access(action=access["action"], resource=access["resource"]) for access in self.row.accesses]
 
     @face.field()

@@ -14,7 +14,8 @@ from strawberry.types.field import StrawberryField
 
 from core.errors import Invalid
 from core.vocabulary import Action
-from schema.permissions import ListSize, Permission, needs
+from schema.permissions import ListSize, Needs, Permission, needs
+from schema.refusals import NotesRefusals
 
 T = TypeVar("T")
 E = TypeVar("E", bound=type[Enum])
@@ -190,10 +191,13 @@ def field(
 
 
 def mutation(guard: Guard) -> Callable[[Callable[..., Any]], Any]:
-    """Make a resolver a mutation; its one argument is described here."""
+    """Make a resolver a mutation; its one argument is described here, and whom it refuses an action is noted."""
 
     def made(resolver: Callable[..., Any]) -> Any:  # noqa: ANN401 - Strawberry's field
         mutation = field(guard)(resolver)
+        permission = _permission(guard)
+        if issubclass(permission, Needs):
+            mutation.extensions.append(NotesRefusals(permission.actions))  # the last stands around all others
         for argument in mutation.arguments:
             argument.description = "What is wanted."
         return mutation

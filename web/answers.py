@@ -12,6 +12,7 @@ from starlette.types import Scope, Send
 from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE
 
 from resolvers.callers import Lease
+from resolvers.refusals import Refusal
 from resolvers.uses import Use
 
 ANSWERS_KEPT = 32_768
@@ -96,11 +97,15 @@ class Settled(NamedTuple):
 
     answer: Answer
     parties: tuple[Party, ...] = ()
+    refusal: Refusal | None = None
+    """What it refuses, if that is to be recorded."""
 
     def note(self) -> "Settled":
         """Note that it is given."""
         for _, use in self.parties:
             use.note()
+        if self.refusal is not None:
+            self.refusal.note()
         return self
 
 

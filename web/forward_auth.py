@@ -22,6 +22,7 @@ from models import GateSource
 from resolvers.callers import Caller, Request, bearer, is_bearer, lease, note_deeds, recognised, use_of
 from resolvers.gates import CompiledGate, decide, find, remembered
 from resolvers.house import House
+from resolvers.refusing import refusal_of
 from resolvers.uses import NO_ACTION, Deed, deed
 from web import deprecations
 from web.answers import Answer, Header, Heard, Party, Settled
@@ -83,7 +84,8 @@ class ForwardAuth:
         if caller is None or caller.is_counted or not is_bearer(caller, gate.account_id):
             return None
         answer, deeds = _judged(gate, caller, asked)
-        return Settled(answer, (Party(lease(caller), use_of(caller, address, agent, deeds)),)).note()
+        parties = (Party(lease(caller), use_of(caller, address, agent, deeds)),)
+        return Settled(answer, parties, refusal_of(caller, deeds, ("", address, agent))).note()
 
     async def _answer(self, heard: Heard, request_id: str) -> Answer:
         if not self._proxies.trusts(heard.peer):
@@ -105,6 +107,8 @@ class ForwardAuth:
             return _limited(gate, limited).beside((*deprecations.told(request.deprecations), *standings))
         answer, deeds = _judged(gate, caller, asked)
         note_deeds(caller, *deeds)
+        if (refusal := refusal_of(caller, deeds)) is not None:
+            refusal.note()
         return answer.beside(told(request.standings))
 
     @cached_property

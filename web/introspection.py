@@ -121,6 +121,7 @@ class Introspection:
                 Party(lease(asker), use_of(asker, address, agent, (verifying(asker),))),
                 Party(lease(subject), use_of(subject, subject.request.address, None, verified.answers.deeds)),
             ),
+            verified.refusal,
         ).note()
         return settled if verified.cache_until is None else Settled(answer)
 

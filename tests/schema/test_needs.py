@@ -337,6 +337,9 @@ async def test_without_its_action_a_field_shows_and_changes_nothing(world: World
         told = {(error["code"], error["action"] in words) for error in answer["errors"]}
         assert told == {("FORBIDDEN", True)}, name
         assert await state() == before, name
+        noted = [each for window in world.organisation.house.refusals.take(all_=True) for each in window.summaries()]
+        refused = [tuple(action.value for action in actions)] if name.startswith("Mutation") else []
+        assert [summary.asked.actions for summary in noted] == refused, name
 
 
 async def test_with_its_action_a_field_shows(world: World, run: Run) -> None:

@@ -18,11 +18,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from core.secret import Secret, SecretKind
-from models import GateSource, Token, TokenAccess, TokenDay, TokenKind, TokenOrigin, now
+from models import AuditEntry, GateSource, Outcome, Token, TokenAccess, TokenDay, TokenKind, TokenOrigin, now
 from resolvers import accounts, callers, gates, tokens
 from resolvers.accounts import AccountChange
 from resolvers.callers import Caller
 from resolvers.gates import NewGate
+from resolvers.refusing import record
 from resolvers.scopes import Scope
 from resolvers.writing import Said
 from server import Settings, assembled
@@ -717,3 +718,23 @@ async def test_answers_keep_no_caller_alive(exchange: Exchange, monkeypatch: pyt
         line.transport.written.clear()
         slow.transport.written.clear()
     assert alive() - before < 20
+
+
+async def test_every_refusal_is_recorded_whether_memory_gives_it_or_not(exchange: Exchange) -> None:
+    asked = [exchange.authz(uri="/app"), exchange.introspect(form="&action=updateOn&resource=proj/a%3Bt:env/b:flag/c")]
+    asked += [
+        exchange.authz(),
+        exchange.introspect(),
+        exchange.introspect(form="&action=viewProject&resource=proj/web"),
+    ]
+    await warmed(exchange, *asked)
+    line = exchange.line()
+    for _ in range(4):
+        assert all(line.at_once(request) for request in asked)
+    await record(exchange.organisation.house, all_=True)
+    entries = await AuditEntry.filter(outcome=Outcome.REFUSED).order_by("sequence")
+    told = sorted((*entry.accesses[0].values(), (entry.after or {})["count"]) for entry in entries)
+    assert told == [("updateOn", "proj/a:env/b:flag/c", 5), ("viewProject", "proj/app", 5)]
+    assert {(str(entry.token_id), entry.actor_kind.value) for entry in entries} == {
+        (str((await exchange.organisation.identify(exchange.secret)).token.id), "PERSONAL")  # type: ignore[union-attr]
+    }
