@@ -21,10 +21,8 @@ from resolvers.pages import Page, Place, Window
 from resolvers.reading import readable
 from resolvers.statements import Statement
 
-STEP = 1_000
-"""How many candidates are looked at at once."""
-STEPS = 5
-"""How often, for one page."""
+STEPS = (200, 1_000, 1_000, 1_000, 1_000)
+"""How many candidates of a lead are looked at for one page, at once and then again: most find it full at first."""
 FEW = 5
 """How many tokens a member may have made for each of them to lead."""
 NOBODY = UUID(int=0)
@@ -62,8 +60,8 @@ async def search(caller: Caller, wanted: EntryFilter, window: Window) -> Found:
     leads = await _leads(caller, wanted, own)
     found: list[AuditEntry] = []
     part, end = window, None
-    for _ in range(STEPS):
-        candidates = await _farthest(leads, part)
+    for step in STEPS:
+        candidates = await _farthest(leads, part, step)
         numbers = await _accessed(caller, accessed, candidates.numbers)
         if numbers:
             rows = readable(caller, AuditEntry).filter(sql(own), sequence__in=numbers)
@@ -110,14 +108,14 @@ async def _leads(caller: Caller, wanted: EntryFilter, own: Condition) -> list[Le
         if len(made) <= FEW:
             leads.append([rows.filter(**{name: id_}) for id_ in made for name in ("token_id", "behalf_token_id")])
     timed = {"at__gte": wanted.since, "at__lt": wanted.until}
-    leads.append([rows.filter(**{name: at for name, at in timed.items() if at is not None})])
-    return leads
+    timed = {name: at for name, at in timed.items() if at is not None}
+    return [*leads, [rows.filter(**timed)]] if timed or not leads else leads
 
 
-async def _farthest(leads: Sequence[Lead], part: Window) -> _Candidates:
+async def _farthest(leads: Sequence[Lead], part: Window, step: int) -> _Candidates:
     best: _Candidates | None = None
     for lead in leads:
-        candidates = await _candidates(lead, part)
+        candidates = await _candidates(lead, part, step)
         if candidates.end is None:
             return candidates
         if best is None or _before(part, best.end or 0, candidates.end):
@@ -125,14 +123,14 @@ async def _farthest(leads: Sequence[Lead], part: Window) -> _Candidates:
     return best or _Candidates((), None)
 
 
-async def _candidates(lead: Lead, part: Window) -> _Candidates:
+async def _candidates(lead: Lead, part: Window, step: int) -> _Candidates:
     numbers: set[int] = set()
     end: int | None = None
     for source in lead:
-        ordered = part.within(source).order_by(*part.order.columns(forward=part.forward)).limit(STEP)
+        ordered = part.within(source).order_by(*part.order.columns(forward=part.forward)).limit(step)
         given = cast("list[int]", await ordered.values_list("sequence", flat=True))
         numbers.update(given)
-        if len(given) == STEP and (end is None or _before(part, given[-1], end)):
+        if len(given) == step and (end is None or _before(part, given[-1], end)):
             end = given[-1]
     within = numbers if end is None else {number for number in numbers if number == end or _before(part, number, end)}
     return _Candidates(sorted(within), end)

@@ -21,10 +21,11 @@ from core.specifiers import Resource
 from core.vocabulary import Action
 from models import ActorKind, Outcome
 from models import AuditEntry as Row
-from resolvers import entries, heads, searching
+from resolvers import counting, entries, heads, searching
 from resolvers import input as typed
 from resolvers.access import RoleWords
 from resolvers.callers import Caller
+from resolvers.counting import Group, Grouping, Histogram, Span
 from resolvers.entries import EntryFilter
 from resolvers.pages import Order, Window
 from resolvers.reading import readable
@@ -481,6 +482,68 @@ class AuditKey:
     public_key: str = face.shown("The Ed25519 key, in PEM.")
 
 
+face.words(
+    Grouping,
+    "By what entries are told apart.",
+    ACTION="By the action. An entry counts once for each access that it took.",
+    ACTOR_KIND="By with what it was done.",
+    MEMBER="By the member.",
+    TOKEN="By the token or session.",  # noqa: S106 - a description
+    OUTCOME="By how it ended.",
+    TARGET_KIND="By the kind of resource that it was done to.",
+)
+
+
+@face.output
+class AuditCountGroup:
+    """How many entries of a group there are, over time."""
+
+    key: str | None = face.shown(
+        "What they have in common: a word, or the id of the member or the token; null for none, and for the rest."
+    )
+    label: str | None = face.shown("The name of the member or the token at a time; null for words.")
+    is_rest: bool = face.shown("Whether it is all the smaller groups together.")
+    total: int = face.shown("How many there are.")
+    counts: list[int] = face.shown("How many there are in each bucket.")
+
+    @classmethod
+    def of(cls, group: Group) -> "AuditCountGroup":
+        """Show a group."""
+        return cls(
+            key=group.key, label=group.label, is_rest=group.is_rest, total=group.total, counts=list(group.counts)
+        )
+
+
+@face.output
+class AuditCounts:
+    """Entries counted over time, in buckets of one width that begin where clocks and calendars do, in UTC."""
+
+    since: datetime = face.shown("From when on they were asked for.")
+    until: datetime = face.shown("Until when.")
+    counted_from: datetime = face.shown(
+        f"From when on they are counted: later than `since` where there are more than {counting.MOST_COUNTED:,}."
+    )
+    bucket_seconds: int = face.shown("How wide a bucket is.")
+    starts: list[datetime] = face.shown("When each bucket begins.")
+    groups: list[AuditCountGroup] = face.shown(
+        f"The counts, of the largest groups first: {counting.MOST_GROUPS}, and the rest as one. One without `groupBy`; "
+        "none where nothing is found.",
+        size=counting.MOST_GROUPS,
+    )
+
+    @classmethod
+    def of(cls, counted: Histogram) -> "AuditCounts":
+        """Show counts."""
+        return cls(
+            since=counted.since,
+            until=counted.until,
+            counted_from=counted.counted_from,
+            bucket_seconds=counted.width_s,
+            starts=list(counted.starts),
+            groups=[AuditCountGroup.of(group) for group in counted.groups],
+        )
+
+
 FilterArgument = Annotated[AuditEntryFilter | None, strawberry.argument(description="Which entries.")]
 OrderArgument = Annotated[
     AuditEntryOrder | None, strawberry.argument(description="In which order; the latest first unless said.")
@@ -517,6 +580,24 @@ class AuditQueries:
 
         page = await searching.search(caller, wanted, part)
         return Connection(page=page, show=AuditEntry.of, counted=counted, reached=page.reached)
+
+    @face.field(Action.VIEW_AUDIT_LOG)
+    async def audit_counts(
+        self,
+        info: Info,
+        since: Annotated[datetime, strawberry.argument(description="From when on.")],
+        until: Annotated[datetime | None, strawberry.argument(description="Until when; until now unless said.")] = None,
+        buckets: Annotated[
+            int, strawberry.argument(description=f"Into how many parts at most, up to {counting.MOST_BUCKETS}.")
+        ] = 50,
+        group_by: Annotated[Grouping | None, strawberry.argument(description="What to tell apart.")] = None,
+        filter: FilterArgument = None,
+    ) -> AuditCounts | None:
+        """Count the entries of the audit log that you may see, over time."""
+        end = None if until is None else typed.moment("until", until)
+        over = Span(typed.moment("since", since), end, buckets)
+        wanted = filter.wanted() if filter else EntryFilter()
+        return AuditCounts.of(await counting.histogram(info.context.caller, wanted, over, group_by))
 
     @face.field(Action.VIEW_AUDIT_LOG)
     async def audit_entry(

@@ -148,6 +148,7 @@ EXAMPLES = {
     "Query.jobs": "{ jobs { nodes { id } } }",
     "Query.job": "{ job(id: $job) { id } }",
     "Query.auditEntries": "{ auditEntries { nodes { id } } }",
+    "Query.auditCounts": '{ auditCounts(since: "2026-01-01T00:00:00Z", groupBy: ACTION) { groups { counts } } }',
     "Query.auditHead": "{ auditHead { signature } }",
     "Query.auditKeys": "{ auditKeys { id publicKey } }",
     "Query.auditEntry": "{ auditEntry(id: $entry) { id } }",

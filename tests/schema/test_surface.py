@@ -35,9 +35,9 @@ TYPES = {
 ROOTS = ("Query", "Mutation", "Subscription")
 
 ISSUED = {
-    "Query": "viewer account members member roles role tokens token auditEntries auditEntry auditHead auditKeys "
-    "catalogue gates gate checkAccess explainAccess whoMay verifyToken configuration tokensBeyond advice scores "
-    "notices webhooks webhook jobs job node nodes",
+    "Query": "viewer account members member roles role tokens token auditEntries auditEntry auditCounts auditHead "
+    "auditKeys catalogue gates gate checkAccess explainAccess whoMay verifyToken configuration tokensBeyond advice "
+    "scores notices webhooks webhook jobs job node nodes",
     "Mutation": "updateAccount signIn signOut revokeSession changePassword inviteMember createMemberLink acceptInvite "
     "updateMember assignRoles suspendMember reinstateMember removeMember transferOwnership createRole updateRole "
     "deleteRole createToken updateToken tryTokenScope enforceTokenTrial resetToken revokeToken importTokens "
