@@ -6,7 +6,7 @@ Every process looks through all accounts every minute, and each thing is noticed
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
@@ -17,8 +17,8 @@ from tortoise.queryset import QuerySet
 
 from core.vocabulary import Action
 from models import Account, NoticeKind, Token, TokenKind, TokenRole, living, now
-from models.database import outside_transaction
 from resolvers import notices
+from resolvers.background import beside
 from resolvers.house import House, Looked
 from resolvers.notices import News
 from resolvers.writing import Said, append_all, opened
@@ -38,16 +38,9 @@ CHUNK = 50
 _log = logging.getLogger(__name__)
 
 
-@asynccontextmanager
-async def announcing(house: House) -> AsyncIterator[None]:
+def announcing(house: House) -> AbstractAsyncContextManager[None]:
     """Look now and then, for as long as this is open."""
-    task = asyncio.create_task(_announce_forever(house), context=outside_transaction())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    return beside(_announce_forever(house))
 
 
 async def _announce_forever(house: House) -> None:

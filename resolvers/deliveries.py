@@ -8,8 +8,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,8 +18,8 @@ from tortoise.transactions import in_transaction
 
 from core.vocabulary import Action
 from models import Channel, Delivery, Json, MemberState, Webhook, new_id, now
-from models.database import outside_transaction
 from resolvers import telling, webhooks
+from resolvers.background import beside
 from resolvers.callers import Caller
 from resolvers.house import House
 from resolvers.sending import Unsent
@@ -51,18 +50,9 @@ class _GoneError(Unsent):
     """Whoever was asked said that they want nothing any more."""
 
 
-@asynccontextmanager
-async def delivering(house: House) -> AsyncIterator[None]:
+def delivering(house: House) -> AbstractAsyncContextManager[None]:
     """Deliver what is due, for as long as this is open. What is under way at its end is tried again."""
-    tasks = [
-        asyncio.create_task(_deliver_forever(house, channel), context=outside_transaction()) for channel in Channel
-    ]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    return beside(*(_deliver_forever(house, channel) for channel in Channel))
 
 
 async def _deliver_forever(house: House, channel: Channel) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,8 +12,8 @@ from tortoise.transactions import in_transaction
 from core.signed import Kind, Statement
 from core.vocabulary import Action
 from models import Account, AuditHead, AuditStub, SignedHead, now
-from models.database import outside_transaction
 from models.row import plain
+from resolvers.background import beside
 from resolvers.callers import Caller
 from resolvers.house import House
 from resolvers.signatures import PublicKeys, Signer
@@ -108,16 +107,9 @@ async def deliver(house: House, account_id: UUID, made: SignedHead | None = None
         await SignedHead.filter(account_id=account_id, id__in=[head.id for head in heads]).update(delivered_at=now())
 
 
-@asynccontextmanager
-async def signing(house: House) -> AsyncIterator[None]:
+def signing(house: House) -> AbstractAsyncContextManager[None]:
     """Sign the heads of all accounts as they become due, and deliver them."""
-    task = asyncio.create_task(_sign_forever(house), context=outside_transaction())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    return beside(_sign_forever(house))
 
 
 async def _sign_forever(house: House) -> None:

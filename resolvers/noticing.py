@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
 from core.vocabulary import Action
 from models import ActorKind, AuditEntry, SecretDigest, Token, now
-from models.database import outside_transaction
 from resolvers import notices, tokens
+from resolvers.background import beside
 from resolvers.callers import Caller, Request, with_credential
 from resolvers.house import House
 from resolvers.reuses import Presented
@@ -28,13 +28,10 @@ _log = logging.getLogger(__name__)
 @asynccontextmanager
 async def noticing(house: House) -> AsyncIterator[None]:
     """Notice what comes back within about a second, and once more at the end."""
-    task = asyncio.create_task(_notice_forever(house), context=outside_transaction())
     try:
-        yield
+        async with beside(_notice_forever(house)):
+            yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
         await notice(house)
 
 

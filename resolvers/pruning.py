@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -15,8 +14,8 @@ from core.errors import Conflict, Invalid
 from core.signed import Kind
 from core.vocabulary import Action
 from models import Account, ActorKind, AuditAccess, AuditEntry, AuditHead, AuditStub, SignedHead, new_id, now
-from models.database import outside_transaction
 from models.row import plain
+from resolvers.background import beside
 from resolvers.callers import Caller, Request, with_credential
 from resolvers.chains import stepped, stub_of
 from resolvers.heads import stated
@@ -132,16 +131,9 @@ async def _delete(account: Account, until: int) -> None:
     await SignedHead.filter(account_id=account.id, sequence__lt=until).exclude(delivered_at=None).delete()
 
 
-@asynccontextmanager
-async def retaining(house: House) -> AsyncIterator[None]:
+def retaining(house: House) -> AbstractAsyncContextManager[None]:
     """Prune the logs of all accounts as their entries become older than they are kept."""
-    task = asyncio.create_task(_prune_forever(house), context=outside_transaction())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    return beside(_prune_forever(house))
 
 
 async def _prune_forever(house: House) -> None:

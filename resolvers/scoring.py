@@ -6,8 +6,8 @@ never lowers it, and no token that there is something to say about raises it.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -17,8 +17,8 @@ from tortoise.expressions import Q, Subquery
 from core.errors import Invalid
 from core.vocabulary import Action
 from models import Account, ScopeKind, Score, Token, TokenKind, living, now
-from models.database import outside_transaction
 from resolvers.advice import BROAD_ROLES, SEVERITIES, AdviceKind, Severity, conditions
+from resolvers.background import beside
 from resolvers.callers import Caller
 from resolvers.house import House
 from resolvers.notices import advice_due
@@ -66,16 +66,9 @@ async def scores(caller: Caller, days: int) -> list[Score]:
     return [await reckoned(caller.account, at), *await earlier]
 
 
-@asynccontextmanager
-async def scoring(house: House) -> AsyncIterator[None]:
+def scoring(house: House) -> AbstractAsyncContextManager[None]:
     """Keep a score of every account and day, as long as the server runs."""
-    task = asyncio.create_task(_score_forever(house), context=outside_transaction())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    return beside(_score_forever(house))
 
 
 async def _score_forever(house: House) -> None:
