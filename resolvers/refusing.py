@@ -90,12 +90,12 @@ async def record(house: House, *, all_: bool = False) -> None:
 
 
 async def _record(house: House, summaries: list[Summary]) -> None:
-    if not _may_write(house):
-        for each in summaries:
-            house.refusals.leave(each.whose.account, each.span)
-        return
     left = summaries[::-1]
     try:
+        if not _may_write(house):
+            for each in summaries:
+                house.refusals.leave(each.whose.account, each.span)
+            return
         caller = await _system(house, summaries[0].whose.account)
         while left:
             some = left[-BATCH:][::-1]
