@@ -51,7 +51,8 @@ class Glob(Like):
         column = resolve_context.table[self.column]
         if dialect() == "sqlite":
             literal = self.glob.replace("[", "[[]").replace("?", "[?]")
-            return QueryModifier(where_criterion=column.glob(literal))
+            # Cast, so that a prefix leads to no index: another knows better among what to look.
+            return QueryModifier(where_criterion=Cast(column, "VARCHAR").glob(literal))
         return QueryModifier(where_criterion=_like(column, column, self.glob))
 
 
