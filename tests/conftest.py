@@ -1,8 +1,10 @@
-"""A migrated database for every test, on SQLite and on PostgreSQL, copied from one that was migrated once."""
+"""A clock that tests set, and a migrated database for every test, on SQLite and on PostgreSQL: copied, not made anew."""
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no file is left for the end that one worker runs while the others wait."""
     here = Path(__file__).parent
     items.sort(key=lambda item: item.path.parent != here and item.path.relative_to(here).parts[0] not in SLOW)
+
+
+SetClock = Callable[[datetime], None]
+
+
+@pytest.fixture
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    """Make it a certain time for every operation."""
+
+    def to(at: datetime) -> None:
+        for name, module in sys.modules.copy().items():
+            if name.startswith("resolvers") and hasattr(module, "now"):
+                monkeypatch.setattr(module, "now", lambda: at)
+
+    return to
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -19,6 +17,7 @@ from resolvers.imports import Import
 from resolvers.scopes import Scope
 from resolvers.writing import Said
 from server import Settings, assembled
+from tests.conftest import SetClock
 from tests.organisation import Organisation
 from tests.web.conftest import serving
 from tests.web.test_forward_auth import ONE, ROUTES
@@ -40,19 +39,6 @@ IMF_FIXDATE = re.compile(
     rb"[0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
 )
 """RFC 9110, section 5.6.7: the form in which an HTTP-date is written, which RFC 8594 says that `Sunset` is."""
-SetClock = Callable[[datetime], None]
-
-
-@pytest.fixture
-def set_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
-    """Make it a certain time for every operation."""
-
-    def to(at: datetime) -> None:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("resolvers") and hasattr(module, "now"):
-                monkeypatch.setattr(module, "now", lambda: at)
-
-    return to
 
 
 @pytest.fixture
