@@ -1,4 +1,4 @@
-"""A clock that tests set, and a migrated database for every test, on SQLite and on PostgreSQL: copied, not made anew."""
+"""A clock that tests set, and a migrated database for every test, on SQLite and on PostgreSQL, copied and not made."""
 
 import asyncio
 import shutil

@@ -10,6 +10,7 @@ from server import PREFIX
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BETWEEN = "-- next block --"
+PATIENCE_S = 240
 
 
 def pattern(expected: str) -> str:
@@ -36,7 +37,14 @@ def walk(page: str, folder: Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
 
     walked = subprocess.run(
-        ["bash", "-e"], input=script, cwd=folder, env=clean, capture_output=True, text=True, check=False
+        ["bash", "-e"],
+        input=script,
+        cwd=folder,
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
     )
 
     said = walked.stdout.split(f"{BETWEEN}\n")[:-1]
