@@ -9,9 +9,10 @@ import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from socket import socket as Socket  # noqa: N812 - a class, as its name should say
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import uvloop
@@ -48,17 +49,16 @@ from resolvers.scoring import scoring
 from resolvers.signatures import PublicKeys
 from resolvers.sinks import FileSink, Sink, SyslogSink
 from resolvers.working import working
-from schema import schema
 from web.answers import Heard, Settled
-from web.app import Application, application
-from web.console import console_routes
-from web.execution import Engine
 from web.limits import Limits
 from web.mailing import Mailer, MailServer, sender
 from web.posting import Poster
 from web.proxies import LOOPBACK, Proxies
-from web.trusted import ManifestError, Trusted
 from web.wire import Wire
+
+if TYPE_CHECKING:
+    from web.app import Application
+    from web.trusted import Trusted
 
 T = TypeVar("T")
 
@@ -240,8 +240,10 @@ class Settings(BaseSettings):
         return only
 
     @property
-    def trusted(self) -> Trusted:
+    def trusted(self) -> "Trusted":
         """The operations of the manifest. Raises `ManifestError`, and OSError if there is no such file."""
+        from web.trusted import Trusted  # noqa: PLC0415 - see `assembled`
+
         if self.operations_file is None:
             return Trusted()
         return Trusted.read(self.operations_file, only=self.only_trusted_operations)
@@ -285,8 +287,12 @@ async def _working(house: House) -> AsyncIterator[None]:
         yield
 
 
-def assembled(settings: Settings, house: House) -> Application:
+def assembled(settings: Settings, house: House) -> "Application":
     """Assemble the application around an open house."""
+    # Here, as the schema takes a second to make, which no command but serving should wait for.
+    from schema import schema  # noqa: PLC0415 - see above
+    from web.app import application  # noqa: PLC0415
+    from web.console import console_routes  # noqa: PLC0415
 
     def asking(request_id: str, address: str | None, user_agent: str | None) -> Request:
         return Request(house, request_id, address, user_agent)
@@ -380,11 +386,16 @@ async def _welcomed(settings: Settings, house: House) -> None:
 class Worker:
     """The application of one of several processes: assembled once its lifespan has opened the house."""
 
-    reads = Application.reads
-
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._app: Application | None = None
+
+    @cached_property
+    def reads(self) -> frozenset[bytes]:
+        """The headers that answers given at once depend on; see `web.answers.Prompt`."""
+        from web.app import Application  # noqa: PLC0415 - see `assembled`
+
+        return Application.reads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve; see ASGI."""
@@ -542,7 +553,6 @@ def main(typed: Sequence[str] | None = None) -> int:
         return _failed(refusal.message)
     except (
         KeysError,
-        ManifestError,
         DatabaseTooNewError,
         BrokenMigrationError,
         OperationalError,
@@ -555,6 +565,18 @@ def main(typed: Sequence[str] | None = None) -> int:
 def _done(settings: Settings, arguments: Namespace) -> int:
     if arguments.command != "serve":
         return _run(command(settings, arguments))
+    from web.trusted import ManifestError  # noqa: PLC0415 - see `assembled`
+
+    try:
+        return _served(settings, arguments)
+    except ManifestError as error:
+        return _failed(str(error))
+
+
+def _served(settings: Settings, arguments: Namespace) -> int:
+    from schema import schema  # noqa: PLC0415 - see `assembled`
+    from web.execution import Engine  # noqa: PLC0415
+
     Engine(schema, settings.limits, open_introspection=False, trusted=settings.trusted)  # before anything is begun
     if not arguments.demo:
         return serve(settings)
