@@ -251,7 +251,7 @@ async def test_the_script_alone_says_the_same_of_hundreds_of_manipulations(expor
     (folder / "keys").write_text(exported.keys.json())
     keys = verify_audit.keys_of(folder / "keys")
     text = b"".join(exported.lines)
-    for turn in range(400):
+    for turn in range(200):
         changed = flipped(text, chance.randrange(len(text) * 8))
         if turn % 2:
             lines, _ = chance.choice(MANIPULATIONS)(exported, chance)

@@ -125,7 +125,7 @@ def problem(sql: str, values: Sequence[Any], account: str, owners: dict[str, str
         if not re.fullmatch(r'"\w+"\."(id|\w+_id)"="\w+"\."(id|\w+_id)"', join):
             return f"joins by {join}"
     _, where, conditions = sql.partition(" WHERE ")
-    tables = re.findall(r'(?:FROM|UPDATE) "(\w+)"', sql)
+    tables = re.findall(r'(?:FROM|UPDATE) "(\w+)"(?!\.)', sql)  # not what EXTRACT is from
     bound = [value for column, value in compared(sql, values) if column == "account_id"]
     if tables and where and len(bound) >= len(tables) and {str(value) for value in bound} == {account}:
         return None

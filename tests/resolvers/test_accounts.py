@@ -33,6 +33,7 @@ async def test_an_account_begins_with_its_owner_a_link_and_an_entry(organisation
             "maxMemberTokens": None,
             "rateLimits": [],
             "revokesReused": False,
+            "legacyEndsAt": None,
             "owner": str(owner.id),
             "ownerEmail": "Owner@Acme.example",
         },

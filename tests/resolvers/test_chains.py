@@ -412,7 +412,7 @@ async def test_no_flipped_bit_of_the_file_that_changes_the_log_leaves_it_whole(k
             )
         ]
     entries = [at for at in range(0, len(whole), size) if b"updateMemberName" in whole[at : at + size]]
-    for turn in range(400):
+    for turn in range(200):
         page = chance.choice(entries) if turn % 4 else (chance.choice(pages) - 1) * size
         bit = (page + chance.randrange(size)) * 8 + chance.randrange(8)
         changed = bytearray(whole)

@@ -70,6 +70,7 @@ async def test_a_token_is_made_as_asked_and_recorded_without_its_secret(organisa
         "scopeRoles": [],
         "networks": [],
         "rateLimits": [],
+        "trial": None,
         "ending": done.secret[-4:],
         "expiresAt": end.isoformat(),
         "revokedAt": None,

@@ -22,7 +22,26 @@ from graphql import (
 from tortoise.expressions import Q
 from tortoise.models import Model
 
-from models import Account, AuditEntry, Gate, GateSource, Member, Role, ScopeKind, Token, TokenKind, TokenRole, now
+from models import (
+    Account,
+    AuditEntry,
+    Channel,
+    Delivery,
+    Gate,
+    GateSource,
+    Job,
+    JobKind,
+    Member,
+    Notice,
+    NoticeKind,
+    Role,
+    ScopeKind,
+    Token,
+    TokenKind,
+    TokenRole,
+    Webhook,
+    now,
+)
 from models.database import Database
 from resolvers import holders, reports, tokens
 from resolvers.callers import Caller
@@ -49,6 +68,9 @@ NODES: dict[str, tuple[type[Model], Q]] = {
     "Session": (Token, Q(kind=TokenKind.SESSION)),
     "AuditEntry": (AuditEntry, Q()),
     "Gate": (Gate, Q()),
+    "Job": (Job, Q()),
+    "Notice": (Notice, Q()),
+    "Webhook": (Webhook, Q()),
 }
 """Which rows are the nodes of a kind. Resource kinds have keys, and are read together whichever are asked for."""
 
@@ -109,12 +131,25 @@ class World:
         for number, role in enumerate(roles):
             member = await organisation.member(custom=(role, *roles[: min(number, 1)]), name=f"Person {number}")
             parent = await world.token(member, role, known.row)
+        hooked: Webhook | None = None
         for number, role in enumerate(roles):
             token = await world.token(owner.member, role, parent)
             await world.make(Gate, key=f"gate-{number}", name="A gate", source=GateSource.PATH)
+            await world.make(Job, kind=JobKind.REVOKE_TOKENS, member_id=owner.member.id, request_id="r")
+            hook = await world.make(Webhook, url="https://example.com", key_id=organisation.house.keys.newest)
+            hooked = hooked or hook
         for number in range(size):
             await tokens.update(owner, token.id, TokenChange(name=f"name {number}"), Said())
             (entry,) = await reports.record(world.service, [Deed("updateOn", FLAG, OnBehalfOf(parent.id))], Said())
+            about: dict[str, Any] = {
+                "token_id": token.id,
+                "member_id": owner.member.id,
+                "entry_id": entry.id,
+                "id": entry.id,
+            }
+            about["details"] = {"token": {"kind": "PERSONAL", "name": "t", "ending": "abcd"}}
+            notice = await world.make(Notice, kind=NoticeKind.LEAKED, key=str(number), at=now(), **about)
+            await world.make(Delivery, channel=Channel.WEBHOOK, notice_id=notice.id, webhook_id=hooked.id)  # type: ignore[union-attr]
         organisation.owner = await organisation.identify(organisation.secrets[str(owner.token.id)])  # type: ignore[union-attr]
         checks = ", ".join(f'{{action: "updateOn", resource: "{FLAG}{number}"}}' for number in range(size))
         token_id, member_id = global_id("Token", token.id), global_id("Member", owner.member.id)
@@ -124,6 +159,8 @@ class World:
             "Query.token": f'(id: "{token_id}")',
             "Query.auditEntry": f'(id: "{global_id("AuditEntry", entry.id)}")',
             "Query.gate": '(key: "gate-0")',
+            "Query.auditCounts": '(since: "2020-01-01T00:00:00Z")',
+            "Query.webhook": f'(id: "{global_id("Webhook", hook.id)}")',
             "Query.node": f'(id: "{token_id}")',
             "Query.checkAccess": f"(checks: [{checks}])",
             "Query.verifyToken": f'(secret: "{known.secret}", checks: [{checks}])',
