@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from core.vocabulary import BuiltInRole
-from models import Notice
+from models import Notice, NoticeKind, NoticeKind
 from resolvers import sessions
 from server import Settings, assembled
 from tests.organisation import Organisation
@@ -45,7 +45,13 @@ async def begin(socket: ClientConnection, secret: str, after: str | None) -> Non
 
 
 async def names(socket: ClientConnection, count: int) -> list[str]:
-    told = [message["payload"]["data"]["noticeAdded"] for message in await hear(socket, count)]
+    """Hear of so many leaks. That advice is due may come at any time, once."""
+    told: list[dict[str, Any]] = []
+    while len(told) < count:
+        (message,) = await hear(socket)
+        notice = message["payload"]["data"]["noticeAdded"]
+        if notice["kind"] != "ADVICE_DUE":
+            told.append(notice)
     assert {notice["kind"] for notice in told} == {"LEAKED"}
     return [notice["message"].split("`")[1] for notice in told]
 
@@ -82,7 +88,7 @@ async def test_a_member_gets_what_they_are_told_until_their_credential_ends(
         assert await names(socket, 1) == ["own"]
         seen = (await ask(server, secret, LIST))["data"]["notices"]["nodes"]
         assert len(seen) == 1
-        assert await Notice.all().count() == 2
+        assert await Notice.filter(kind=NoticeKind.LEAKED).count() == 2
         await sessions.sign_out(writer)
         (ended,) = await hear(socket)
         assert (ended["type"], ended["payload"][0]["extensions"]["code"]) == ("error", "UNAUTHENTICATED")
