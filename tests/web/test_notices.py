@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from core.vocabulary import BuiltInRole
-from models import Notice, NoticeKind, NoticeKind
+from models import Notice, NoticeKind
 from resolvers import sessions
 from server import Settings, assembled
 from tests.organisation import Organisation
