@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from uuid_utils import uuid7
 
 from core.errors import RateLimited, Unauthenticated
-from resolvers.callers import Request, recognised, use_of
+from resolvers.callers import Caller, Request, recognised, use_of
 from resolvers.house import House
 from schema.context import Context
 from web import deprecations
@@ -20,6 +20,7 @@ from web.bodies import NO_STORE, REQUEST_ID, Asked, Found, is_compressed, media_
 from web.credentials import MAX_CREDENTIAL_LENGTH, Gate, Presented
 from web.errors import RejectedError, RequestError, masked, refused
 from web.execution import Engine, Parameters
+from web.execution import Response as Content
 from web.media import GRAPHQL_RESPONSE, JSON, is_json, negotiated, wants_page
 from web.rates import told
 
@@ -66,23 +67,28 @@ class Endpoint:
         if known is None or known.is_counted:
             return None
         request = self._gate.asking(str(uuid7()), address, agent)
-        use = use_of(known, address, agent)
+        content = self._run_at_once(known, request, heard.body)
+        if content is None:
+            return None
+        body = orjson.dumps(content)
+        shown = (NO_STORE, media_header(media), (b"content-length", b"%d" % len(body)))
+        return Settled(Answer(200, (*deprecations.told(known.deprecations), *shown), body, REQUEST_ID, request.id))
+
+    def _run_at_once(self, caller: Caller, request: Request, body: bytes) -> Content | None:
+        """Run what a body asks and note the use that it is; None if it cannot be run at once: then nothing is noted."""
+        use = use_of(caller, request.address, request.user_agent)
         request.uses.append(use)
-        content: object = None
+        content: Content | None = None
         try:
-            parameters = Parameters.parse(orjson.loads(heard.body))
-            content = self._engine.at_once(parameters, Context(request, known.asking(request)))
+            parameters = Parameters.parse(orjson.loads(body))
+            content = self._engine.at_once(parameters, Context(request, caller.asking(request)))
         finally:
             if content is None:
                 request.uses.clear()
                 use.forget()
-        if content is None:
-            return None
-        use.note()
-        body = orjson.dumps(content)
-        told = (NO_STORE, media_header(media), (b"content-length", b"%d" % len(body)))
-        deprecated = deprecations.told(known.deprecations)
-        return Settled(Answer(200, (*deprecated, *told), body, REQUEST_ID, request.id))
+            else:
+                use.note()
+        return content
 
     @cached_property
     def _house(self) -> House:
