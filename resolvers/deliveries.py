@@ -170,7 +170,8 @@ async def _failed(house: House, delivery: Delivery, unsent: Unsent) -> None:
 
 def _mine(delivery: Delivery) -> QuerySet[Delivery]:
     """Find the row while it is this attempt's: another process may have taken it since."""
-    return Delivery.filter(id=delivery.id, attempts=delivery.attempts, delivered_at=None)
+    mine = Delivery.filter(account_id=delivery.account_id, id=delivery.id)
+    return mine.filter(attempts=delivery.attempts, delivered_at=None)
 
 
 def _webhook(delivery: Delivery) -> QuerySet[Webhook]:
