@@ -521,7 +521,9 @@ async def _about_audit(request: Request, arguments: Namespace) -> str | None:
         case "audit head":
             return await audit_commands.head(request, arguments.account)
         case "audit export":
-            return await audit_commands.export(request, arguments.account, arguments.since, arguments.file)
+            as_csv = arguments.format == "csv"
+            wanted = audit_commands.Export(arguments.file, arguments.since, as_csv=as_csv, resumes=arguments.resume)
+            return await audit_commands.export(request, arguments.account, wanted)
         case "audit prune":
             before = audit_commands.moment(arguments.before, arguments.keep_days)
             return await audit_commands.prune(request, arguments.account, before, arguments.comment)

@@ -60,7 +60,9 @@ def _add_audit(audit: ArgumentParser) -> None:
     commands = audit.add_subparsers(metavar="COMMAND", required=True)
     key = commands.add_parser("key", help="print the public keys that signed heads are checked with, as JSON")
     head = commands.add_parser("head", help="sign the head of the log now, keep and deliver it, and print it")
-    export = commands.add_parser("export", help="write an account's log as lines of JSON, to be verified elsewhere")
+    export = commands.add_parser(
+        "export", help="write an account's log as lines of JSON, to be verified elsewhere, or as CSV"
+    )
     verify = commands.add_parser(
         "verify", help="verify the log in the database, or an export; ends with 0 whole, 1 broken, 2 cannot say"
     )
@@ -68,7 +70,16 @@ def _add_audit(audit: ArgumentParser) -> None:
         command.set_defaults(command=f"audit {name}")
     export.add_argument("file", metavar="FILE", nargs="?", type=Path, help="a new file to write (standard output)")
     export.add_argument(
-        "--since", metavar="SEQUENCE", type=int, default=0, help="go on after this entry (the beginning)"
+        "--since",
+        "--after",
+        metavar="SEQUENCE",
+        type=int,
+        default=0,
+        help="go on after this entry (the beginning)",
+    )
+    export.add_argument("--resume", action="store_true", help="go on with FILE, which was interrupted")
+    export.add_argument(
+        "--format", choices=("jsonl", "csv"), default="jsonl", help="lines to be verified, or a table (jsonl)"
     )
     verify.add_argument(
         "files",

@@ -1,29 +1,36 @@
 """The audit log at the server's own terminal: its keys and heads, written out, verified, and pruned."""
 
+import csv
+import json
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, TextIO
 from uuid import UUID
 
 from cli.accounts import acting_in
-from core import exports, findings
+from core import exports, findings, tables
+from core.chain import Place
 from core.errors import Invalid
+from core.exports import Header
 from core.findings import Finding
 from core.signed import Kind, Malformed, Statement
 from models import Account, AuditHead, now
-from resolvers import chains, heads, pruning
+from resolvers import chains, events, exporting, heads, pruning
 from resolvers import input as typed
-from resolvers.callers import Request
-from resolvers.exporting import exported
+from resolvers.callers import Caller, Request
 from resolvers.signatures import Malformed as NoKeys
 from resolvers.signatures import PublicKeys
 from resolvers.writing import Said
 
 LONGEST = 64 * 2**20
 """How many bytes a line of an export has at most; a longer one is none of ours."""
+STEP = 2**16
+"""How many bytes are read at a time while the end of a file is looked for."""
 
 
 async def head(request: Request, account_key: str | None) -> str:
@@ -35,17 +42,95 @@ async def head(request: Request, account_key: str | None) -> str:
     return heads.statement(Kind.HEAD, made).line().decode()
 
 
-async def export(request: Request, account_key: str | None, since: int, file: Path | None) -> str | None:
-    """Write an account's log to a new file, or to standard output. Raises `Invalid`, `Conflict` and OSError."""
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What is to be written, and where. Without a file it is standard output."""
+
+    file: Path | None = None
+    since: int = 0
+    as_csv: bool = False
+    resumes: bool = False
+
+
+async def export(request: Request, account_key: str | None, wanted: Export) -> str | None:
+    """Write an account's log to a new file, or to standard output; or go on with a file that has not got all of it.
+
+    Raises `Invalid`, `Conflict` and OSError.
+    """
     caller = await acting_in(request, account_key)
+    if wanted.resumes:
+        return await _resume(caller, wanted)
     with ExitStack() as opened:
-        output: BinaryIO = opened.enter_context(file.open("xb")) if file else sys.stdout.buffer
-        count = -1  # the first line is no entry
-        async for line in exported(caller, since):
-            output.write(line)
-            count += 1
-        output.flush()
-    return f"{count} entries written to {file}" if file else None
+        output: BinaryIO = opened.enter_context(wanted.file.open("xb")) if wanted.file else sys.stdout.buffer
+        if wanted.as_csv:
+            output.write(tables.headed(events.COLUMNS))
+        lines = exporting.tabled(caller, wanted.since) if wanted.as_csv else exporting.exported(caller, wanted.since)
+        count = await _written(lines, output) - (0 if wanted.as_csv else 1)  # the first line is no entry
+    return f"{count} entries written to {wanted.file}" if wanted.file else None
+
+
+async def _written(lines: AsyncIterator[bytes], output: BinaryIO) -> int:
+    count = 0
+    async for text in lines:
+        output.write(text)
+        count += text.count(b"\n")
+    output.flush()
+    return count
+
+
+async def _resume(caller: Caller, wanted: Export) -> str:
+    if wanted.file is None or wanted.since:
+        raise Invalid("--resume", "needs a file, and goes on after the last entry in it")
+    with wanted.file.open("r+b") as file:
+        begun, last = _ends(file)
+        count = await _written(_rest(caller, begun, last), file)
+    return f"{count} entries added to {wanted.file}"
+
+
+def _rest(caller: Caller, begun: bytes, last: bytes) -> AsyncIterator[bytes]:
+    """Give what a file lacks of which these are the first line and the last. Raises `Invalid`."""
+    if begun == tables.headed(events.COLUMNS):
+        return exporting.tabled(caller) if begun == last else exporting.retabled(caller, _row_place(last))
+    header = _header_of(begun)
+    return exporting.resumed(caller, header, header.start if begun == last else _line_place(last))
+
+
+def _ends(file: BinaryIO) -> tuple[bytes, bytes]:
+    """Cut off a last line that is not whole, and give the first and the last that are; the file stands at its end."""
+    first = file.readline(LONGEST)
+    end = file.seek(0, os.SEEK_END)
+    begin, tail = end, b""
+    while begin > 0 and tail.count(b"\n") < 2:  # noqa: PLR2004 - the end of the last line, and of the one before
+        begin = max(0, begin - STEP)
+        file.seek(begin)
+        tail = file.read(end - begin)
+    whole = tail[: tail.rfind(b"\n") + 1]
+    file.truncate(begin + len(whole))
+    file.seek(0, os.SEEK_END)
+    return first, whole[whole.rfind(b"\n", 0, len(whole) - 1) + 1 :]
+
+
+def _header_of(line: bytes) -> Header:
+    try:
+        return Header.parse(line)
+    except Malformed:
+        raise Invalid("--resume", "is no export of this format: export anew") from None
+
+
+def _line_place(line: bytes) -> Place:
+    """Read which entry a line of JSON is. Raises `Invalid`."""
+    with suppress(ValueError, KeyError, TypeError):
+        told = json.loads(line)
+        return Place(int(told["entry"]["sequence"]), str(told["seal"]))
+    raise Invalid("--resume", "ends with a line that is no entry: export anew")
+
+
+def _row_place(line: bytes) -> Place:
+    """Read which entry a row of a table is. Raises `Invalid`."""
+    with suppress(ValueError, TypeError, csv.Error):
+        [row] = csv.DictReader([line.decode()], events.COLUMNS)
+        return Place(int(row["sequence"]), str(row["seal"]))
+    raise Invalid("--resume", "ends with a line that is no entry: export anew")
 
 
 def moment(before: str | None, keep_days: int | None) -> datetime:

@@ -44,6 +44,16 @@ def place_of(field: str, cursor: str) -> int:
     return int(by_sequence().place(field, cursor).value)
 
 
+def cursor(entry: AuditEntry) -> str:
+    """Tell an entry's place in the list, the latest first."""
+    return by_sequence(descending=True).cursor(entry)
+
+
+def behind(sequence: int) -> str:
+    """Make the cursor, in the list with the earliest first, of the entry with a number, whether there is one or not."""
+    return by_sequence().cursor(AuditEntry(sequence=sequence, id=UUID(int=0)))
+
+
 @dataclass(frozen=True, slots=True)
 class EntryFilter:
     """Which entries; what is None does not matter. `since` is included, `until` is not.

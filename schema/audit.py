@@ -208,6 +208,11 @@ class AuditEntry(Node):
         return self.row
 
     @face.field()
+    def cursor(self) -> str:
+        """Its cursor in `auditEntries`, the latest first; `auditEntryRecorded(after:)` goes on from it."""
+        return entries.cursor(self.row)
+
+    @face.field()
     def address(self, info: Info) -> str | None:
         """The network address it came from; null unless you did it, your own token met it, or you see the whole log."""
         return self.row.address if entries.shows_origin(info.context.caller, self.row) else None

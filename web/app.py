@@ -17,7 +17,6 @@ from web.answers import Heard, Settled
 from web.credentials import Gate
 from web.endpoint import Endpoint
 from web.execution import Engine
-from web.exports import PATH as EXPORT_PATH
 from web.exports import Exports
 from web.forward_auth import PREFIX, ForwardAuth
 from web.health import healthz, readyz
@@ -30,6 +29,7 @@ from web.proxies import Proxies
 from web.rates import EXPOSED
 from web.sessions import Sessions, SignedIn
 from web.sockets import INIT_TIMEOUT_S, Sockets
+from web.tables import ENTRIES, TOKENS
 from web.trusted import Trusted
 
 GRAPHQL_PATH = "/graphql"
@@ -73,15 +73,14 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
 
     graphql = _shared(endpoint, cors_origins)
     introspecting = Introspection(gate)
-    exports = Exports(engine, gate)
+    exports = {table.path: Exports(engine, gate, table) for table in (TOKENS, ENTRIES)}
     own: list[BaseRoute] = [
         Route(GRAPHQL_PATH, graphql),
         WebSocketRoute(GRAPHQL_PATH, sockets),
         Route("/session", Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out)),
         Route(INTROSPECTION_PATH, introspecting),
         Route(LEAKS_PATH, Leaks(gate)),
-        Route(f"{EXPORT_PATH}.csv", exports),
-        Route(f"{EXPORT_PATH}.jsonl", exports),
+        *(Route(f"{path}.{ending}", export) for path, export in exports.items() for ending in ("csv", "jsonl")),
         Route("/schema.graphql", _sdl(schema.as_str())),
         Route("/healthz", healthz),
         Route("/readyz", readyz(database_answers)),

@@ -3,12 +3,15 @@
 # ruff: noqa: S311 - chance that comes again
 
 import asyncio
+import csv
+import gc
+import io
 import json
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,17 +19,20 @@ from pathlib import Path
 import pytest
 
 from cli import audit
+from cli.accounts import acting_in
+from cli.audit import Export
 from core import findings
 from core.chain import genesis, seal_text
 from core.errors import Conflict, Invalid
 from core.findings import BROKEN, UNSEEN, UNSURE, WHOLE, Finding
 from core.signed import Kind, Statement
 from models import AuditEntry, SignedHead
-from resolvers import accounts, heads, members
-from resolvers.callers import Request
+from resolvers import accounts, chains, exporting, heads, members
+from resolvers.callers import Caller, Request
 from resolvers.signatures import PublicKeys, Signer
 from resolvers.sinks import FileSink
 from resolvers.writing import Said
+from tests.databases import Elsewhere
 from tests.organisation import Organisation
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +78,7 @@ async def exported(organisation: Organisation, tmp_path: Path) -> Exported:
         kept.append((await audit.head(organisation.request, None)).encode())
     await deeds(organisation, 5)
     file = tmp_path / "whole.jsonl"
-    await audit.export(organisation.request, None, 0, file)
+    await audit.export(organisation.request, None, Export(file))
     keys = organisation.house.keys
     return Exported(file.read_bytes().splitlines(keepends=True), kept, PublicKeys.of(keys), Signer.of(keys), tmp_path)
 
@@ -276,7 +282,7 @@ async def test_an_export_in_parts_is_verified_as_one(organisation: Organisation,
     interrupted = folder / "one.jsonl"
     interrupted.write_bytes(b"".join(exported.lines[: at + 1]))
     await deeds(organisation, 3)
-    await audit.export(organisation.request, "main", at, folder / "two.jsonl")
+    await audit.export(organisation.request, "main", Export(folder / "two.jsonl", at))
     statements = [Statement.parse(Kind.HEAD, line) for line in exported.heads]
     [found] = audit.verify_files([interrupted, folder / "two.jsonl"], statements, exported.keys)
     assert (found.first, found.last, found.status) == (1, exported.entries + 3, WHOLE)
@@ -291,13 +297,86 @@ async def test_an_export_in_parts_is_verified_as_one(organisation: Organisation,
 
 async def test_what_cannot_be_exported_is_named(organisation: Organisation, tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="is no entry"):
-        await audit.export(organisation.request, None, 10_000, tmp_path / "a")
+        await audit.export(organisation.request, None, Export(tmp_path / "a", 10_000))
     (tmp_path / "there").write_text("")
     with pytest.raises(FileExistsError):
-        await audit.export(organisation.request, None, 0, tmp_path / "there")
+        await audit.export(organisation.request, None, Export(tmp_path / "there"))
     await accounts.create(organisation.request, "other", "Other", "owner@localhost")
     with pytest.raises(Conflict, match="--account"):
-        await audit.export(organisation.request, None, 0, tmp_path / "b")
+        await audit.export(organisation.request, None, Export(tmp_path / "b"))
+
+
+async def test_an_interrupted_export_goes_on_in_its_file(organisation: Organisation, exported: Exported) -> None:
+    await members.update(organisation.owner, organisation.owner.member.id, "=1+1", Said("two\r\nlines"))  # type: ignore[union-attr]
+    whole, chance = b"".join(exported.lines), random.Random(6)
+    one, table = exported.folder / "one", exported.folder / "table.csv"
+    await audit.export(organisation.request, None, Export(table, as_csv=True))
+    rows = table.read_bytes()
+    named = rows.index(b"\n") + 1
+    for cut in (len(exported.lines[0]), len(whole), *chance.sample(range(len(exported.lines[0]), len(whole)), 6)):
+        one.write_bytes(whole[:cut])
+        told = await audit.export(organisation.request, None, Export(one, resumes=True))
+        assert one.read_bytes() == whole  # and nothing of what was written since
+        lacking = exported.entries - whole[:cut].count(b"\n") + 1
+        assert told == f"{lacking} entries added to {one}"
+    for cut in (named, len(rows), *chance.sample(range(named, len(rows)), 6)):
+        table.write_bytes(rows[:cut])
+        await audit.export(organisation.request, None, Export(table, resumes=True, as_csv=True))
+        assert table.read_bytes() == rows
+    last = list(csv.DictReader(io.StringIO(rows.decode(), newline="")))[-1]
+    assert (last["targetName"], last["comment"]) == ("'=1+1", "two lines")
+    assert rows.count(b"\n") == int(last["sequence"]) + 1
+    for text, problem in (
+        (b"", "is no export"),
+        (whole[:20], "is no export"),
+        (exported.lines[0] + b"{}\n", "ends with a line"),
+        (exported.lines[0] + exported.lines[3].replace(b'"seal":"', b'"seal":"x'), "does not fit: its entry 3"),
+        (rows[:named] + b"1,2\r\n", "does not fit: its entry 1"),
+        (rows[:named] + b"x\r\n", "ends with a line"),
+    ):
+        one.write_bytes(text)
+        with pytest.raises(Invalid, match=problem):
+            await audit.export(organisation.request, None, Export(one, resumes=True))
+    await accounts.create(organisation.request, "other", "Other", "owner@localhost")
+    one.write_bytes(whole)
+    with pytest.raises(Invalid, match="another account"):
+        await audit.export(organisation.request, "other", Export(one, resumes=True))
+
+
+@pytest.mark.usefixtures("sqlite")
+async def test_memory_is_the_same_for_a_log_of_ten_times_the_length(
+    organisation: Organisation, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chains, "SPAN", 40)
+
+    async def most(write: Callable[[Caller], AsyncIterator[bytes]]) -> tuple[int, int]:
+        """How many entries, and how many bytes of lines, there are at a time at most."""
+        alive = size = 0
+        async for lines in write(await acting_in(organisation.request, None)):
+            gc.collect()
+            alive = max(alive, sum(isinstance(each, AuditEntry) for each in gc.get_objects()))
+            size = max(size, len(lines))
+        return alive, size
+
+    gc.freeze()  # what is there already is not looked through each time
+    multiply(elsewhere, 80)
+    before = [await most(write) for write in (exporting.exported, exporting.tabled)]
+    multiply(elsewhere, 800)
+    assert [await most(write) for write in (exporting.exported, exporting.tabled)] == before
+    assert all(40 <= alive <= 80 for alive, _ in before), before
+
+
+def multiply(elsewhere: Elsewhere, count: int) -> None:
+    """Let the log go on with copies of its first entry, whose seals are of chance."""
+    columns = [str(name) for (name,) in elsewhere("SELECT name FROM pragma_table_info('audit_entry')")]
+    new = dict.fromkeys(("id", "previous", "seal"), "lower(hex(randomblob(16)))") | {"sequence": "h.sequence + i"}
+    values = ", ".join(new.get(name, f"o.{name}") for name in columns)
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"  # noqa: S608 - its own
+    elsewhere(
+        f"{numbers} INSERT INTO audit_entry ({', '.join(columns)}) SELECT {values} FROM n, audit_entry AS o"  # noqa: S608 - its own
+        " JOIN audit_head AS h ON h.account_id = o.account_id WHERE o.sequence = 1"
+    )
+    elsewhere(f"UPDATE audit_head SET sequence = sequence + {count}")  # noqa: S608 - its own
 
 
 @pytest.mark.usefixtures("sqlite")

@@ -9,6 +9,7 @@ import pytest
 
 from cli import audit
 from cli.accounts import acting_in
+from cli.audit import Export
 from core.errors import Conflict, Invalid
 from core.findings import BROKEN, WHOLE
 from core.signed import Kind, Statement
@@ -104,12 +105,12 @@ async def test_what_was_pruned_is_exported_with_its_stub(organisation: Organisat
     await deeds(organisation, 2)
     pruned = await prune(await caller(organisation), moment, Said())
     file, keys = tmp_path / "export", PublicKeys.of(organisation.house.keys)
-    await audit.export(organisation.request, None, 0, file)
+    await audit.export(organisation.request, None, Export(file))
     [found] = audit.verify_files([file], [], keys)
     assert (found.status, found.first) == (WHOLE, pruned.until + 1)
     assert f"entries up to {pruned.until} were pruned; the signed stub says so" in found.notes
     with pytest.raises(Invalid, match="were pruned"):
-        await audit.export(organisation.request, None, 1, tmp_path / "other")
+        await audit.export(organisation.request, None, Export(tmp_path / "other", 1))
     text = file.read_text()
     file.write_text(text.replace('"stub":"', '"stub":"{\\"', 1))
     assert audit.verify_files([file], [], keys)[0].status == BROKEN

@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from core.vocabulary import BuiltInRole
-from models import Token, TokenKind, now
-from resolvers import imports, members, retirement, tokens
+from models import AuditEntry, Token, TokenKind, now
+from resolvers import events, imports, members, retirement, tokens
 from resolvers.members import Grant
 from resolvers.scopes import Scope
 from resolvers.writing import Said
@@ -20,6 +20,7 @@ from schema.nodes import global_id
 from server import Settings, assembled
 from tests.organisation import Organisation
 from web import exports
+from web.tables import ENTRIES, TOKENS
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ async def test_both_files_hold_every_token_flat(organisation: Organisation, clie
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == 'attachment; filename="tokens.csv"'
     assert answer.headers["cache-control"] == "no-store"
-    assert answer.text.splitlines()[0] == ",".join(exports.COLUMNS)
+    assert answer.text.splitlines()[0] == ",".join(TOKENS.columns)
     first, second = table(answer)
     assert organisation.owner.member
     owner = global_id("Member", organisation.owner.member.id)
@@ -79,7 +80,7 @@ async def test_both_files_hold_every_token_flat(organisation: Organisation, clie
     )
     assert (second["customRoles"], second["ownerId"], second["responsible"]) == ("ci", "", "Owner")
     one, two = lines(await client.get("/tokens/export.jsonl"))
-    assert tuple(one) == exports.COLUMNS
+    assert tuple(one) == TOKENS.columns
     assert one["networks"] == ["192.0.2.0/24", "10.0.0.1/32"]
     assert (one["expiresAt"], one["customRoles"], two["rateLimits"]) == (None, [], ["5/minute"])
     assert [one["id"], two["id"]] == [first["id"], second["id"]]
@@ -144,9 +145,54 @@ async def test_a_reader_gets_their_own_and_no_column_that_is_refused(
     assert (row["name"], row["lastUsedAddress"], row["owner"], row["creatorId"]) == ("theirs", "", "", "")
 
 
+async def test_the_log_is_a_file_too(organisation: Organisation, client: httpx2.AsyncClient) -> None:
+    for number in range(60):
+        await organisation.made(organisation.owner, name=f"n{number}")
+    await members.update(organisation.owner, organisation.owner.member.id, "=1+1", Said("+1\n"))  # type: ignore[union-attr]
+    rows = await AuditEntry.all().order_by("sequence")
+    answer = await client.get("/audit/export.jsonl")
+    assert answer.headers["content-disposition"] == 'attachment; filename="audit.jsonl"'
+    told = lines(answer)
+    assert told == [events.shown(row) for row in rows]
+    listed = table(await client.get("/audit/export.csv"))
+    assert [int(row["sequence"]) for row in listed] == [row.sequence for row in rows]
+    assert (listed[-1]["targetName"], listed[-1]["comment"]) == ("'=1+1", "'+1")
+    assert listed[-1] == {name: str(value) for name, value in listed[-1].items()} | {"seal": rows[-1].seal}
+    some = {"since": rows[9].at.isoformat(), "until": rows[-3].at.isoformat(), "after": "12"}
+    found = lines(await client.get("/audit/export.jsonl", params=some))
+    assert [line["sequence"] for line in found] == list(range(13, rows[-3].sequence))
+    assert lines(await client.get("/audit/export.jsonl", params={"after": str(10**17)})) == []
+
+
+async def test_the_log_as_a_file_hides_what_the_list_hides(
+    organisation: Organisation, client: httpx2.AsyncClient
+) -> None:
+    reader = await organisation.as_role(BuiltInRole.READER)
+    await organisation.made(reader, name="theirs")
+    allow = {"effect": "allow", "actions": ["viewAuditLog"], "resources": ["acct"]}
+    auditor = await organisation.session(await organisation.member(custom=(await organisation.role("audit", allow),)))
+    for who, count in ((reader, 2), (auditor, await AuditEntry.all().count())):
+        assert who.token
+        headers = {"Authorization": organisation.secrets[str(who.token.id)]}
+        asked = {"query": ENTRIES.page, "variables": {}}
+        listed = (await client.post("/graphql", json=asked, headers=headers)).json()["data"]["auditEntries"]["nodes"]
+        told = lines(await client.get("/audit/export.jsonl", headers=headers))
+        assert told == listed
+        assert len(told) == count
+        if who is auditor:
+            assert not any(line["before"] or line["after"] for line in told)
+        rows = table(await client.get("/audit/export.csv", headers=headers))
+        assert [row["address"] for row in rows] == [line["address"] or "" for line in told]
+        assert [bool(row["after"]) for row in rows] == [bool(line["after"]) for line in told]
+
+
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
+        ("/audit/export.csv?since=yesterday", 400, "BAD_USER_INPUT"),
+        ("/audit/export.csv?after=-1", 400, "BAD_USER_INPUT"),
+        ("/audit/export.csv?after=1&after=2", 400, "BAD_USER_INPUT"),
+        ("/tokens/export.csv?after=1", 400, "BAD_USER_INPUT"),
         ("/tokens/export.csv?owner=x", 400, "BAD_USER_INPUT"),
         ("/tokens/export.csv?colour=red", 400, "BAD_USER_INPUT"),
         ("/tokens/export.csv?neverUsed=maybe", 400, "BAD_USER_INPUT"),
@@ -162,10 +208,10 @@ async def test_a_filter_that_is_wrong_is_refused(client: httpx2.AsyncClient, pat
 async def test_who_may_not_look_is_refused(organisation: Organisation, client: httpx2.AsyncClient) -> None:
     nobody = await organisation.as_role(BuiltInRole.NO_ACCESS)
     assert nobody.token
-    refused = await client.get(
-        "/tokens/export.csv", headers={"Authorization": organisation.secrets[str(nobody.token.id)]}
-    )
-    assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (403, "FORBIDDEN")
+    headers = {"Authorization": organisation.secrets[str(nobody.token.id)]}
+    for path in ("/tokens/export.csv", "/audit/export.csv"):
+        refused = await client.get(path, headers=headers)
+        assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (403, "FORBIDDEN")
     assert (await client.get("/tokens/export.csv", headers={"Authorization": "lkp_x"})).status_code == 401
     assert (await client.post("/tokens/export.csv")).status_code == 405
 
