@@ -1,4 +1,5 @@
 import { KeyMark } from "./entrance.tsx";
+import { Faces, type Face } from "./faces.tsx";
 import { signOut, type Member, type Viewer } from "./server.ts";
 import { TokenTrial, type Trial } from "./token-trial.tsx";
 
@@ -7,9 +8,10 @@ interface Props {
   trial: Trial | null;
   onTrial: (trial: Trial | null) => void;
   ended: boolean;
+  face: Face;
 }
 
-export function Header({ identity, trial, onTrial, ended }: Props) {
+export function Header({ identity, trial, onTrial, ended, face }: Props) {
   const { member, account } = identity;
   return (
     <header>
@@ -18,6 +20,7 @@ export function Header({ identity, trial, onTrial, ended }: Props) {
           <KeyMark />
           <span>Latchkey</span>
         </p>
+        <Faces face={face} />
         <p className="who">
           <strong>{member?.name || member?.email}</strong>
           <span className="account" title={account.key}>

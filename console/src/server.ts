@@ -28,7 +28,7 @@ export class Refusal extends Error {
   }
 }
 
-interface Answer {
+export interface Answer {
   data?: Record<string, unknown> | null;
   errors?: { message: string; extensions?: Record<string, unknown> }[];
 }
@@ -82,7 +82,7 @@ export async function acceptInvite(secret: string, name: string | null, password
   return accepted.email;
 }
 
-async function ask(query: string, variables: Record<string, unknown>, by: typeof fetch): Promise<Answer> {
+export async function ask(query: string, variables: Record<string, unknown>, by: typeof fetch): Promise<Answer> {
   return await send("/graphql", { method: "POST", ...json({ query, variables }) }, by);
 }
 
@@ -104,7 +104,7 @@ async function send(url: string, init: RequestInit, by: typeof fetch = fetch): P
   return { errors: [{ message: `the server answered ${response.status}` }] };
 }
 
-function firstOf(errors: Answer["errors"]): Refusal | null {
+export function firstOf(errors: Answer["errors"]): Refusal | null {
   const error = errors?.[0];
   return error ? new Refusal(error.message, error.extensions) : null;
 }

@@ -1,83 +1,62 @@
-/** GraphiQL, who is asking, and the token that may stand in for the session. */
+/** Who is asking, the token that may stand in for the session, and what is in front: GraphiQL or one of the panels. */
 
-import "graphiql/setup-workers/vite";
-import "graphiql/style.css";
 import "./workbench.css";
+import "./panels.css";
 
-import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
-import { createGraphiQLFetcher } from "@graphiql/toolkit";
-import { createClient } from "graphql-ws";
-import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 
+import { AskerProvider, useAskerOf } from "./asking.ts";
+import { AuditPanel } from "./audit/audit-panel.tsx";
+import { NO_FILTER, type Filter } from "./audit/filter.ts";
+import { turnTo, useFace, type Face } from "./faces.tsx";
 import { Header } from "./header.tsx";
-import { JOBS_PLUGIN } from "./jobs-panel.tsx";
-import { JOBS } from "./jobs.ts";
-import { fetchAs, viewer, type Viewer } from "./server.ts";
-import { layoutStorage } from "./storage.ts";
+import { viewer, type Viewer } from "./server.ts";
 import type { Trial } from "./token-trial.tsx";
+import { TokensPanel } from "./tokens/tokens-panel.tsx";
 
-const [FIRST] = JOBS;
-const PLUGINS = [JOBS_PLUGIN, HISTORY_PLUGIN];
+// Monaco is large, and whoever looks at the log does not need it.
+const Explorer = lazy(() => import("./explorer.tsx"));
 
 export default function Workbench({ identity }: { identity: Viewer }) {
   const [trial, setTrial] = useState<Trial | null>(null);
   const [ended, setEnded] = useState(false);
-  const storage = useMemo(layoutStorage, []);
-  const theme = useColourScheme();
-  const fetcher = useFetcher(trial?.secret ?? null, () => setEnded(true));
+  const [filter, setFilter] = useState<Filter>(NO_FILTER);
+  const face = useFace();
+  const visited = useVisited(face);
+  const token = trial?.secret ?? null;
+  const who = trial?.ending ?? "session";
+  const asker = useAskerOf(token, () => setEnded(true));
   useSameMember(identity, () => setEnded(true));
+  const showEntriesOf = (id: string, text: string) => {
+    setFilter({ ...NO_FILTER, span: "ever", token: { text, id } });
+    turnTo("audit");
+  };
 
   return (
-    <div className="workbench">
-      <Header identity={identity} trial={trial} onTrial={setTrial} ended={ended} />
-      <main>
-        <GraphiQL
-          fetcher={fetcher}
-          storage={storage}
-          plugins={PLUGINS}
-          visiblePlugin={JOBS_PLUGIN}
-          forcedTheme={theme}
-          defaultTheme={theme}
-          initialQuery={FIRST.document}
-          initialVariables={FIRST.variables ?? undefined}
-          defaultEditorToolsVisibility={true}
-          isHeadersEditorEnabled={false}
-          shouldPersistHeaders={false}
-          inputValueDeprecation
-          schemaDescription
-        >
-          <GraphiQL.Logo>
-            <span />
-          </GraphiQL.Logo>
-        </GraphiQL>
-      </main>
-    </div>
+    <AskerProvider value={asker}>
+      <div className="workbench">
+        <Header identity={identity} trial={trial} onTrial={setTrial} ended={ended} face={face} />
+        <main>
+          {visited.has("explorer") && (
+            <div className="face" hidden={face !== "explorer"}>
+              <Suspense fallback={<div aria-busy="true" />}>
+                <Explorer token={token} />
+              </Suspense>
+            </div>
+          )}
+          {face === "audit" && <AuditPanel key={who} filter={filter} onFilter={setFilter} />}
+          {face === "tokens" && <TokensPanel key={who} onEntries={showEntriesOf} />}
+        </main>
+      </div>
+    </AskerProvider>
   );
 }
 
-/** Asks with the session's cookie or with a token. A change of either ends the subscriptions of the other. */
-function useFetcher(token: string | null, onEnded: () => void) {
-  const sockets = useMemo(
-    () =>
-      createClient({
-        url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/graphql`,
-        connectionParams: token === null ? undefined : { authorization: `Bearer ${token}` },
-        retryAttempts: 0,
-      }),
-    [token],
-  );
-  useEffect(() => () => void sockets.dispose(), [sockets]);
-  return useMemo(
-    () =>
-      createGraphiQLFetcher({
-        url: "/graphql",
-        fetch: fetchAs(token, token === null ? onEnded : undefined),
-        wsClient: sockets,
-        enableIncrementalDelivery: false,
-      }),
-    // The callback only sets a state; a new one must not make GraphiQL fetch the schema again.
-    [token, sockets],
-  );
+/** What has been in front: GraphiQL keeps what was typed while something else is. */
+function useVisited(face: Face): ReadonlySet<Face> {
+  const [visited, setVisited] = useState<ReadonlySet<Face>>(new Set([face]));
+  if (!visited.has(face)) setVisited(new Set([...visited, face]));
+  return visited;
 }
 
 /** Another tab may have signed out, or in as somebody else: the header must not name the wrong person. */
@@ -92,14 +71,4 @@ function useSameMember(identity: Viewer, onEnded: () => void) {
     document.addEventListener("visibilitychange", look);
     return () => document.removeEventListener("visibilitychange", look);
   }, [identity]);
-}
-
-const DARK = matchMedia("(prefers-color-scheme: dark)");
-
-function useColourScheme(): "light" | "dark" {
-  const subscribe = (changed: () => void) => {
-    DARK.addEventListener("change", changed);
-    return () => DARK.removeEventListener("change", changed);
-  };
-  return useSyncExternalStore(subscribe, () => (DARK.matches ? "dark" : "light"));
 }

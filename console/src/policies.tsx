@@ -1,0 +1,53 @@
+/** Statements of policies, as people read them. */
+
+import { useState } from "react";
+
+const FEW = 6;
+
+export interface Statement {
+  effect: "ALLOW" | "DENY";
+  actions: string[] | null;
+  notActions: string[] | null;
+  resources: string[] | null;
+  notResources: string[] | null;
+}
+
+export type Side = "SCOPE" | "OWNER" | "CEILING";
+
+export function StatementLine({ statement }: { statement: Statement }) {
+  const { effect, actions, notActions, resources, notResources } = statement;
+  return (
+    <p className="statement">
+      <strong className={effect === "DENY" ? "denies" : "allows"}>{effect === "DENY" ? "Deny" : "Allow"}</strong>{" "}
+      {notActions && "all but "}
+      <Words of={notActions ?? actions ?? []} /> on {notResources && "all but "}
+      <Words of={notResources ?? resources ?? []} />
+    </p>
+  );
+}
+
+/** Names a policy: a role, or statements of a token's own. Null is a role that is kept from the viewer. */
+export function policyName(name: string | null): string {
+  if (name === null) return "a role that you may not see";
+  return name === "inline" ? "statements of its own" : `role ${name}`;
+}
+
+/** Built-in roles hold dozens of words; at first a few of them say enough. */
+function Words({ of }: { of: string[] }) {
+  const [all, setAll] = useState(of.length <= FEW + 1);
+  return (
+    <>
+      {of.slice(0, all ? undefined : FEW).map((word, index) => (
+        <span key={word}>
+          {index > 0 && ", "}
+          <code>{word}</code>
+        </span>
+      ))}
+      {!all && (
+        <button type="button" className="link" onClick={() => setAll(true)}>
+          and {of.length - FEW} more
+        </button>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,153 @@
+/** Tokens by who made them: how old they are, when they were used and end, and what stands out about them. */
+
+import { useCallback, useEffect, useId, useRef, useState, type FormEvent } from "react";
+
+import tokensDocument from "../asked/tokens.graphql?raw";
+import { useAsker } from "../asking.ts";
+import { Choice, Given } from "../pieces.tsx";
+import { told } from "../problems.ts";
+import { TokenLine } from "./token-line.tsx";
+import { KINDS, STATES, type Token } from "./token.ts";
+
+const ORDERS = {
+  LAST_USED_AT: "Last used",
+  CREATED_AT: "Made",
+  EXPIRES_AT: "Ends",
+  NAME: "Name",
+} as const;
+const ASCENDING = ["EXPIRES_AT", "NAME"];
+
+interface Wanted {
+  state: string;
+  kind: string;
+  order: string;
+  text: string;
+}
+
+interface Page {
+  tokens: { nodes: Token[]; pageInfo: { hasNextPage: boolean; endCursor: string | null } } | null;
+}
+
+type OnEntries = (id: string, text: string) => void;
+
+export function TokensPanel({ onEntries }: { onEntries: OnEntries }) {
+  const [wanted, setWanted] = useState<Wanted>({ state: "ACTIVE", kind: "", order: "CREATED_AT", text: "" });
+  const { tokens, further, problem, busy, more } = useTokens(wanted);
+  return (
+    <section className="panel tokens" aria-labelledby="tokens-title">
+      <div className="panel-head">
+        <h1 id="tokens-title">Tokens</h1>
+        <p className="hint">By who made them. Open one to see what it may really do.</p>
+      </div>
+      <TokensForm wanted={wanted} onWanted={setWanted} />
+      <div className="found" aria-busy={busy}>
+        <div role="alert" className={problem === null ? undefined : "problem"}>
+          {problem !== null && told(problem)}
+        </div>
+        <p role="status" className="unseen">
+          {tokens && `${tokens.length} tokens`}
+        </p>
+        {grouped(tokens ?? []).map(([key, tokens]) => (
+          <Made key={key} tokens={tokens} onEntries={onEntries} />
+        ))}
+        {tokens?.length === 0 && <p className="hint none">No tokens were found.</p>}
+        {further !== null && (
+          <button type="button" className="plain older" aria-disabled={busy} onClick={() => busy || more()}>
+            More tokens
+          </button>
+        )}
+      </div>
+    </section>
+  );
+}
+
+function TokensForm({ wanted, onWanted }: { wanted: Wanted; onWanted: (wanted: Wanted) => void }) {
+  const [text, setText] = useState(wanted.text);
+  const choose = (change: Partial<Wanted>) => onWanted({ ...wanted, text, ...change });
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    choose({});
+  };
+  return (
+    <form className="filters row" role="search" aria-label="Tokens" onSubmit={submit}>
+      <Given label="Name" placeholder="a part of it" value={text} onChange={setText} />
+      <Choice
+        label="State"
+        value={wanted.state}
+        of={{ "": "Any", ...STATES }}
+        onChange={(state) => choose({ state })}
+      />
+      <Choice label="Kind" value={wanted.kind} of={KINDS} onChange={(kind) => choose({ kind })} />
+      <Choice label="Order by" value={wanted.order} of={ORDERS} onChange={(order) => choose({ order })} />
+      <div className="deeds">
+        <button className="plain strong">Find</button>
+      </div>
+    </form>
+  );
+}
+
+function Made({ tokens, onEntries }: { tokens: Token[]; onEntries: OnEntries }) {
+  const id = useId();
+  const creator = tokens[0]?.creator;
+  return (
+    <section className="day" aria-labelledby={id}>
+      <h2 id={id}>
+        {creator ? creator.name || "A member without a name" : "Made by nobody you see"}
+        <span className="hint"> {tokens.length === 1 ? "1 token" : `${tokens.length} tokens`}</span>
+      </h2>
+      <ul>
+        {tokens.map((token) => (
+          <TokenLine key={token.id} token={token} onEntries={onEntries} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+/** Tokens by who made them, by name, in the order they came; those of nobody last. */
+function grouped(tokens: Token[]): [string, Token[]][] {
+  const groups = new Map<string, Token[]>();
+  for (const token of tokens) {
+    const key = token.creator?.id ?? "";
+    groups.set(key, [...(groups.get(key) ?? []), token]);
+  }
+  const name = ([key, [token]]: [string, Token[]]) => (key === "" ? "\uffff" : (token?.creator?.name ?? ""));
+  return [...groups].sort((one, other) => name(one).localeCompare(name(other)));
+}
+
+function useTokens(wanted: Wanted) {
+  const asker = useAsker();
+  const [tokens, setTokens] = useState<Token[] | null>(null);
+  const [further, setFurther] = useState<string | null>(null);
+  const [problem, setProblem] = useState<unknown>(null);
+  const [busy, setBusy] = useState(true);
+  const reading = useRef(0);
+
+  const read = useCallback(
+    async (after: string | null) => {
+      const mine = ++reading.current;
+      setBusy(true);
+      try {
+        const { tokens } = await asker.ask<Page>(tokensDocument, { ...worded(wanted), after });
+        if (reading.current !== mine) return;
+        const nodes = tokens?.nodes ?? [];
+        setTokens((before) => (after === null ? nodes : [...(before ?? []), ...nodes]));
+        setFurther(tokens?.pageInfo.hasNextPage ? tokens.pageInfo.endCursor : null);
+        setProblem(null);
+      } catch (error) {
+        if (reading.current === mine) setProblem(error);
+      } finally {
+        if (reading.current === mine) setBusy(false);
+      }
+    },
+    [asker, wanted],
+  );
+  useEffect(() => void read(null), [read]);
+  return { tokens, further, problem, busy, more: () => read(further) };
+}
+
+function worded({ state, kind, order, text }: Wanted) {
+  const given = Object.entries({ state, kind, text: text.trim() }).filter(([, word]) => word !== "");
+  const direction = ASCENDING.includes(order) ? "ASC" : "DESC";
+  return { filter: Object.fromEntries(given), orderBy: { field: order, direction } };
+}
