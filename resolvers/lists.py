@@ -63,6 +63,11 @@ def by_use(*, descending: bool = False) -> Order:
     return Order("LAST_USED_AT", "last_used_at", moment, descending=descending, nullable=True)
 
 
+def by_creator(*, descending: bool = False) -> Order:
+    """Order tokens by who made them, members as they joined; those that were made by nobody come last."""
+    return Order("CREATOR", "creator_id", row_id, descending=descending, nullable=True)
+
+
 @dataclass(frozen=True, slots=True)
 class MemberFilter:
     """Which members; what is None does not matter."""

@@ -21,7 +21,7 @@ from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
 from core.errors import Invalid
-from resolvers.statements import Statement, found, uuid, written
+from resolvers.statements import Statement, dialect, found, uuid, written
 
 DEFAULT_SIZE = 25
 MAX_SIZE = 100
@@ -225,12 +225,55 @@ async def pages(rows: QuerySet[M], parent: str, parents: Sequence[UUID], window:
     return {owner: Page.cut(rows, window) for owner, rows in of_each.items()}
 
 
+async def sought(
+    rows: QuerySet[M], columns: Sequence[str], parents: Sequence[UUID], window: Window
+) -> Mapping[UUID, Page[M]]:
+    """Read one page for each of several parents as `pages` does, however many rows a parent has.
+
+    The parent is held by one of the `columns`, each of which has an index in the list's order. That must be unique.
+    """
+    order, of_each = window.order, {owner: list[M]() for owner in parents}
+    numbered, is_file = Parameterizer(), dialect() == "sqlite"
+    numbered.values += map(str, parents)
+    given = ", ".join("(?)" if is_file else f"(CAST(${place} AS UUID))" for place in range(1, len(parents) + 1))
+    ids = " UNION ".join(
+        f"SELECT id FROM ({_sought(rows, column, window, numbered)}) AS of_{column}"  # noqa: S608 - see above
+        for column in columns
+    )
+    # SQLite knows no LATERAL, but a function's argument is worked out for each parent.
+    beside = f"json_each((SELECT json_group_array(id) FROM ({ids})))" if is_file else f"LATERAL ({ids})"  # noqa: S608 - see above
+    on = f"listed.id = sought.{'value' if is_file else 'id'}"
+    listed = Statement.of(rows, numbered)
+    sql = (
+        f"WITH parents(id) AS (VALUES {given}) SELECT listed.*, parents.id AS parent_ FROM parents"  # noqa: S608 - see above
+        f" CROSS JOIN {beside} AS sought JOIN ({listed.sql}) AS listed ON {on}"
+    )
+    found_rows = await found(sql, numbered.values)
+    for row, one in zip(listed.rows(found_rows), found_rows, strict=True):
+        of_each[uuid(one["parent_"])].append(row)
+    for each in of_each.values():
+        each.sort(key=lambda row: getattr(row, order.column), reverse=window.forward is order.descending)
+    return {owner: Page.cut(each, window) for owner, each in of_each.items()}
+
+
+def _sought(rows: QuerySet[M], column: str, window: Window, numbered: Parameterizer) -> str:
+    of_parent = rows.filter(**{column: RawSQL("parents.id")})
+    return written(asked(of_parent, window).values("id"), numbered)[0]
+
+
 async def counts(rows: QuerySet[M], parent: str, parents: Sequence[UUID]) -> Mapping[UUID, int]:
     """Count the rows of each of several parents, in one query."""
     of_each = rows.filter(**{f"{parent}__in": list(parents)}).annotate(parent_=F(parent), count_=Count("id"))
     found = await of_each.group_by("parent_").values_list("parent_", "count_")
     counted = {uuid(owner): int(cast("int", count)) for owner, count in found}
     return {owner: counted.get(owner, 0) for owner in parents}
+
+
+async def counts_of_either(rows: QuerySet[M], one: str, other: str, parents: Sequence[UUID]) -> Mapping[UUID, int]:
+    """Count the rows of each of several parents, which are held by one column or by another."""
+    but_both = rows.filter(_is(f"{one}__isnull", value=True) | ~_is(one, F(other)))
+    by_one, by_other = await counts(rows, one, parents), await counts(but_both, other, parents)
+    return {owner: by_one[owner] + by_other[owner] for owner in parents}
 
 
 def _ranked(rows: QuerySet[M], parent: str, window: Window) -> tuple[str, Parameterizer]:

@@ -12,6 +12,7 @@ from tortoise.expressions import Q
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
+from core.errors import Forbidden
 from core.law import Authority, Side
 from core.policy import CompiledPolicy, Effect, Statement
 from core.specifiers import Segment, Specifier
@@ -83,6 +84,13 @@ def readable(caller: Caller, model: type[M]) -> QuerySet[M]:
     """List the rows of the caller's account that the caller may see now. Sessions are not among the tokens."""
     action, shapes = _READ_BY[model]
     return _readable(caller, model, action, shapes)
+
+
+def require_all(caller: Caller, model: type[Model]) -> None:
+    """Raise `Forbidden` unless the caller may see every row of the account, also those that come later."""
+    action, shapes = _READ_BY[model]
+    if _allowed(caller, shapes, action) is not True:
+        raise Forbidden(action.value)
 
 
 def readable_sessions(caller: Caller) -> QuerySet[Token]:

@@ -135,6 +135,8 @@ class Nested(Generic[M]):
     rows: Callable[[Caller], Awaitable[QuerySet[M]]]
     narrowed: Hashable = None
     """What tells its rows from others of the same name: the filter."""
+    also: str | None = None
+    """Another column that may hold it, of rows that may be any number: each page is sought by itself."""
 
 
 async def beneath(info: Info, parent: UUID, nested: Nested[M], window: Window, show: Callable[[M], T]) -> Connection[T]:
@@ -142,10 +144,16 @@ async def beneath(info: Info, parent: UUID, nested: Nested[M], window: Window, s
     what = (nested.name, nested.narrowed, window)
 
     async def load(caller: Caller, parents: Sequence[UUID]) -> Any:  # noqa: ANN401 - a mapping of pages
-        return await pages.pages(await nested.rows(caller), nested.parent, parents, window)
+        rows = await nested.rows(caller)
+        if nested.also is None:
+            return await pages.pages(rows, nested.parent, parents, window)
+        return await pages.sought(rows, (nested.parent, nested.also), parents, window)
 
     async def count(caller: Caller, parents: Sequence[UUID]) -> Any:  # noqa: ANN401 - a mapping of numbers
-        return await pages.counts(await nested.rows(caller), nested.parent, parents)
+        rows = await nested.rows(caller)
+        if nested.also is None:
+            return await pages.counts(rows, nested.parent, parents)
+        return await pages.counts_of_either(rows, nested.parent, nested.also, parents)
 
     async def counted() -> int | None:
         return await info.context.batched(("count", what), parent, count)

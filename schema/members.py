@@ -96,7 +96,7 @@ class Member(Node):
         before: Before = None,
     ) -> Connection[Annotated["Token", strawberry.lazy("schema.tokens")]]:
         """The member's personal tokens, as far as you see them."""
-        order = order_by.wanted() if order_by else lists.by_id(descending=True)
+        order = order_by.wanted(info.context.caller) if order_by else lists.by_id(descending=True)
         wanted = filter.wanted() if filter else TokenFilter()
         nested = Nested("Member.tokens", "owner_id", lambda caller: lists.tokens(caller, wanted), wanted)
         window = Window.of(order, first, after, last, before)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import strawberry
+from tortoise.queryset import QuerySet
 
 from core.errors import Invalid
 from core.law import SideKind
 from core.vocabulary import Action, BuiltInRole
+from models import AuditEntry as EntryRow
+from models import Member as MemberRow
 from models import Token as Row
 from models import TokenAccess as AccessRow
 from models import TokenKind as RowKind
@@ -23,7 +26,7 @@ from resolvers.callers import Caller
 from resolvers.entries import EntryFilter
 from resolvers.lists import TokenFilter
 from resolvers.pages import Order, Window
-from resolvers.reading import readable
+from resolvers.reading import readable, require_all
 from resolvers.scopes import Scope, tried
 from resolvers.tokens import NewToken, TokenChange
 from resolvers.usage import Counts
@@ -454,6 +457,25 @@ class Token(Node):
         window = audit.window(order_by, first, after, last, before)
         return await beneath(info, self.row.id, nested, window, AuditEntry.of)
 
+    @face.field(needs(Action.VIEW_AUDIT_LOG, anywhere=True))
+    async def deeds(
+        self,
+        info: Info,
+        order_by: audit.OrderArgument = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[AuditEntry] | None:
+        """What was done with it, or on its behalf, as far as you see the audit log: the latest first unless said."""
+
+        async def rows(caller: Caller) -> QuerySet[EntryRow]:
+            return readable(caller, EntryRow)
+
+        nested = Nested("Token.deeds", "token_id", rows, also="behalf_token_id")
+        window = audit.window(order_by, first, after, last, before)
+        return await beneath(info, self.row.id, nested, window, AuditEntry.of)
+
     @face.field()
     def viewer_can_revoke(self, info: Info) -> bool:
         """Whether you may revoke it, and there is something to revoke."""
@@ -548,6 +570,8 @@ class TokenFilterInput:
     NAME="By name.",
     EXPIRES_AT="By when they end; those that never do come last.",
     LAST_USED_AT="By when they were last used; those that never were come last.",
+    CREATOR="By who made them, members as they joined; those that no member made come last. "
+    "Needs `viewMember` on all members.",
 )
 class TokenOrderField(StrEnum):
     """By what tokens are ordered."""
@@ -556,6 +580,7 @@ class TokenOrderField(StrEnum):
     NAME = "NAME"
     EXPIRES_AT = "EXPIRES_AT"
     LAST_USED_AT = "LAST_USED_AT"
+    CREATOR = "CREATOR"
 
 
 _ORDERS = {
@@ -563,6 +588,7 @@ _ORDERS = {
     TokenOrderField.NAME: lists.by_name,
     TokenOrderField.EXPIRES_AT: lists.by_expiry,
     TokenOrderField.LAST_USED_AT: lists.by_use,
+    TokenOrderField.CREATOR: lists.by_creator,
 }
 
 
@@ -573,8 +599,10 @@ class TokenOrder:
     field: TokenOrderField = face.given("By what.")
     direction: OrderDirection = face.given("Which way.")
 
-    def wanted(self) -> Order:
-        """Read the order."""
+    def wanted(self, caller: Caller) -> Order:
+        """Read the order. Raises `Forbidden` where it would tell of members whom the caller does not see."""
+        if self.field is TokenOrderField.CREATOR:
+            require_all(caller, MemberRow)
         return _ORDERS[self.field](descending=self.direction is OrderDirection.DESC)
 
 
@@ -596,7 +624,7 @@ class TokenQueries:
         before: Before = None,
     ) -> Connection[Token] | None:
         """List the tokens that you may see: your own, and others' as far as you may."""
-        order = order_by.wanted() if order_by else lists.by_id(descending=True)
+        order = order_by.wanted(info.context.caller) if order_by else lists.by_id(descending=True)
         window = Window.of(order, first, after, last, before)
         wanted = filter.wanted() if filter else TokenFilter()
         rows = Rows("tokens", lambda caller: lists.tokens(caller, wanted), lasting=filter is None)

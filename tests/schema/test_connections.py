@@ -27,9 +27,15 @@ query($first: Int, $after: String, $last: Int, $before: String, $orderBy: TokenO
 }}"""
 ORDERS = [
     {"field": field, "direction": direction}
-    for field, direction in product(("NAME", "CREATED_AT", "EXPIRES_AT", "LAST_USED_AT"), ("ASC", "DESC"))
+    for field, direction in product(("NAME", "CREATED_AT", "EXPIRES_AT", "LAST_USED_AT", "CREATOR"), ("ASC", "DESC"))
 ]
-COLUMNS = {"NAME": "name", "CREATED_AT": "id", "EXPIRES_AT": "expires_at", "LAST_USED_AT": "last_used_at"}
+COLUMNS = {
+    "NAME": "name",
+    "CREATED_AT": "id",
+    "EXPIRES_AT": "expires_at",
+    "LAST_USED_AT": "last_used_at",
+    "CREATOR": "creator_id",
+}
 
 
 async def some_tokens(organisation: Organisation, owner: Member, count: int = 7) -> list[Token]:
@@ -40,7 +46,7 @@ async def some_tokens(organisation: Organisation, owner: Member, count: int = 7)
             account_id=organisation.account.id,
             kind="PERSONAL",
             owner_id=owner.id,
-            creator_id=owner.id,
+            creator_id=None if n % 3 == 1 else owner.id,
             scope_kind="INLINE",
             ending="abcd",
             name=f"token {n % 3}",

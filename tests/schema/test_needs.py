@@ -16,12 +16,13 @@ from models import (
     Token,
     TokenKind,
 )
-from resolvers import gates, jobs, leaks, notices, passwords, tokens, webhooks
+from resolvers import gates, jobs, leaks, notices, passwords, roles, tokens, webhooks
 from resolvers import members as operations
 from resolvers.callers import Caller
 from resolvers.gates import NewGate
 from resolvers.lists import TokenFilter
 from resolvers.members import Grant
+from resolvers.roles import RoleChange
 from resolvers.scopes import Scope
 from resolvers.uses import Deed, Outcome, deed
 from resolvers.webhooks import NewWebhook
@@ -64,6 +65,7 @@ class World:
         invited = await operations.invite(owner, "new@example.com", None, Grant(), Said())
         session = await organisation.session(writer)
         token = await organisation.made(owner, name="own")
+        await roles.update(await organisation.identify(token), role.id, RoleChange(name="With a token"), Said())
         reader = await organisation.as_role(BuiltInRole.READER)
         exceeding = await organisation.made(reader, Scope(custom_roles=["cd"]))
         service = await organisation.made(owner, Scope(custom_roles=["cd"]), TokenKind.SERVICE, name="robot")
@@ -236,6 +238,7 @@ EXAMPLES = {
     "TokenTrial.wouldRefuse": "{ token(id: $tried) { trial { wouldRefuse { action } } } }",
     "Token.lastUsedAgent": "{ token(id: $token) { lastUsedAgent } }",
     "Token.auditEntries": "{ token(id: $token) { auditEntries { nodes { id } } } }",
+    "Token.deeds": "{ token(id: $token) { deeds { nodes { id } } } }",
     "Justification.statement": "{ auditEntry(id: $deed) { because { statement { effect } } } }",
     "Reason.statement": """{ verifyToken(secret: $presented, checks: [
         {action: "viewMember", resource: "member/x"}

@@ -140,7 +140,7 @@ class World:
             hooked = hooked or hook
         for number in range(size):
             await tokens.update(owner, token.id, TokenChange(name=f"name {number}"), Said())
-            (entry,) = await reports.record(world.service, [Deed("updateOn", FLAG, OnBehalfOf(parent.id))], Said())
+            (entry,) = await reports.record(world.service, [Deed("updateOn", FLAG, OnBehalfOf(token.id))], Said())
             about: dict[str, Any] = {
                 "token_id": token.id,
                 "member_id": owner.member.id,
