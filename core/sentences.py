@@ -159,6 +159,8 @@ class Told:
         """The sentence, without a full stop."""
         if self.refused and self.actor.kind == "SYSTEM":
             return f"More was refused in {self._target} than there was room for"
+        if self.refused and self.actor.kind == "PASSWORD" and self._actions == A.CREATE_SESSION:
+            return f"Somebody failed to sign in as {'no member' if self.resource == 'acct' else self.resource}"
         if self.refused:
             return f"{self.actor} was refused {self._actions} on {self.resource}{self.actor.means}"
         if self.reported:

@@ -162,13 +162,17 @@ def is_own(caller: Caller, entry: AuditEntry) -> bool:
     return (whom is not None and entry.member_id == whom) or (with_what is not None and entry.token_id == with_what)
 
 
+_NOTICED = (ActorKind.SYSTEM, ActorKind.PASSWORD)
+
+
 def shows_origin(caller: Caller, entry: AuditEntry) -> bool:
     """Say whether the caller may see from where and with which program it was done.
 
-    What Latchkey noticed about a member's own token, such as the return of an old secret, is told them whole.
+    What Latchkey noticed about a member's own token, such as the return of an old secret, is told them whole; likewise
+    who failed to sign in as them.
     """
     own = caller.member is not None and entry.target_member_id == caller.member.id
-    noticed = own and entry.actor_kind is ActorKind.SYSTEM
+    noticed = own and entry.actor_kind in _NOTICED
     return noticed or is_own(caller, entry) or sees_all(caller)
 
 
@@ -180,7 +184,7 @@ def _origin_shown(caller: Caller) -> Condition:
     return some(
         [
             Q(member_id=member.id) if member else False,
-            Q(target_member_id=member.id, actor_kind=ActorKind.SYSTEM) if member else False,
+            Q(target_member_id=member.id, actor_kind__in=_NOTICED) if member else False,
             Q(token_id=token.id) if token else False,
         ]
     )

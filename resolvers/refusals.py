@@ -21,6 +21,8 @@ MOST_LINES = 8
 """How many lines a caller's window comes to at most: in all windows of an hour, half of what its account may write."""
 MOST_WINDOWS, MOST_WINDOWS_EACH = 5_000, 500
 """How many callers are gathered for at once, in all and of one account."""
+MOST_STRANGERS = 50
+"""From how many addresses who failed to sign in to one account is told apart at once."""
 LONGEST = 512
 """Bytes of a resource, as its column holds."""
 HOUR_S = 60 * 60
@@ -34,6 +36,8 @@ class Whose(NamedTuple):
     account: Account
     id: UUID
     columns: Mapping[str, Any]
+    crowd: "Whose | None" = None
+    """Of whom nobody knows who they are: with whom they are gathered where there are too many of them."""
 
 
 class Asked(NamedTuple):
@@ -124,6 +128,8 @@ class Refusals:
         self._windows: dict[UUID, Window] = {}
         self._callers: Counter[UUID] = Counter()
         """How many windows each account has."""
+        self._strangers: Counter[UUID] = Counter()
+        """How many of them are of callers of whom nobody knows who they are."""
         self._rests: dict[UUID, Rest] = {}
 
     def note(self, whose: Whose, asked: Asked) -> None:
@@ -134,15 +140,23 @@ class Refusals:
     def add(self, summary: Summary) -> None:
         """Add to what a caller was refused, in a window that begins now if none is open."""
         whose, asked, span = summary
-        window = self._windows.get(whose.id)
+        window = self._windows.get(whose.id) or self._opened(whose)
         if window is None:
-            of_account = self._callers[whose.account.id]
-            if of_account >= MOST_WINDOWS_EACH or len(self._windows) >= MOST_WINDOWS:
-                self.leave(whose.account, span)
-                return
-            self._callers[whose.account.id] += 1
-            window = self._windows[whose.id] = Window(whose, self.clock_s())
-        window.add(asked, span)
+            self.leave(whose.account, span)
+        else:
+            window.add(asked, span)
+
+    def _opened(self, whose: Whose) -> Window | None:
+        """Open a caller's window; None if there is no room for it."""
+        account_id, crowd = whose.account.id, whose.crowd
+        if crowd is not None and self._strangers[account_id] >= MOST_STRANGERS:
+            return self._windows.get(crowd.id) or self._opened(crowd)
+        if self._callers[account_id] >= MOST_WINDOWS_EACH or len(self._windows) >= MOST_WINDOWS:
+            return None
+        self._callers[account_id] += 1
+        self._strangers[account_id] += crowd is not None
+        window = self._windows[whose.id] = Window(whose, self.clock_s())
+        return window
 
     def leave(self, account: Account, span: Span) -> None:
         """Count refusals without saying whose: there are too many, or no room to write them."""
@@ -160,7 +174,8 @@ class Refusals:
         for window in taken:
             del self._windows[window.whose.id]
             self._callers[window.whose.account.id] -= 1
-        self._callers = +self._callers
+            self._strangers[window.whose.account.id] -= window.whose.crowd is not None
+        self._callers, self._strangers = +self._callers, +self._strangers
         return sorted(taken, key=lambda window: sum(map(len, window.lines.values())))
 
     def take_rests(self, *, all_: bool = False) -> list[Rest]:

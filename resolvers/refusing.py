@@ -16,19 +16,22 @@ from uuid import UUID, uuid5
 from core.folding import EVERYTHING
 from core.ids import OBJECTS
 from core.specifiers import pieces
-from models import Account, ActorKind, AuditEntry, Outcome, new_id, now
+from core.vocabulary import Action
+from models import Account, ActorKind, AuditEntry, Member, Outcome, new_id, now
 from models.database import outside_transaction
 from resolvers import uses
 from resolvers.callers import Caller, Request, with_credential
 from resolvers.house import House
 from resolvers.refusals import ANYTHING, Asked, Refusal, Rest, Summary, Whose
 from resolvers.uses import NO_ACTION, Deed
-from resolvers.writing import Line, Said, append_all, doing, opened
+from resolvers.writing import Line, Said, append_all, doing, done_with, opened
 
 PAUSE_S = 1.0
 """How long between two looks at which windows are over."""
 HOURLY = 1_000
 """How many entries of refusals an account's log takes within an hour, from all processes together."""
+STRANGERS_HOURLY = 300
+"""How many of them may be of failures to sign in, which anybody can bring about."""
 BATCH = 50
 """How many are written in one transaction, which holds up all others of the account."""
 
@@ -55,6 +58,18 @@ def refusal_of(caller: Caller, deeds: Sequence[Deed], whence: Whence | None = No
             named = ":".join(piece.partition(";")[0] for piece in pieces(deed.specifier))  # the log has no tags
             return refusal(caller, (deed.action,), named, whence)
     return None
+
+
+def sign_in(request: Request, account: Account, member: Member | None) -> Refusal:
+    """Say that somebody failed to sign in as a member. If it was as none, whom they named is not kept.
+
+    It may be a password, typed into the wrong field.
+    """
+    crowd = Whose(account, uuid5(account.id, "signIn"), done_with(ActorKind.PASSWORD, Request(request.house, "")))
+    columns = done_with(ActorKind.PASSWORD, request)
+    whose = Whose(account, uuid5(account.id, f"signIn {request.address}"), columns, crowd)
+    asked = Asked((Action.CREATE_SESSION.value,), str((member or account).resource))
+    return Refusal(request.house.refusals, whose, asked)
 
 
 @asynccontextmanager
@@ -99,9 +114,9 @@ async def _record(house: House, summaries: list[Summary]) -> None:
         caller = await _system(house, summaries[0].whose.account)
         while left:
             some = left[-BATCH:][::-1]
-            written = await _write(caller, some)
+            beyond = await _write(caller, some)
             del left[-len(some) :]
-            for each in some[written:]:
+            for each in beyond:
                 house.refusals.leave(each.whose.account, each.span)
     except Exception:  # noqa: BLE001 - whatever the database says, a later round tries again
         _log.warning("refusals could not be recorded; they are kept", exc_info=True)
@@ -135,20 +150,26 @@ async def _system(house: House, account: Account) -> Caller:
     return await with_credential(account, Request(house, str(new_id())), ActorKind.SYSTEM)
 
 
-async def _write(caller: Caller, summaries: Sequence[Summary]) -> int:
-    """Seal so many of these as the hour has room for, and say how many."""
+async def _write(caller: Caller, summaries: Sequence[Summary]) -> list[Summary]:
+    """Seal so many of these as the hour has room for, and give the others."""
     async with opened(caller, Said()) as (fresh, head):
-        room = max(HOURLY - await _written(caller.account.id), 0)
-        fitting = summaries[:room]
+        room, strangers = await _room(caller.account.id)
+        fitting, beyond = list[Summary](), list[Summary]()
+        for each in summaries:
+            is_stranger = each.whose.columns["actor_kind"] is ActorKind.PASSWORD
+            fits = len(fitting) < room and (strangers > 0 or not is_stranger)
+            strangers -= fits and is_stranger
+            (fitting if fits else beyond).append(each)
         await append_all(fresh, head, map(_line, fitting))
-    return len(fitting)
+    return beyond
 
 
-async def _written(account_id: UUID) -> int:
-    """Count the entries of refusals since the hour began, as far as it matters."""
+async def _room(account_id: UUID) -> tuple[int, int]:
+    """Count for how many entries of refusals the hour still has room, and how many may be of strangers."""
     since = now().replace(minute=0, second=0, microsecond=0)
-    last = AuditEntry.filter(account_id=account_id, outcome=Outcome.REFUSED).order_by("-sequence").limit(HOURLY)
-    return sum(entry.at >= since for entry in await last.only("at"))
+    refused = AuditEntry.filter(account_id=account_id, outcome=Outcome.REFUSED).order_by("-sequence").limit(HOURLY)
+    written = [entry.actor_kind for entry in await refused.only("at", "actor_kind") if entry.at >= since]
+    return HOURLY - len(written), STRANGERS_HOURLY - written.count(ActorKind.PASSWORD)
 
 
 def _line(summary: Summary) -> Line:
@@ -160,6 +181,7 @@ def _line(summary: Summary) -> Line:
         target_id=target_id,
         target_resource=resource,
         target_name=name,
+        target_member_id=target_id if kind == "member" and whose.columns["actor_kind"] is ActorKind.PASSWORD else None,
         accesses=[{"action": action, "resource": asked.specifier} for action in asked.actions],
         because=[],
         after={"count": span.count, "first": _time(span.first_s), "last": _time(span.last_s)},

@@ -1,5 +1,6 @@
 """Sessions: got by signing in, listed and ended like tokens."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -11,6 +12,7 @@ from core.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from core.secret import Secret, SecretKind
 from core.vocabulary import Action
 from models import (
+    Account,
     ActorKind,
     Link,
     Member,
@@ -23,8 +25,9 @@ from models import (
     now,
 )
 from resolvers import input as typed
-from resolvers import passwords
+from resolvers import passwords, refusing
 from resolvers.callers import Caller, Credential, Request, with_credential
+from resolvers.input import KEY
 from resolvers.reading import readable_sessions
 from resolvers.writing import At, Done, Said, change
 
@@ -37,8 +40,10 @@ async def sign_in(request: Request, email: str, password: str, account_key: str 
     """
     _, email_key = typed.email("email", email)
     with request.house.attempts.counted(email_key, request.address):
-        members = await _with_password(email_key, password, account_key)
+        found = await _named(email_key, account_key)
+        members = await _with_password(found, password)
         if not members:
+            await _note_failure(request, found, account_key)
             raise Unauthenticated
     if len(members) > 1:
         keys = sorted(member.account.key for member in members)
@@ -46,12 +51,28 @@ async def sign_in(request: Request, email: str, password: str, account_key: str 
     return await open_session(members[0], request)
 
 
-async def _with_password(email_key: str, password: str, account_key: str | None) -> list[Member]:
-    found = Member.filter(email_key=email_key, state=MemberState.ACTIVE).select_related("account")
-    members = [member for member in await found if account_key in (None, member.account.key)]
+async def _named(email_key: str, account_key: str | None) -> list[Member]:
+    found = Member.filter(email_key=email_key, state__not=MemberState.REMOVED).select_related("account")
+    return [member for member in await found if account_key in (None, member.account.key)]
+
+
+async def _with_password(found: Sequence[Member], password: str) -> list[Member]:
+    members = [member for member in found if member.state is MemberState.ACTIVE]
     if not members:
         await passwords.holds(password, None)
     return [member for member in members if await passwords.holds(password, member.password_hash)]
+
+
+async def _note_failure(request: Request, found: Sequence[Member], account_key: str | None) -> None:
+    """Note whom somebody failed to sign in as; if no member, then to which account, if it was said or there is one."""
+    if account_key is not None and not KEY.fullmatch(account_key):
+        return
+    among = Account.all() if account_key is None else Account.filter(key=account_key)
+    accounts = await among.limit(2)  # asked also where it is known, so that it takes as long
+    for member in found:
+        refusing.sign_in(request, member.account, member).note()
+    if not found and len(accounts) == 1:
+        refusing.sign_in(request, accounts[0], None).note()
 
 
 async def open_session(member: Member, request: Request) -> Done[Token]:

@@ -17,10 +17,10 @@ from core import chain, ids
 from core.errors import Conflict, Invalid, NotFound
 from core.law import Verdict
 from core.vocabulary import Action
-from models import Account, AuditAccess, AuditEntry, AuditHead, Json, Member, Row, Token, new_id, now
+from models import Account, ActorKind, AuditAccess, AuditEntry, AuditHead, Json, Member, Row, Token, new_id, now
 from models.database import is_inside_transaction
 from models.writes import insert, update, write
-from resolvers.callers import Caller, again
+from resolvers.callers import Caller, Request, again
 from resolvers.reading import note_seen, readable
 from resolvers.statements import Statement, dialect, found
 
@@ -330,10 +330,16 @@ def _next(caller: Caller, head: AuditHead, line: Line) -> AuditEntry:
 
 def doing(caller: Caller) -> dict[str, Any]:
     """Say who does something, with what and from where, in columns of entries."""
-    member, token, request = caller.member, caller.token, caller.request
+    return done_with(caller.actor, caller.request, caller.member, caller.token)
+
+
+def done_with(
+    kind: ActorKind, request: Request, member: Member | None = None, token: Token | None = None
+) -> dict[str, Any]:
+    """Say with what something is done, and from where, and who does it as far as that is known."""
     return {
         "request_id": request.id,
-        "actor_kind": caller.actor,
+        "actor_kind": kind,
         "member_id": member.id if member else None,
         "member_name": member.label if member else None,
         "token_id": token.id if token else None,

@@ -20,6 +20,7 @@ from resolvers.refusals import (
     ANYTHING,
     HOUR_S,
     MOST_LINES,
+    MOST_STRANGERS,
     MOST_WINDOWS_EACH,
     WINDOW_S,
     Asked,
@@ -31,10 +32,13 @@ from resolvers.refusing import record
 from resolvers.writing import Said, doing
 from schema.nodes import global_id
 from tests.databases import Elsewhere
-from tests.organisation import Organisation
+from tests.organisation import Organisation, founded
 from tests.resolvers.test_chains import verified
 from tests.schema.conftest import Ask
 
+SIGN_IN = """mutation($email: String!, $password: String!, $account: String) {
+  signIn(input: {email: $email, password: $password, account: $account}) { secret }
+}"""
 REVOKE = "mutation($id: ID!) { revokeToken(input: {id: $id}) { token { id } } }"
 
 
@@ -303,6 +307,66 @@ async def test_what_cannot_be_written_now_is_written_later(organisation: Organis
     clock.at_s += WINDOW_S
     await record(organisation.house)
     assert counts(await refused()) == [1, 1, 1]
+
+
+async def test_failures_to_sign_in_name_a_member_or_nobody_and_look_alike(
+    organisation: Organisation, ask: Ask, elsewhere: Elsewhere, statements: list[str]
+) -> None:
+    ada = await organisation.member(name="Ada")
+    other, session = await organisation.as_role(BuiltInRole.READER), await organisation.session(ada)
+    typed, answers = "hunter2@secret.example", set()
+    for email in (ada.email, typed, ada.email):
+        statements.clear()
+        answer = await ask(None, SIGN_IN, email=email, password="a wrong one")
+        answers.add((json.dumps(answer), len(statements)))
+    assert len(answers) == 1
+    await record(organisation.house, all_=True)
+    told_of = {entry.accesses[0]["resource"]: entry for entry in await refused()}
+    assert told_of.keys() == {f"member/{ada.id}", "acct"}
+    for resource, count in ((f"member/{ada.id}", 2), ("acct", 1)):
+        entry = told_of[resource]
+        assert (entry.accesses, entry.member_id, entry.token_id) == (
+            [{"action": "createSession", "resource": resource}],
+            None,
+            None,
+        )
+        assert (entry.actor_kind, entry.address, counts([entry])) == ("PASSWORD", "192.0.2.1", [count])
+    assert told(told_of["acct"]).sentence == "Somebody failed to sign in as no member"
+    assert not [line for line in elsewhere.everything() if "hunter2" in line or "a wrong one" in line]
+    query = "{ auditEntries(filter: {outcome: REFUSED}) { nodes { title address } } }"
+    shown = {"title": f"Somebody failed to sign in as member/{ada.id}", "address": "192.0.2.1"}
+    assert (await ask(session, query))["data"]["auditEntries"]["nodes"] == [shown]
+    assert (await ask(other, query))["data"]["auditEntries"]["nodes"] == []
+
+
+async def test_a_failure_to_sign_in_is_in_the_log_of_the_account_that_it_was_to(
+    organisation: Organisation, ask: Ask
+) -> None:
+    neighbour = await founded(organisation.house.database, "other")
+    for account in (None, "no-such", "NO KEY", "other"):
+        await ask(None, SIGN_IN, email="nobody@example.com", password="a wrong one", account=account)
+    await record(organisation.house, all_=True)
+    [entry] = await refused()
+    assert (entry.account_id, entry.target_id) == (neighbour.account.id, neighbour.account.id)
+
+
+async def test_a_flood_of_failures_to_sign_in_leaves_room_for_others_and_loses_no_count(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusing, "STRANGERS_HOURLY", 5)
+    house, account = organisation.house, organisation.account
+    for number in range(1_000):
+        request = replace(organisation.request, address=f"2001:db8::{number:x}")
+        refusing.sign_in(request, account, None).note()
+    quiet = by(organisation.owner)
+    house.refusals.note(quiet, Asked(("deleteRole",), "role/x"))
+    assert len(house.refusals._windows) == MOST_STRANGERS + 2  # noqa: SLF001 - what is in memory
+    await record(house, all_=True)
+    *some, rest = await refused()
+    strangers = [entry for entry in some if entry.actor_kind is ActorKind.PASSWORD]
+    assert [entry.token_id for entry in some if entry not in strangers] == [quiet.id]
+    assert len(strangers) == 5
+    assert (rest.actor_kind, sum(counts([*strangers, rest]))) == (ActorKind.SYSTEM, 1_000)
 
 
 async def test_what_is_no_refused_deed_is_not_recorded(organisation: Organisation, ask: Ask) -> None:
