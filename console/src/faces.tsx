@@ -1,6 +1,6 @@
 /** Which part of the workbench is in front, as the address says, so that it can be linked to and gone back from. */
 
-import { useSyncExternalStore } from "react";
+import { useEffect, useSyncExternalStore } from "react";
 
 const FACES = { explorer: "GraphiQL", audit: "Audit", tokens: "Tokens" } as const;
 
@@ -11,7 +11,11 @@ export function useFace(): Face {
     addEventListener("hashchange", changed);
     return () => removeEventListener("hashchange", changed);
   };
-  return useSyncExternalStore(subscribe, faceOf);
+  const face = useSyncExternalStore(subscribe, faceOf);
+  useEffect(() => {
+    document.title = face === "explorer" ? "Latchkey" : `${FACES[face]} – Latchkey`;
+  }, [face]);
+  return face;
 }
 
 export function turnTo(face: Face) {

@@ -14,16 +14,22 @@ export interface Statement {
 
 export type Side = "SCOPE" | "OWNER" | "CEILING";
 
-export function StatementLine({ statement }: { statement: Statement }) {
+/** Shows a statement; the word that it is about comes first, whatever else it holds. */
+export function StatementLine({ statement, about }: { statement: Statement; about?: string }) {
   const { effect, actions, notActions, resources, notResources } = statement;
   return (
     <p className="statement">
       <strong className={effect === "DENY" ? "denies" : "allows"}>{effect === "DENY" ? "Deny" : "Allow"}</strong>{" "}
       {notActions && "all but "}
-      <Words of={notActions ?? actions ?? []} /> on {notResources && "all but "}
+      <Words of={ahead(about, notActions ?? actions ?? [])} /> on {notResources && "all but "}
       <Words of={notResources ?? resources ?? []} />
     </p>
   );
+}
+
+function ahead(about: string | undefined, words: string[]): string[] {
+  if (about === undefined || !words.includes(about)) return words;
+  return [about, ...words.filter((word) => word !== about)];
 }
 
 /** Names a policy: a role, or statements of a token's own. Null is a role that is kept from the viewer. */
@@ -43,6 +49,7 @@ function Words({ of }: { of: string[] }) {
           <code>{word}</code>
         </span>
       ))}
+      {!all && ", "}
       {!all && (
         <button type="button" className="link" onClick={() => setAll(true)}>
           and {of.length - FEW} more

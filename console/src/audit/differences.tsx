@@ -1,6 +1,9 @@
-/** What an entry changed, field by field: what went, and what came. */
+/** What an entry changed, field by field: what went, and what came. Of long values what stayed is told apart. */
 
+import { linesOf, type Line } from "./lines.ts";
 import type { Change } from "./log.ts";
+
+const NAMES: Record<Line["kind"], string> = { before: "Before: ", after: "After: ", both: "" };
 
 export function Differences({ changes }: { changes: Change[] }) {
   return (
@@ -11,20 +14,15 @@ export function Differences({ changes }: { changes: Change[] }) {
             <code>{field}</code>
           </dt>
           <dd>
-            {before !== null && <Value className="before" name="Before: " value={before} />}
-            {after !== null && <Value className="after" name="After: " value={after} />}
+            {linesOf(before, after).map(({ kind, text }, index) => (
+              <pre key={index} className={kind}>
+                {NAMES[kind] && <span className="unseen">{NAMES[kind]}</span>}
+                {text}
+              </pre>
+            ))}
           </dd>
         </div>
       ))}
     </dl>
-  );
-}
-
-function Value({ className, name, value }: { className: string; name: string; value: unknown }) {
-  return (
-    <pre className={className}>
-      <span className="unseen">{name}</span>
-      {typeof value === "string" ? value || "“”" : JSON.stringify(value, null, 2)}
-    </pre>
   );
 }

@@ -68,7 +68,7 @@ function InFull({ entry, onMember, onToken }: Omit<Props, "isNew">) {
                     <p className="hint">
                       A statement {SIDES[side]}, in {policyName(role)}
                     </p>
-                    {statement && <StatementLine statement={statement} />}
+                    {statement && <StatementLine statement={statement} about={action} />}
                   </div>
                 ))}
             </li>

@@ -17,6 +17,9 @@ const SIDES: Record<Side, string> = {
 };
 const LIMITS: Record<Side, string> = { SCOPE: "its scope", OWNER: "its owner’s rights", CEILING: "a ceiling" };
 
+/** A policy of more statements is opened by whoever wants to read it. */
+const MOST_OPEN = 15;
+
 interface Props {
   token: Token;
   onEntries: (id: string, text: string) => void;
@@ -73,12 +76,12 @@ function InFull({ token, onEntries }: Props) {
   return (
     <div className="opened">
       {found.description && <p>{found.description}</p>}
+      {found.exceedsOwner.length > 0 && <Dead statements={found.exceedsOwner} />}
       <section>
         <h3>What it may really do</h3>
         <p className="hint">What all of these allow. Within one, a single policy is enough.</p>
         <MayDo of={found.effectiveScope} />
       </section>
-      {found.exceedsOwner.length > 0 && <Dead statements={found.exceedsOwner} />}
       <dl className="facts">
         <Fact name="Made for">{scopeOf(found.scope)}</Fact>
         {found.owner && <Fact name="Owner">{found.owner.name}</Fact>}
@@ -114,7 +117,7 @@ function MayDo({ of }: { of: Whole["effectiveScope"] }) {
           {of
             .filter((policy) => policy.side === side)
             .map(({ name, statements }, index) => (
-              <details key={index} className="policy" open={side === "SCOPE"}>
+              <details key={index} className="policy" open={(statements?.length ?? 0) <= MOST_OPEN}>
                 <summary>
                   {policyName(name)}
                   <span className="hint"> {statements === null ? "words hidden" : counted(statements.length)}</span>
@@ -131,10 +134,11 @@ function MayDo({ of }: { of: Whole["effectiveScope"] }) {
 }
 
 function Dead({ statements }: { statements: Whole["exceedsOwner"] }) {
+  const some =
+    statements.length === 1 ? "A statement of its scope is" : `${statements.length} statements of its scope are`;
   return (
-    <section>
-      <h3>What is dead in its scope</h3>
-      <p className="hint">It reaches further than what limits the token: there it allows nothing, for now.</p>
+    <details className="dead">
+      <summary>{some} dead, in part or whole: beyond what limits the token they allow nothing, for now</summary>
       {statements.map(({ role, index, limitedBy, statement }) => (
         <div key={`${role} ${index} ${limitedBy}`} className="reason">
           <p className="hint">
@@ -143,7 +147,7 @@ function Dead({ statements }: { statements: Whole["exceedsOwner"] }) {
           {statement && <StatementLine statement={statement} />}
         </div>
       ))}
-    </section>
+    </details>
   );
 }
 
