@@ -5,10 +5,14 @@ import type { Change } from "./log.ts";
 
 const NAMES: Record<Line["kind"], string> = { before: "Before: ", after: "After: ", both: "" };
 
+/** Of what is new or gone, what held nothing says nothing. */
+const tells = ({ before, after }: Change) => !(isEmpty(before) && isEmpty(after));
+const isEmpty = (value: unknown) => value === null || value === "" || ["[]", "{}"].includes(JSON.stringify(value));
+
 export function Differences({ changes }: { changes: Change[] }) {
   return (
     <dl className="differences">
-      {changes.map(({ field, before, after }) => (
+      {changes.filter(tells).map(({ field, before, after }) => (
         <div key={field}>
           <dt>
             <code>{field}</code>

@@ -4,7 +4,7 @@ import { useState } from "react";
 
 import tokenDocument from "../asked/token.graphql?raw";
 import { useAnswer } from "../asking.ts";
-import { Away } from "../moments.tsx";
+import { Away, whole } from "../moments.tsx";
 import { Fact } from "../pieces.tsx";
 import { policyName, StatementLine, type Side } from "../policies.tsx";
 import { told } from "../problems.ts";
@@ -82,6 +82,19 @@ function InFull({ token, onEntries }: Props) {
         <p className="hint">What all of these allow. Within one, a single policy is enough.</p>
         <MayDo of={found.effectiveScope} />
       </section>
+      {found.deeds && (
+        <section>
+          <h3>What was done with it last</h3>
+          {found.deeds.nodes.length === 0 && <p className="hint">Nothing that the log holds.</p>}
+          <ol className="deeds-done">
+            {found.deeds.nodes.map(({ id, at, title }) => (
+              <li key={id}>
+                {title} <time dateTime={at}>{whole(at)}</time>
+              </li>
+            ))}
+          </ol>
+        </section>
+      )}
       <dl className="facts">
         <Fact name="Made for">{scopeOf(found.scope)}</Fact>
         {found.owner && <Fact name="Owner">{found.owner.name}</Fact>}
@@ -101,7 +114,7 @@ function InFull({ token, onEntries }: Props) {
         </Fact>
       </dl>
       <button type="button" className="plain" onClick={() => onEntries(token.id, `${token.name} …${token.ending}`)}>
-        What was done with it
+        Its entries in the log
       </button>
     </div>
   );

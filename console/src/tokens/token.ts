@@ -32,7 +32,22 @@ export interface Whole {
     customRoles: { key: string }[] | null;
   };
   effectiveScope: { side: Side; name: string | null; statements: Statement[] | null }[];
+  deeds: { nodes: { id: string; at: string; title: string }[] } | null;
   exceedsOwner: { role: string | null; index: number; limitedBy: Side; statement: Statement | null }[];
+}
+
+/** How tokens of one member are sorted: the latest first, but by what ends first, and by name. */
+export const ORDERS = { made: "Made", used: "Last used", ends: "Ends", name: "Name" } as const;
+
+export function sorted(tokens: Token[], order: keyof typeof ORDERS): Token[] {
+  const keys: Record<keyof typeof ORDERS, (token: Token) => string> = {
+    made: ({ createdAt }) => createdAt,
+    used: ({ lastUsedAt }) => lastUsedAt ?? "",
+    ends: ({ endsAt }) => endsAt ?? LAST,
+    name: ({ name }) => name.toLowerCase(),
+  };
+  const [key, sign] = [keys[order], order === "made" || order === "used" ? -1 : 1];
+  return [...tokens].sort((one, other) => sign * key(one).localeCompare(key(other)));
 }
 
 export const KINDS = { "": "Any", PERSONAL: "Personal", SERVICE: "Service", ACCOUNT: "Account-wide" } as const;
@@ -43,6 +58,7 @@ export const STATES = {
   OWNER_INACTIVE: "Owner inactive",
 } as const;
 
+const LAST = "9999";
 const DAY_MS = 86_400_000;
 /** The same as the server's advice has it. */
 const NEW_MS = 30 * DAY_MS;

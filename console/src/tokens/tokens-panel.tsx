@@ -3,24 +3,16 @@
 import { useCallback, useEffect, useId, useRef, useState, type FormEvent } from "react";
 
 import tokensDocument from "../asked/tokens.graphql?raw";
-import { useAsker } from "../asking.ts";
+import { useAsker, type Asker } from "../asking.ts";
 import { Choice, Given } from "../pieces.tsx";
 import { told } from "../problems.ts";
+import { Refusal } from "../server.ts";
 import { TokenLine } from "./token-line.tsx";
-import { KINDS, STATES, type Token } from "./token.ts";
-
-const ORDERS = {
-  LAST_USED_AT: "Last used",
-  CREATED_AT: "Made",
-  EXPIRES_AT: "Ends",
-  NAME: "Name",
-} as const;
-const ASCENDING = ["EXPIRES_AT", "NAME"];
+import { KINDS, ORDERS, sorted, STATES, type Token } from "./token.ts";
 
 interface Wanted {
   state: string;
   kind: string;
-  order: string;
   text: string;
 }
 
@@ -28,10 +20,12 @@ interface Page {
   tokens: { nodes: Token[]; pageInfo: { hasNextPage: boolean; endCursor: string | null } } | null;
 }
 
+type Order = keyof typeof ORDERS;
 type OnEntries = (id: string, text: string) => void;
 
 export function TokensPanel({ onEntries }: { onEntries: OnEntries }) {
-  const [wanted, setWanted] = useState<Wanted>({ state: "ACTIVE", kind: "", order: "CREATED_AT", text: "" });
+  const [wanted, setWanted] = useState<Wanted>({ state: "ACTIVE", kind: "", text: "" });
+  const [order, setOrder] = useState<Order>("made");
   const { tokens, further, problem, busy, more } = useTokens(wanted);
   return (
     <section className="panel tokens" aria-labelledby="tokens-title">
@@ -39,7 +33,7 @@ export function TokensPanel({ onEntries }: { onEntries: OnEntries }) {
         <h1 id="tokens-title">Tokens</h1>
         <p className="hint">By who made them. Open one to see what it may really do.</p>
       </div>
-      <TokensForm wanted={wanted} onWanted={setWanted} />
+      <TokensForm {...{ wanted, order }} onWanted={setWanted} onOrder={setOrder} />
       <div className="found" aria-busy={busy}>
         <div role="alert" className={problem === null ? undefined : "problem"}>
           {problem !== null && told(problem)}
@@ -48,7 +42,7 @@ export function TokensPanel({ onEntries }: { onEntries: OnEntries }) {
           {tokens && `${tokens.length} tokens`}
         </p>
         {grouped(tokens ?? []).map(([key, tokens]) => (
-          <Made key={key} tokens={tokens} onEntries={onEntries} />
+          <Made key={key} tokens={sorted(tokens, order)} onEntries={onEntries} />
         ))}
         {tokens?.length === 0 && <p className="hint none">No tokens were found.</p>}
         {further !== null && (
@@ -61,7 +55,14 @@ export function TokensPanel({ onEntries }: { onEntries: OnEntries }) {
   );
 }
 
-function TokensForm({ wanted, onWanted }: { wanted: Wanted; onWanted: (wanted: Wanted) => void }) {
+interface FormProps {
+  wanted: Wanted;
+  order: Order;
+  onWanted: (wanted: Wanted) => void;
+  onOrder: (order: Order) => void;
+}
+
+function TokensForm({ wanted, order, onWanted, onOrder }: FormProps) {
   const [text, setText] = useState(wanted.text);
   const choose = (change: Partial<Wanted>) => onWanted({ ...wanted, text, ...change });
   const submit = (event: FormEvent) => {
@@ -78,7 +79,7 @@ function TokensForm({ wanted, onWanted }: { wanted: Wanted; onWanted: (wanted: W
         onChange={(state) => choose({ state })}
       />
       <Choice label="Kind" value={wanted.kind} of={KINDS} onChange={(kind) => choose({ kind })} />
-      <Choice label="Order by" value={wanted.order} of={ORDERS} onChange={(order) => choose({ order })} />
+      <Choice label="Order by" value={order} of={ORDERS} onChange={(chosen) => onOrder(chosen as Order)} />
       <div className="deeds">
         <button className="plain strong">Find</button>
       </div>
@@ -104,15 +105,14 @@ function Made({ tokens, onEntries }: { tokens: Token[]; onEntries: OnEntries }) 
   );
 }
 
-/** Tokens by who made them, by name, in the order they came; those of nobody last. */
+/** Tokens by who made them, in the order they came. */
 function grouped(tokens: Token[]): [string, Token[]][] {
   const groups = new Map<string, Token[]>();
   for (const token of tokens) {
     const key = token.creator?.id ?? "";
     groups.set(key, [...(groups.get(key) ?? []), token]);
   }
-  const name = ([key, [token]]: [string, Token[]]) => (key === "" ? "\uffff" : (token?.creator?.name ?? ""));
-  return [...groups].sort((one, other) => name(one).localeCompare(name(other)));
+  return [...groups];
 }
 
 function useTokens(wanted: Wanted) {
@@ -122,13 +122,18 @@ function useTokens(wanted: Wanted) {
   const [problem, setProblem] = useState<unknown>(null);
   const [busy, setBusy] = useState(true);
   const reading = useRef(0);
+  const order = useRef("CREATOR");
 
   const read = useCallback(
     async (after: string | null) => {
       const mine = ++reading.current;
       setBusy(true);
       try {
-        const { tokens } = await asker.ask<Page>(tokensDocument, { ...worded(wanted), after });
+        const { tokens } = await page(asker, wanted, after, order.current).catch((error: unknown) => {
+          if (!(error instanceof Refusal) || error.extensions.action !== "viewMember" || after !== null) throw error;
+          order.current = "CREATED_AT";
+          return page(asker, wanted, after, order.current);
+        });
         if (reading.current !== mine) return;
         const nodes = tokens?.nodes ?? [];
         setTokens((before) => (after === null ? nodes : [...(before ?? []), ...nodes]));
@@ -146,8 +151,8 @@ function useTokens(wanted: Wanted) {
   return { tokens, further, problem, busy, more: () => read(further) };
 }
 
-function worded({ state, kind, order, text }: Wanted) {
+/** Asks for whole groups, one after the other; who sees only some of the members gets those of a page. */
+async function page(asker: Asker, { state, kind, text }: Wanted, after: string | null, order: string): Promise<Page> {
   const given = Object.entries({ state, kind, text: text.trim() }).filter(([, word]) => word !== "");
-  const direction = ASCENDING.includes(order) ? "ASC" : "DESC";
-  return { filter: Object.fromEntries(given), orderBy: { field: order, direction } };
+  return await asker.ask<Page>(tokensDocument, { filter: Object.fromEntries(given), after, order });
 }
