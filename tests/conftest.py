@@ -15,8 +15,8 @@ from models.database import Database, opened
 from models.engines.transactions import Client
 from models.migrator import migrate
 from models.urls import path_of
-from tests.databases import Elsewhere, Postgres, serving
-from tests.organisation import Organisation, founded
+from tests.databases import Elsewhere, Postgres, Rows, serving
+from tests.organisation import Founded, Organisation
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -84,18 +84,37 @@ def postgres() -> Iterator[Postgres]:
         yield postgres
 
 
+@pytest.fixture(scope="session")
+def organised(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Founded]:
+    """A database file with an organisation; copied, never opened again."""
+    path = tmp_path_factory.mktemp("organised") / "latchkey.sqlite3"
+    shutil.copy(migrated, path)
+    founded = asyncio.run(Founded.of(f"sqlite://{path}"))
+    assert not path.with_name(f"{path.name}-wal").exists()
+    return path, founded
+
+
+@pytest.fixture(scope="session")
+def organised_rows(postgres: Postgres) -> tuple[Rows, Founded]:
+    """The rows of an organisation on PostgreSQL."""
+    with postgres.borrowed() as url:
+        founded = asyncio.run(Founded.of(url))
+        return postgres.rows(url), founded
+
+
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A fresh, migrated database of this test's own."""
+    """A fresh, migrated database of this test's own, which already has the organisation of a test that asks for it."""
+    organised = "organisation" in request.fixturenames
     if request.param == "sqlite":
         path = tmp_path / "latchkey.sqlite3"
-        shutil.copy(request.getfixturevalue("migrated"), path)
+        shutil.copy(request.getfixturevalue("organised")[0] if organised else request.getfixturevalue("migrated"), path)
         yield f"sqlite://{path}"
     else:
+        rows = request.getfixturevalue("organised_rows")[0] if organised else {}
         postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.make()
-        yield url
-        postgres.drop(url)
+        with postgres.borrowed(rows) as url:
+            yield url
 
 
 @pytest.fixture
@@ -118,11 +137,11 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def organisation(database: Database) -> Organisation:
+async def organisation(request: pytest.FixtureRequest, database_url: str, database: Database) -> Organisation:
     """An account with its owner signed in and a small catalogue."""
-    founding = await founded(database)
-    await founding.define()
-    return founding
+    copied = "organised" if database_url.startswith("sqlite") else "organised_rows"
+    founded: Founded = request.getfixturevalue(copied)[1]
+    return await founded.again(database)
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import sqlite3
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import closing, contextmanager
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -95,6 +96,31 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, UUID) else value
 
 
+_SHAPE = """
+    SELECT md5(string_agg(told, ' ' ORDER BY told)) FROM (
+        SELECT concat_ws(' ', oid, relname, relfilenode, relacl) AS told FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
+        UNION ALL SELECT concat_ws(' ', attrelid, attname, atttypid, attnotnull) FROM pg_attribute
+        WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r')
+        UNION ALL SELECT concat_ws(' ', tgrelid, tgname, tgenabled) FROM pg_trigger
+        UNION ALL SELECT concat_ws(' ', proname, prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    ) AS all_of_it
+"""
+"""What a database is like but for its rows."""
+
+_ALONE = """
+    SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'tortoise_migrations'"
+
+Rows = Mapping[str, bytes]
+"""All rows of each table that has any, as PostgreSQL copies them."""
+_NO_ROWS_BYTES = 19 + 2
+"""A header and the end."""
+
+
 class Postgres:
     """A server for tests, with a migrated database to copy."""
 
@@ -102,8 +128,29 @@ class Postgres:
         self.url = url
         self._numbers = count()
         self._server = parse(url)
+        self._clean: list[tuple[str, str]] = []
         self.template = self.make("template0")
         asynchronous(migrate(self.template))
+
+    @contextmanager
+    def borrowed(self, rows: Rows | None = None) -> Iterator[str]:
+        """Lend a migrated database with these rows. Emptying one takes a tenth of the time that another copy would."""
+        url, shape = self._clean.pop() if self._clean else self._made()
+        if rows:
+            asynchronous(_filled(url, rows))
+        yield url
+        if asynchronous(_emptied(url, shape)):
+            self._clean.append((url, shape))
+        else:
+            self.drop(url)
+
+    def rows(self, url: str) -> Rows:
+        """Take all rows out of a database, to have another begin with them."""
+        return asynchronous(_rows(url))
+
+    def _made(self) -> tuple[str, str]:
+        url = self.make()
+        return url, str(Elsewhere(url)(_SHAPE))
 
     def make(self, template: str | None = None) -> str:
         """Make a database, a copy of the migrated one; returns its URL."""
@@ -129,10 +176,53 @@ class Postgres:
             await connection.close()
 
 
-def _name(url: str) -> str:
+async def _rows(url: str) -> Rows:
+    connection = await asyncpg.connect(**_arguments(url))
+    try:
+        rows = {}
+        for (table,) in await connection.fetch(_TABLES):
+            await connection.copy_from_table(table, output=(taken := BytesIO()), format="binary")
+            rows[table] = taken.getvalue()
+        return {table: taken for table, taken in rows.items() if len(taken) > _NO_ROWS_BYTES}
+    finally:
+        await connection.close()
+
+
+async def _filled(url: str, rows: Rows) -> None:
+    connection = await asyncpg.connect(**_arguments(url))
+    try:
+        await connection.execute("SET session_replication_role = replica")
+        for table, taken in rows.items():
+            await connection.copy_to_table(table, source=BytesIO(taken), format="binary")
+    finally:
+        await connection.close()
+
+
+async def _emptied(url: str, shape: str) -> bool:
+    """Delete all rows of a database that nobody else uses any more, if it is still like it was made."""
+    connection = await asyncpg.connect(**_arguments(url))
+    try:
+        await connection.execute(_ALONE)
+        if str([tuple(row) for row in await connection.fetch(_SHAPE)]) != shape:
+            return False
+        tables = await connection.fetch(
+            "SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public'"
+        )
+        each = [f"DELETE FROM {row['name']}" for row in tables if row["name"] != "tortoise_migrations"]  # noqa: S608 - its own names
+        await connection.execute("; ".join(["SET session_replication_role = replica", *each]))
+        return True
+    finally:
+        await connection.close()
+
+
+def _arguments(url: str) -> Mapping[str, Any]:
     server = parse(url)
     assert isinstance(server, Server)
-    return str(server.arguments["database"])
+    return server.arguments
+
+
+def _name(url: str) -> str:
+    return str(_arguments(url)["database"])
 
 
 @contextmanager

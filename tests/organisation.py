@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from core.catalogue import Kind, KindAction, Mark
 from core.secret import ServerKeys
 from core.vocabulary import BuiltInRole
 from models import Account, ActorKind, Member, MemberRole, MemberState, Role, TokenKind, new_id
-from models.database import Database
+from models.database import Database, opened
 from resolvers import accounts, kinds, roles, sessions, tokens
 from resolvers.callers import Caller, Request, identify, with_credential
 from resolvers.house import House
@@ -137,3 +138,27 @@ async def founded(database: Database, key: str = "main") -> Organisation:
     organisation = Organisation(house, account, await with_credential(account, request, ActorKind.COMMAND_LINE))
     organisation.owner = await organisation.session(owner)
     return organisation
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """What it takes to go on with an organisation whose rows were copied."""
+
+    keys: ServerKeys
+    account_id: UUID
+    secrets: dict[str, str]
+
+    @classmethod
+    async def of(cls, url: str) -> "Founded":
+        """Make an account with its owner signed in and a small catalogue."""
+        async with opened(url) as database:
+            organisation = await founded(database)
+            await organisation.define()
+            return cls(organisation.house.keys, organisation.account.id, organisation.secrets)
+
+    async def again(self, database: Database) -> Organisation:
+        """Go on with it in a database that has its rows."""
+        house = House(database, self.keys)
+        request = Request(house, str(new_id()), "192.0.2.1", "tests")
+        owner = await identify(next(iter(self.secrets.values())), request)
+        return Organisation(house, owner.account, owner, dict(self.secrets))

@@ -18,6 +18,7 @@ from core.policy import CompiledPolicy, Policy, parse_policy
 from core.specifiers import Attributes, Resource
 from core.vocabulary import OWN_KINDS, BuiltInRole
 from tests.core.policies import RawStatement, attributes, catalogues, launchdarkly, stated_segments, statements
+from tests.effort import tries
 
 BROAD: tuple[list[RawStatement], ...] = (
     [],
@@ -42,7 +43,7 @@ def policies(draw: st.DrawFn, catalogue: Catalogue) -> Policy:
     return parse_policy([*draw(st.sampled_from(BROAD)), *narrow], "policy")
 
 
-@settings(max_examples=300)
+@settings(max_examples=tries(120))
 @given(st.data())
 def test_what_is_told_is_allowed_on_any_resource_of_the_kind(data: st.DataObject) -> None:
     catalogue, filled = data.draw(catalogues()), data.draw(attributes())

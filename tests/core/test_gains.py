@@ -13,6 +13,7 @@ from core.law import NamedPolicy, Side, SideKind
 from core.policy import CompiledPolicy, parse_policy
 from tests.core import policies
 from tests.core.policies import Question, RawStatement, launchdarkly
+from tests.effort import tries
 
 ALL: RawStatement = {"effect": "allow", "actions": ["*"], "resources": ["*"]}
 
@@ -56,7 +57,7 @@ def allows(standing: Standing, question: Question) -> bool:
     return bool(known) and all(each.allows(question.action, resource) for each in standing.sides)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 @given(changes())
 def test_what_is_not_told_was_allowed_before(change: tuple[Standing, Standing, list[Question]]) -> None:
     before, after, questions = change
@@ -67,7 +68,7 @@ def test_what_is_not_told_was_allowed_before(change: tuple[Standing, Standing, l
             assert allows(before, question)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(standings())
 def test_nobody_gains_where_nothing_changes(standing: Standing) -> None:
     assert gained(standing, Standing(standing.sides, standing.catalogue), Allowance(0)) == ()

@@ -13,6 +13,7 @@ from core.errors import Invalid
 from core.policy import MAX_STATEMENTS, MAX_WORDS, check, check_action, check_resource, parse_policy
 from core.specifiers import Resource
 from tests.core.policies import World, launchdarkly, worlds
+from tests.effort import tries
 
 GOOD = {"effect": "allow", "actions": ["updateOn"], "resources": ["proj/*:env/*:flag/*"]}
 
@@ -56,7 +57,7 @@ def refusal(raw: object) -> tuple[str, str]:
     return refused.field, refused.problem
 
 
-@settings(max_examples=500)
+@settings(max_examples=tries(200))
 @given(st.one_of(json_values, st.lists(st.one_of(near_statements, json_values), max_size=3)))
 def test_any_json_value_is_a_policy_or_refused_by_the_name_of_its_field(raw: Any) -> None:
     refused = refused_policy(raw)

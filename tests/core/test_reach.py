@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 from core.reach import Reach
 from core.specifiers import Attributes, Resource, Specifier, some, turned
 from tests.core.policies import CATALOGUES, attributes, segments, stated_segments
+from tests.effort import tries
 
 KIND = CATALOGUES[1].kinds["leaf"]  # it has tags and both properties
 
 
-@settings(max_examples=1000)
+@settings(max_examples=tries(400))
 @given(
     st.lists(segments(KIND), min_size=1, max_size=8),
     st.lists(stated_segments(KIND), min_size=1, max_size=8),

@@ -23,6 +23,7 @@ from tests.core.policies import (
     questions,
     statements,
 )
+from tests.effort import tries
 
 GATE = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*"]}
 BROAD: tuple[list[RawStatement], ...] = (
@@ -160,7 +161,7 @@ def test_what_cannot_be_proven_within_the_allowance_is_not_suggested() -> None:
     assert told(scope, "updateOn proj/web:env/dev:flag/a") is not None
 
 
-@settings(max_examples=120)
+@settings(max_examples=tries(60))
 @given(st.data())
 def test_a_suggestion_refuses_nothing_that_was_used_allows_nothing_new_and_is_less(data: st.DataObject) -> None:
     catalogue, filled = data.draw(catalogues()), data.draw(attributes())

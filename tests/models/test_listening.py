@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from models.listening import TRUSTED_S, HeardVersions
+from tests.effort import tries
 
 ACCOUNTS = [UUID(int=number) for number in range(1, 2)]
 accounts = st.sampled_from(ACCOUNTS)
@@ -205,7 +206,7 @@ class Listening(RuleBasedStateMachine):
 
 TestListening = Listening.TestCase
 TestListening.settings = settings(
-    max_examples=800, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=tries(300), stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

@@ -27,6 +27,7 @@ from resolvers import heads, members
 from resolvers.signatures import PublicKeys
 from resolvers.writing import Said
 from tests.databases import Elsewhere
+from tests.effort import tries
 from tests.organisation import Organisation, founded
 
 HEAD = re.compile(r"rolled back or rewritten: somewhere from entry (\d+) to (\d+)")
@@ -412,7 +413,7 @@ async def test_no_flipped_bit_of_the_file_that_changes_the_log_leaves_it_whole(k
             )
         ]
     entries = [at for at in range(0, len(whole), size) if b"updateMemberName" in whole[at : at + size]]
-    for turn in range(200):
+    for turn in range(tries(80)):
         page = chance.choice(entries) if turn % 4 else (chance.choice(pages) - 1) * size
         bit = (page + chance.randrange(size)) * 8 + chance.randrange(8)
         changed = bytearray(whole)

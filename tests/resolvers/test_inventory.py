@@ -16,6 +16,7 @@ from resolvers import lists
 from resolvers.callers import Caller
 from resolvers.lists import TokenFilter
 from resolvers.tokens import state
+from tests.effort import tries
 from tests.organisation import Organisation
 
 MOMENTS = [datetime(2020, 1, day, tzinfo=UTC) for day in range(1, 6)]
@@ -106,7 +107,7 @@ class Inventory:
         def one(data: st.DataObject) -> None:
             drawn.extend(TokenFilter(**{name: data.draw(value)}) for name, value in values.items())
 
-        @settings(max_examples=150, deadline=None, database=None)
+        @settings(max_examples=tries(60), deadline=None, database=None)
         @given(st.lists(st.sampled_from(sorted(values)), min_size=2, max_size=4, unique=True), st.data())
         def several(names: list[str], data: st.DataObject) -> None:
             drawn.append(TokenFilter(**{name: data.draw(values[name]) for name in names}))

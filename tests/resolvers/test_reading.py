@@ -15,6 +15,7 @@ from models import AuditEntry, Member, ResourceKind, Role, Token, TokenKind
 from models.database import Database
 from resolvers.callers import Caller
 from resolvers.reading import readable, readable_sessions, uses_readable
+from tests.effort import tries
 from tests.organisation import Organisation, founded
 
 WORDS = ["*", "view*", *(action.value for action in Action if action.value.startswith("view"))]
@@ -147,7 +148,7 @@ def cases(names: dict[str, list[str]]) -> list[Drawn]:
     """Draw rights. Hypothesis runs no coroutine inside a running loop, so it only draws here."""
     drawn: list[Drawn] = []
 
-    @settings(max_examples=300, deadline=None, database=None)
+    @settings(max_examples=tries(100), deadline=None, database=None)
     @given(sides(names))
     def draw(case: Drawn) -> None:
         drawn.append(case)

@@ -20,6 +20,7 @@ from resolvers.callers import Caller
 from resolvers.entries import EntryFilter, by_sequence
 from resolvers.pages import Window
 from resolvers.writing import Said
+from tests.effort import tries
 from tests.organisation import Organisation
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -252,7 +253,7 @@ async def test_filters_agree_with_a_plain_reading_whichever_way_one_pages(
     rnd = random.Random(6)  # noqa: S311 - to be the same again
     log = await written(organisation, rnd)
     found = cut = 0
-    for _ in range(200):
+    for _ in range(tries(80)):
         wanted = drawn(log, rnd)
         monkeypatch.setattr(searching, "STEPS", rnd.choice([(3,), (1, 2, 20), (20,) * 10, (1_000,)]))
         expected = [row.sequence for row in log.rows if matches(organisation.owner, log, wanted, row)]
@@ -264,8 +265,8 @@ async def test_filters_agree_with_a_plain_reading_whichever_way_one_pages(
         assert [row.sequence for row in rows] == expected, wanted
         found += len(expected)
         cut += (await searching.search(organisation.owner, wanted, Window(by_sequence(), 100))).reached is not None
-    assert found > 1_000
-    assert cut > 10
+    assert found > 400
+    assert cut > 4
 
 
 async def test_filters_find_nothing_that_is_hidden(organisation: Organisation) -> None:
@@ -277,12 +278,12 @@ async def test_filters_find_nothing_that_is_hidden(organisation: Organisation) -
     seen = [row for row in log.rows if somebody.sees(Action.VIEW_AUDIT_LOG, row)]
     assert 20 < len(seen) < len(log.rows)
     found = 0
-    for _ in range(150):
+    for _ in range(tries(60)):
         wanted = drawn(log, rnd)
         expected = [row.sequence for row in seen if matches(somebody, log, wanted, row)]
         assert await walked(somebody, wanted, 10, descending=False, forward=True) == expected, wanted
         found += len(expected)
-    assert found > 200
+    assert found > 80
 
 
 async def test_the_address_is_found_only_where_it_is_shown(organisation: Organisation) -> None:

@@ -21,6 +21,7 @@ from resolvers.tokens import TokenChange
 from resolvers.writing import Done, Said
 from tests.core.policies import CATALOGUES, RawStatement, questions, statements
 from tests.core.policies import Question as Drawn
+from tests.effort import tries
 from tests.organisation import Organisation
 
 FLAG = "proj/web:env/dev:flag/f"
@@ -290,7 +291,7 @@ def cases() -> list[Case]:
     line = statements(CATALOGUES[0])
     everything: RawStatement = {"effect": "allow", "actions": ["*"], "resources": ["*"]}
 
-    @settings(max_examples=60, deadline=None, database=None)
+    @settings(max_examples=tries(25), deadline=None, database=None)
     @given(
         st.one_of(st.just([everything]), st.lists(line, min_size=1, max_size=4)),
         st.lists(line, max_size=4),

@@ -32,6 +32,7 @@ from schema.permissions import Permission, Public
 from schema.plans import MAX_SHAPES, Plan, Run, Shared
 from schema.variables import Variables
 from tests.conftest import SetClock
+from tests.effort import tries
 from tests.organisation import Organisation
 from tests.schema.conftest import Served
 from tests.schema.test_fuzz import LISTED, Asker
@@ -354,7 +355,7 @@ async def by_plan(plan: Plan, context: Any, variables: Mapping[str, Any]) -> Any
 
 # Whoever fails leaves the resolvers of its siblings unawaited, here as there.
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(documents(), st.lists(VARIABLES, min_size=1, max_size=3))
 def test_a_plan_answers_as_graphql_core_does(text: str, given: list[dict[str, Any]]) -> None:
     core = SHORT._schema  # noqa: SLF001 - as above

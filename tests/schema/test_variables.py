@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from schema import schema
 from schema.variables import MAX_ERRORS, Variables
+from tests.effort import tries
 
 
 @strawberry.input
@@ -86,7 +87,7 @@ def values(draw: st.DrawFn, type_: GraphQLInputType, depth: int = 4) -> Any:  # 
             return draw(st.sampled_from(["", "x", "2026-01-02T03:04:05Z"]))
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(st.data())
 def test_variables_are_read_as_graphql_core_reads_them(data: st.DataObject) -> None:
     core, type_ = data.draw(st.sampled_from(TYPES))

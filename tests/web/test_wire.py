@@ -27,6 +27,7 @@ from resolvers.refusing import record
 from resolvers.scopes import Scope
 from resolvers.writing import Said
 from server import Settings, assembled
+from tests.effort import tries
 from tests.organisation import Organisation
 from tests.resolvers.test_verification import verifier
 from tests.web.test_forward_auth import ONE, ROUTES
@@ -42,7 +43,7 @@ MALFORMED = (
     b"HTTP/1.1 400 Bad Request\r\ndate: " + DATE + b"\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 30"
     b"\r\nconnection: close\r\n\r\nInvalid HTTP request received."
 )
-STREAMS = 400
+STREAMS = tries(150)
 CHECK = "query ($checks: [AccessCheckInput!]!) { checkAccess(checks: $checks) { allowed } }"
 QUERIES = (
     "{ viewer { token { name } account { key } } }",
