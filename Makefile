@@ -43,15 +43,18 @@ lint: $(VENV)/.synced
 
 # The Python client is a project of its own. tests/clients runs this.
 client: export UV_PROJECT_ENVIRONMENT := $(CURDIR)/clients/python/.venv
+client: export UV_COMPILE_BYTECODE := 0
 client: $(VENV)/.synced
 	$(BIN)/uv sync --project clients/python --python $(BIN)/python --frozen --quiet
 	cd clients/python && .venv/bin/mypy . && .venv/bin/pytest
 
+# What failed runs once more by itself, where nothing else takes its time: what is broken fails again.
 test: install debian-chromium debian-nginx lint
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not soak"
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not soak" || \
+	  { [ $$? = 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none; }
 
 soak: install debian-chromium
-	$(BIN)/pytest -m soak
+	LATCHKEY_TEST_EFFORT=10 $(BIN)/pytest -m "soak or hypothesis"
 
 bench-quick: install debian-wrk
 	$(BIN)/python -m bench.quick

@@ -247,7 +247,12 @@ def composite(type_: GraphQLObjectType) -> dict[str, GraphQLField]:
 
 
 async def test_a_list_takes_as_many_statements_for_many_rows_as_for_few(
-    database: Database, organisation: Organisation, ask: Ask, statements: list[str], monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    organisation: Organisation,
+    ask: Ask,
+    statements: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    sqlite: None,
 ) -> None:
     # Who may is decided row by row, so it is looked for chunk by chunk: here there is one chunk.
     monkeypatch.setattr(holders, "CHUNK", 10 * MANY)
