@@ -33,6 +33,7 @@ from resolvers.lifetimes import KINDS, LifetimesChange
 from resolvers.scopes import Scope
 from resolvers.writing import Said
 from schema import schema
+from tests.effort import tries
 from tests.organisation import Organisation
 from tests.schema.conftest import Served
 
@@ -172,7 +173,7 @@ async def ask_at_random(organisation: Organisation, served: Served, seed: int, c
     return codes
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(tries(1)))
 async def test_no_random_operation_is_a_fault_of_the_server(
     seed: int, organisation: Organisation, served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:

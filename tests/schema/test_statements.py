@@ -246,13 +246,9 @@ def composite(type_: GraphQLObjectType) -> dict[str, GraphQLField]:
     return {name: shown for name, shown in type_.fields.items() if is_composite_type(get_named_type(shown.type))}
 
 
+@pytest.mark.usefixtures("sqlite")
 async def test_a_list_takes_as_many_statements_for_many_rows_as_for_few(
-    database: Database,
-    organisation: Organisation,
-    ask: Ask,
-    statements: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    sqlite: None,
+    database: Database, organisation: Organisation, ask: Ask, statements: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Who may is decided row by row, so it is looked for chunk by chunk: here there is one chunk.
     monkeypatch.setattr(holders, "CHUNK", 10 * MANY)
