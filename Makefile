@@ -53,8 +53,8 @@ test: install debian-chromium debian-nginx lint
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not soak" || \
 	  { [ $$? = 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none; }
 
-soak: install debian-chromium
-	LATCHKEY_TEST_EFFORT=10 $(BIN)/pytest -m "soak or hypothesis"
+soak: install debian-chromium debian-nginx
+	LATCHKEY_TEST_EFFORT=10 $(BIN)/pytest -n 2 --dist loadfile
 
 bench-quick: install debian-wrk
 	$(BIN)/python -m bench.quick
