@@ -10,7 +10,7 @@ from core.secret import ServerKeys
 from core.vocabulary import BuiltInRole
 from models import Account, ActorKind, Member, MemberRole, MemberState, Role, TokenKind, new_id
 from models.database import Database, opened
-from resolvers import accounts, kinds, roles, sessions, tokens
+from resolvers import accounts, callers, gates, kinds, roles, sessions, statements, tokens
 from resolvers.callers import Caller, Request, identify, with_credential
 from resolvers.house import House
 from resolvers.scopes import Scope
@@ -158,6 +158,8 @@ class Founded:
 
     async def again(self, database: Database) -> Organisation:
         """Go on with it in a database that has its rows."""
+        for module in (callers, gates, statements):  # what is remembered goes by ids, which here come again
+            module._remembered.clear()  # noqa: SLF001 - a process has one database, and never needs this
         house = House(database, self.keys)
         request = Request(house, str(new_id()), "192.0.2.1", "tests")
         owner = await identify(next(iter(self.secrets.values())), request)
