@@ -10,13 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from models.database import Database, opened
 from models.engines.transactions import Client
 from models.migrator import migrate
 from models.urls import path_of
 from tests.databases import Elsewhere, Postgres, Rows, serving
+from tests.effort import EFFORT
 from tests.organisation import Founded, Organisation
+
+settings.register_profile(
+    "latchkey", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=EFFORT == 1, database=None
+)
+settings.load_profile("latchkey")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,4 +1,7 @@
-"""How much the tests that draw their cases try: little at every commit, ten times as much in `make soak`."""
+"""How much the tests that draw their cases try: little at every commit, ten times as much in `make soak`.
+
+Those of a commit are always the same, so that what fails was broken by it; others are drawn each time in `make soak`.
+"""
 
 import os
 
