@@ -40,6 +40,7 @@ from resolvers.announcing import announcing
 from resolvers.callers import Request, used
 from resolvers.deliveries import delivering
 from resolvers.destinations import Destinations
+from resolvers.feeds import feeding
 from resolvers.heads import signing
 from resolvers.house import House
 from resolvers.noticing import noticing
@@ -135,6 +136,12 @@ class Settings(BaseSettings):
         None,
         description="collector they are sent to instead: `tcp://host:port`, `udp://host:port` or `unix:///dev/log`",
     )
+    audit_entries_file: Path | None = Field(
+        None, description="file that the entries of all accounts are appended to, as CloudEvents, a line each"
+    )
+    audit_entries_syslog: str | None = Field(
+        None, description="collector that they are sent to: `tcp://host:port`, `udp://host:port` or `unix:///dev/log`"
+    )
     audit_retention_days: int | None = Field(
         None, ge=1, description="days for which entries of the audit log are kept (for ever)"
     )
@@ -225,6 +232,23 @@ class Settings(BaseSettings):
                 raise ValueError(f"does not go with `{PREFIX}AUDIT_HEADS_FILE`")
         return url
 
+    @field_validator("audit_entries_syslog")
+    @classmethod
+    def _is_collector_of_entries(cls, url: str | None) -> str | None:
+        if url is not None:
+            SyslogSink.parse(url)
+        return url
+
+    @property
+    def entry_sinks(self) -> dict[str, Sink]:
+        """Where the entries of all accounts go, by the names of their feeds."""
+        sinks: dict[str, Sink] = {}
+        if self.audit_entries_file is not None:
+            sinks["file"] = FileSink(self.audit_entries_file)
+        if self.audit_entries_syslog is not None:
+            sinks["syslog"] = SyslogSink.parse(self.audit_entries_syslog, "audit-entry")
+        return sinks
+
     @property
     def sink(self) -> Sink | None:
         """Where signed heads go."""
@@ -279,6 +303,7 @@ async def _working(house: House) -> AsyncIterator[None]:
         refusing(house),
         announcing(house),
         delivering(house),
+        feeding(house),
         scoring(house),
         working(house),
         signing(house),
@@ -335,6 +360,7 @@ def _house(settings: Settings, database: Database, keys: ServerKeys, public_url:
         mail=settings.mailer,
         heads_every_s=settings.audit_heads_every_s,
         sink=settings.sink,
+        entry_sinks=settings.entry_sinks,
         retention_days=settings.audit_retention_days,
         disk_floor_bytes=settings.audit_disk_floor_mib << 20,
     )

@@ -2,11 +2,12 @@
 
 from models.accounts import Account
 from models.audit import ActorKind, AuditAccess, AuditEntry, AuditHead, AuditStub, Outcome, SignedHead
+from models.feeds import Feed
 from models.gates import Gate, GateSource
 from models.jobs import Job, JobKind, JobState
 from models.kinds import ResourceKind
 from models.members import Link, Member, MemberRole, MemberState
-from models.notices import Channel, Delivery, Notice, NoticeKind, Webhook
+from models.notices import Channel, Delivery, Notice, NoticeKind, Webhook, WebhookEvent
 from models.roles import BasePermissions, Role
 from models.row import Json, Row, new_id, now
 from models.scores import Score
@@ -34,6 +35,7 @@ __all__ = [
     "BasePermissions",
     "Channel",
     "Delivery",
+    "Feed",
     "Gate",
     "GateSource",
     "Job",
@@ -62,6 +64,7 @@ __all__ = [
     "TokenRole",
     "TokenState",
     "Webhook",
+    "WebhookEvent",
     "expired",
     "living",
     "new_id",

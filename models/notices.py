@@ -24,6 +24,17 @@ class NoticeKind(StrEnum):
     ADVICE_DUE = "ADVICE_DUE"
 
 
+class WebhookEvent(StrEnum):
+    """What a webhook may be told of: the notices, by their kinds, and the entries of the audit log."""
+
+    EXPIRING = "EXPIRING"
+    LEAKED = "LEAKED"
+    REUSED = "REUSED"
+    LEGACY_USED = "LEGACY_USED"
+    ADVICE_DUE = "ADVICE_DUE"
+    AUDIT_ENTRY = "AUDIT_ENTRY"
+
+
 class Notice(Owned):
     """One thing that was noticed, once: `key` says what, and there are no two of it in an account.
 
@@ -78,7 +89,7 @@ class Webhook(Owned):
     url = fields.CharField(max_length=2048)
     description = fields.CharField(max_length=1024, default="")
     events: list[str] = fields.JSONField(default=list)
-    """The kinds of notices that it gets; all of them if there are none."""
+    """What it gets; all kinds of notices, and no entries, if there are none."""
     key_id = fields.CharField(max_length=64)
     generation = fields.IntField(default=1)
     """Counts its secrets: each is derived from the server key `key_id`, the id and this."""
@@ -95,6 +106,11 @@ class Webhook(Owned):
     def wants(self, kind: NoticeKind) -> bool:
         """Say whether notices of a kind are delivered to it."""
         return not self.events or kind.value in self.events
+
+    @property
+    def wants_entries(self) -> bool:
+        """Whether the entries of the audit log are delivered to it."""
+        return WebhookEvent.AUDIT_ENTRY.value in self.events
 
     @property
     def resource(self) -> Resource:

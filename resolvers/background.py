@@ -1,11 +1,13 @@
 """What is done beside requests, for as long as the server runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from models.database import outside_transaction
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -20,3 +22,23 @@ async def beside(*running: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
+
+
+async def together(
+    claimed: Callable[[int], Awaitable[list[T]]], do: Callable[[T], Awaitable[None]], most: int, pause_s: float
+) -> None:
+    """Do all that can be claimed, so much of it at a time at most, until there is nothing and all is done.
+
+    `claimed` takes up to so many; what became due meanwhile is seen after a pause at the latest.
+    """
+    under_way: set[asyncio.Future[None]] = set()
+    try:
+        while True:
+            under_way |= {asyncio.ensure_future(do(each)) for each in await claimed(most - len(under_way))}
+            if not under_way:
+                return
+            _, under_way = await asyncio.wait(under_way, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)

@@ -17,9 +17,9 @@ from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
 from core.vocabulary import Action
-from models import Channel, Delivery, Json, MemberState, Webhook, new_id, now
+from models import Account, Channel, Delivery, Json, MemberState, Webhook, new_id, now
 from resolvers import telling, webhooks
-from resolvers.background import beside
+from resolvers.background import beside, together
 from resolvers.callers import Caller
 from resolvers.house import House
 from resolvers.sending import Unsent
@@ -71,18 +71,7 @@ async def deliver(house: House) -> None:
 
 async def _deliver_by(house: House, channel: Channel) -> None:
     """Deliver by one way, so that a mail server that hangs holds up no webhook."""
-    under_way: set[asyncio.Task[None]] = set()
-    try:
-        while True:
-            claimed = await _claimed(channel, CONCURRENT - len(under_way))
-            under_way |= {asyncio.create_task(_deliver(house, each)) for each in claimed}
-            if not under_way:
-                return
-            _, under_way = await asyncio.wait(under_way, timeout=PAUSE_S, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+    await together(lambda most: _claimed(channel, most), lambda each: _deliver(house, each), CONCURRENT, PAUSE_S)
 
 
 async def _claimed(channel: Channel, most: int) -> list[Delivery]:
@@ -123,13 +112,19 @@ async def _send(house: House, delivery: Delivery) -> None:
 async def _post(house: House, delivery: Delivery) -> None:
     assert delivery.webhook  # noqa: S101 - every delivery by this channel has one
     assert delivery.notice  # noqa: S101 - but for a ping, which is never due
-    await _posted(house, delivery.webhook, delivery.id, telling.body(delivery.account, delivery.notice))
+    await post(house, delivery.webhook, delivery.id, _json(telling.body(delivery.account, delivery.notice)))
 
 
-async def _posted(house: House, webhook: Webhook, message_id: UUID, said: dict[str, Json]) -> None:
-    body = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+def _json(said: dict[str, Json]) -> str:
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+
+
+async def post(
+    house: House, webhook: Webhook, message_id: UUID, body: str, content_type: str = "application/json"
+) -> None:
+    """Post a message to a webhook, signed. Raises `Unsent`."""
     signed = await webhooks.signed(house, webhook, message_id, body, now())
-    status = await house.post(webhook.url, {"content-type": "application/json", **signed}, body.encode())
+    status = await house.post(webhook.url, {"content-type": content_type, **signed}, body.encode())
     if status == GONE:
         raise _GoneError(f"the answer was {status}")
     if status not in _SENT:
@@ -149,8 +144,14 @@ async def _mail(house: House, delivery: Delivery) -> None:
 
 async def _succeeded(delivery: Delivery) -> None:
     await _mine(delivery).update(delivered_at=now(), next_at=None, error=None)
-    if delivery.webhook_id and delivery.webhook and delivery.webhook.failing_since:
-        await _webhook(delivery).update(failing_since=None)
+    if delivery.webhook_id and delivery.webhook:
+        await got_through(delivery.webhook)
+
+
+async def got_through(webhook: Webhook) -> None:
+    """Note that something was delivered to a webhook."""
+    if webhook.failing_since:
+        await _same(webhook).update(failing_since=None)
 
 
 async def _failed(house: House, delivery: Delivery, unsent: Unsent) -> None:
@@ -160,12 +161,17 @@ async def _failed(house: House, delivery: Delivery, unsent: Unsent) -> None:
         return
     due = Delivery.filter(account_id=delivery.account_id, webhook_id=webhook.id, next_at__lte=now())
     await due.update(next_at=now() + RESPITE)
+    await got_nowhere(house, delivery.account, webhook, unsent)
+
+
+async def got_nowhere(house: House, account: Account, webhook: Webhook, unsent: Unsent) -> None:
+    """Note that something could not be delivered to a webhook; one that is gone, or fails for days, is given up."""
     if webhook.failing_since is None:
-        await _webhook(delivery).filter(failing_since=None).update(failing_since=now())
+        await _same(webhook).filter(failing_since=None).update(failing_since=now())
     if isinstance(unsent, _GoneError):
-        await webhooks.give_up(house, delivery.account, webhook.id, "it answered that it is gone")
+        await webhooks.give_up(house, account, webhook.id, "it answered that it is gone")
     elif webhook.failing_since and webhook.failing_since <= now() - FAILING:
-        await webhooks.give_up(house, delivery.account, webhook.id, f"nothing got through for {FAILING.days} days")
+        await webhooks.give_up(house, account, webhook.id, f"nothing got through for {FAILING.days} days")
 
 
 def _mine(delivery: Delivery) -> QuerySet[Delivery]:
@@ -174,8 +180,8 @@ def _mine(delivery: Delivery) -> QuerySet[Delivery]:
     return mine.filter(attempts=delivery.attempts, delivered_at=None)
 
 
-def _webhook(delivery: Delivery) -> QuerySet[Webhook]:
-    return Webhook.filter(id=delivery.webhook_id, account_id=delivery.account_id)
+def _same(webhook: Webhook) -> QuerySet[Webhook]:
+    return Webhook.filter(id=webhook.id, account_id=webhook.account_id)
 
 
 def _next(attempts: int) -> datetime | None:
@@ -193,7 +199,7 @@ async def ping(caller: Caller, webhook_id: UUID, said: Said) -> tuple[Webhook, D
         deed.note({}, {"tested": str(delivery.id)})
         await delivery.save()
     try:
-        await _posted(caller.request.house, deed.row, delivery.id, telling.ping(caller.account, now()))
+        await post(caller.request.house, deed.row, delivery.id, _json(telling.ping(caller.account, now())))
     except Unsent as unsent:
         delivery.error = str(unsent)[:256]
     else:

@@ -1,11 +1,14 @@
-"""Entries of the audit log as whoever may see all of them is shown them: as GraphQL names it, and flat for a table."""
+"""Entries of the audit log as they leave it whole: as GraphQL names what is in them, flat for a table, as CloudEvents.
+
+See https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md and docs/audit.md.
+"""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from core import ids
-from models import ActorKind, AuditEntry, Json
+from models import Account, ActorKind, AuditEntry, Json, Outcome
 from models.row import plain
 from resolvers import entries
 
@@ -15,6 +18,9 @@ COLUMNS = (
     *("targetKind", "targetId", "targetResource", "targetName", "roles", "comment", "requestId", "address"),
     *("userAgent", "reportedAt", "before", "after", "id", "previous", "seal"),
 )
+
+SEQUENCE_DIGITS = 19
+"""To how many an event's sequence is filled up, so that texts of it are in the order of the numbers."""
 
 
 def shown(entry: AuditEntry) -> dict[str, Json]:
@@ -49,6 +55,47 @@ def shown(entry: AuditEntry) -> dict[str, Json]:
         "previous": entry.previous,
         "seal": entry.seal,
     }
+
+
+EVENT, EVENTS = "application/cloudevents+json", "application/cloudevents-batch+json"
+"""The media types of an event, and of a list of them."""
+_LARGE = ("accesses", "because", "before", "after")
+"""What of an entry may be long."""
+
+
+def event(account: Account, entry: AuditEntry) -> dict[str, Json]:
+    """Make the CloudEvent of an entry. Together with the source, which is the account, the id is the entry's alone."""
+    return {
+        "specversion": "1.0",
+        "id": ids.global_id("AuditEntry", entry.id),
+        "source": f"urn:uuid:{account.id}",
+        "type": _type(entry),
+        "subject": entry.target_resource,
+        "time": plain(entry.at),
+        "datacontenttype": "application/json",
+        "account": account.key,
+        "sequence": f"{entry.sequence:0{SEQUENCE_DIGITS}}",
+        "data": shown(entry),
+    }
+
+
+def _type(entry: AuditEntry) -> str:
+    """Name the deed, so that who looks for it finds it only where it was done, and as Latchkey's own word."""
+    if entry.outcome is Outcome.REFUSED:
+        return "latchkey.audit.refused"
+    action = entry.accesses[0]["action"] if entry.accesses else "unknown"
+    return f"latchkey.{'audit' if entry.reported_at is None else 'reported'}.{action}"
+
+
+def written(event: Mapping[str, Json]) -> bytes:
+    """Write an event down in ASCII, without a line break."""
+    return json.dumps(event, separators=(",", ":")).encode()
+
+
+def shortened(event: Mapping[str, Any]) -> dict[str, Json]:
+    """Leave out of an event what may be long, and say so: the log has it."""
+    kept = {name: value for name, value in event["data"].items() if name not in _LARGE}
+    return {**event, "data": {**kept, "shortened": True}}
 
 
 def _actor(entry: AuditEntry) -> dict[str, Json]:

@@ -1,6 +1,7 @@
 """What one running server shares among its requests."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -47,6 +48,8 @@ class House:
     """How often the head of a log that grows is signed; 0 for never."""
     sink: Sink | None = None
     """Where signed heads go."""
+    entry_sinks: Mapping[str, Sink] = field(default_factory=dict)
+    """Where the entries of all accounts go, by the names of their feeds."""
     retention_days: int | None = None
     """How long entries are kept; None for ever."""
     disk_floor_bytes: int = 64 << 20

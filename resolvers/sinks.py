@@ -1,13 +1,13 @@
-"""Where signed heads go, outside: what is kept there, whoever can change the database cannot change."""
+"""Where signed heads and entries go, outside: what is kept there, whoever can change the database cannot change."""
 
 import asyncio
 import os
 import socket
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.parse import unquote, urlsplit
 
 from models import now
@@ -15,10 +15,17 @@ from models import now
 _PRIORITY = 13 * 8 + 5
 """Facility 13, log audit; severity 5, notice."""
 _PATIENCE_S = 10.0
+_DATAGRAM = 60_000
+"""How many bytes of text a datagram takes for sure, a header beside it."""
 
 
 class Sink(Protocol):
     """A place that takes lines and never gives them back."""
+
+    @property
+    def longest(self) -> int | None:
+        """How many bytes a line may have; None if that does not matter."""
+        ...
 
     async def deliver(self, lines: Sequence[bytes]) -> None:
         """Hand lines over, in their order, without their ends. Raises OSError, and then they are handed over again."""
@@ -30,6 +37,7 @@ class FileSink:
     """A file that is only ever appended to. It is made for its owner's eyes only."""
 
     path: Path
+    longest: ClassVar[None] = None
 
     async def deliver(self, lines: Sequence[bytes]) -> None:
         """Append lines, and wait until they are on the disk."""
@@ -38,11 +46,19 @@ class FileSink:
     def _append(self, text: bytes) -> None:
         file = os.open(self.path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
         try:
+            if self._is_torn():
+                text = b"\n" + text
             while text:
                 text = text[os.write(file, text) :]
             os.fsync(file)
         finally:
             os.close(file)
+
+    def _is_torn(self) -> bool:
+        """Say whether the last line has no end, as after a crash or on a disk that was full."""
+        with suppress(OSError), self.path.open("rb") as file:
+            return self.path.stat().st_size > 0 and bool(file.seek(-1, os.SEEK_END)) and file.read(1) != b"\n"
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +72,10 @@ class SyslogSink:
     host: str
     port: int
     path: str
+    message_id: str = "audit-head"
 
     @classmethod
-    def parse(cls, url: str) -> "SyslogSink":
+    def parse(cls, url: str, message_id: str = "audit-head") -> "SyslogSink":
         """Read `tcp://host:601`, `udp://host:514` or `unix:///dev/log`. Raises ValueError."""
         parts = urlsplit(url)
         is_place = (
@@ -66,11 +83,16 @@ class SyslogSink:
         )
         if parts.scheme not in {"tcp", "udp", "unix"} or not is_place or parts.query:
             raise ValueError("must be `tcp://host:port`, `udp://host:port` or `unix:///path`")
-        return cls(parts.scheme, parts.hostname or "", parts.port or 0, unquote(parts.path))
+        return cls(parts.scheme, parts.hostname or "", parts.port or 0, unquote(parts.path), message_id)
+
+    @property
+    def longest(self) -> int | None:
+        """How many bytes a line may have."""
+        return None if self.scheme == "tcp" else _DATAGRAM
 
     async def deliver(self, lines: Sequence[bytes]) -> None:
         """Send each line as a message of its own."""
-        await asyncio.to_thread(self._send, [_message(line) for line in lines])
+        await asyncio.to_thread(self._send, [self._message(line) for line in lines])
 
     def _send(self, messages: Sequence[bytes]) -> None:
         if self.scheme == "tcp":
@@ -90,7 +112,6 @@ class SyslogSink:
         family, *_, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)[0]
         return family, address
 
-
-def _message(line: bytes) -> bytes:
-    header = f"<{_PRIORITY}>1 {now().isoformat()} {socket.gethostname() or '-'} latchkey {os.getpid()} audit-head - "
-    return header.encode() + line
+    def _message(self, line: bytes) -> bytes:
+        host, at = socket.gethostname() or "-", now().isoformat()
+        return f"<{_PRIORITY}>1 {at} {host} latchkey {os.getpid()} {self.message_id} - ".encode() + line

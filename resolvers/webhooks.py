@@ -1,4 +1,4 @@
-"""Webhooks: the URLs that notices are delivered to, and the secrets with which that is signed.
+"""Webhooks: the URLs that notices and entries are delivered to, and the secrets with which that is signed.
 
 A secret is stored nowhere: it is derived from a server key, the webhook's id and how often its secret was changed. For
 a day after that, what is delivered is signed with the one before as well, as Standard Webhooks recommends.
@@ -13,10 +13,12 @@ from uuid import UUID
 
 from standardwebhooks import Webhook as Signer
 
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, Forbidden, NotFound
+from core.law import NamedPolicy, Side, SideKind
+from core.policy import CompiledPolicy, parse_policy
 from core.secret import ServerKeys
 from core.vocabulary import Action
-from models import Account, AuditEntry, Delivery, NoticeKind, Webhook, new_id, now
+from models import Account, AuditEntry, Delivery, Feed, Webhook, WebhookEvent, new_id, now
 from resolvers import input as typed
 from resolvers.callers import Caller
 from resolvers.house import House
@@ -28,17 +30,24 @@ MOST = 20
 """How many an account may have: each gets every notice."""
 GRACE = timedelta(days=1)
 """For how long what is delivered is signed with the secret before as well."""
+_IN_ENTRIES = (
+    (Action.VIEW_AUDIT_CHANGES, "acct"),
+    (Action.VIEW_MEMBER_EMAIL, "member/*"),
+    (Action.VIEW_ROLE, "role/*"),
+    (Action.VIEW_ROLE_POLICY, "role/*"),
+)
+"""What it takes to see an entry whole, whichever it is; see `resolvers.entries`."""
 _KEY_ID = "keyId"
 """Under which name an entry says of which server key a secret is made."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewWebhook:
-    """A webhook as a caller asks for it. Without events, it gets all."""
+    """A webhook as a caller asks for it. Without events, it gets all notices."""
 
     url: str
     description: str = ""
-    events: Sequence[NoticeKind] = ()
+    events: Sequence[WebhookEvent] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +56,18 @@ class WebhookChange:
 
     url: str | None = None
     description: str | None = None
-    events: Sequence[NoticeKind] | None = None
+    events: Sequence[WebhookEvent] | None = None
     enabled: bool | None = None
 
     @property
     def changes(self) -> bool:
         """Whether anything is to change."""
         return any(wanted is not None for wanted in (self.url, self.description, self.events, self.enabled))
+
+    @property
+    def directs(self) -> bool:
+        """Whether it says anew what is delivered, or where to."""
+        return self.url is not None or self.events is not None or bool(self.enabled)
 
 
 async def create(caller: Caller, wanted: NewWebhook, said: Said) -> Done[Webhook]:
@@ -69,19 +83,47 @@ async def create(caller: Caller, wanted: NewWebhook, said: Said) -> Done[Webhook
     )
     async with change(caller, Action.CREATE_WEBHOOK, row, said) as deed:
         _require_sight(deed)
+        _require_whole_sight(deed)
         if (count := await Webhook.filter(account_id=row.account_id).count()) >= MOST:
             raise Conflict(f"there are {count} webhooks already, the most that there may be", limit=MOST, count=count)
-        deed.make(row)
+        deed.make(row, *([_feed(deed)] if row.wants_entries else []))
     return Done(row, deed.entry, secret(house.keys, row))
 
 
-def _listed(events: Sequence[NoticeKind]) -> list[str]:
+def _listed(events: Sequence[WebhookEvent]) -> list[str]:
     return sorted({event.value for event in events})
 
 
 def _require_sight(deed: Deed[Webhook]) -> None:
     """Require the sight of all notices: to have them delivered is to see them."""
     deed.caller.require(Action.VIEW_AUDIT_LOG, deed.caller.account)
+
+
+def _require_whole_sight(deed: Deed[Webhook]) -> None:
+    """Require the sight of all that is in entries, if they are delivered."""
+    caller = deed.caller
+    for action, on in _IN_ENTRIES if deed.row.wants_entries else ():
+        line = {"effect": "allow", "actions": [action.value], "resources": [on]}
+        policy = CompiledPolicy(parse_policy([line], "policy"), caller.catalogue, {})
+        if not caller.covers([Side(SideKind.OWNER, (NamedPolicy("sight", policy),))]):
+            raise Forbidden(action.value, on)
+
+
+def _feed(deed: Deed[Webhook]) -> Feed:
+    """Begin to deliver the log to a webhook, with the entry of the deed itself."""
+    row = deed.row
+    return Feed(
+        account_id=row.account_id, place=str(row.id), webhook_id=row.id, sequence=deed.head.sequence, next_at=now()
+    )
+
+
+async def _follow(deed: Deed[Webhook]) -> None:
+    """Begin or end to deliver the log to a webhook, as it wants now."""
+    fed = Feed.filter(account_id=deed.row.account_id, webhook_id=deed.row.id)
+    if not deed.row.wants_entries:
+        await fed.delete()
+    elif not await fed.exists():
+        await _feed(deed).save()
 
 
 async def update(caller: Caller, webhook_id: UUID, wanted: WebhookChange, said: Said) -> Done[Webhook]:
@@ -96,6 +138,9 @@ async def update(caller: Caller, webhook_id: UUID, wanted: WebhookChange, said: 
             row.description = typed.description("description", wanted.description)
         if wanted.events is not None:
             row.events = _listed(wanted.events)
+        if wanted.directs:
+            _require_whole_sight(deed)
+        await _follow(deed)
         if wanted.enabled:
             row.disabled_at = row.failing_since = None
         elif wanted.enabled is not None:

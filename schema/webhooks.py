@@ -1,4 +1,4 @@
-"""Webhooks in the schema: where notices are delivered to, and what became of that."""
+"""Webhooks in the schema: where notices and entries are delivered to, and what became of that."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ import strawberry
 from tortoise.queryset import QuerySet
 
 from core.vocabulary import Action
-from models import Delivery, NoticeKind
+from models import Delivery, WebhookEvent
 from models import Webhook as Row
 from resolvers import deliveries, lists, webhooks
 from resolvers.callers import Caller
@@ -54,7 +54,7 @@ async def _delivered(caller: Caller) -> QuerySet[Delivery]:
 
 @face.output
 class Webhook(Node):
-    """A URL that notices are delivered to, signed as Standard Webhooks has it."""
+    """A URL that notices or entries are delivered to, signed as Standard Webhooks has it."""
 
     row: strawberry.Private[Row]
     url: str = face.column("url", "Where it is.")
@@ -71,9 +71,9 @@ class Webhook(Node):
     version: int = face.column("version", "Counts its changes; give it as `expectedVersion`.")
 
     @face.field()
-    def events(self) -> list[NoticeKind]:
-        """The kinds of notices that it gets; all if there are none."""
-        return [NoticeKind(event) for event in self.row.events]
+    def events(self) -> list[WebhookEvent]:
+        """What it gets; all notices, and no entries, if there are none."""
+        return [WebhookEvent(event) for event in self.row.events]
 
     @face.field()
     def resource(self) -> str:
@@ -149,7 +149,7 @@ class CreateWebhookInput:
 
     url: str = face.given(_URL)
     description: str = face.given("What it is for. Up to 1,024 characters.", default="")
-    events: list[NoticeKind] = face.given("The kinds of notices that it gets; all if left out.", default_factory=list)
+    events: list[WebhookEvent] = face.given("What it gets; all notices if left out.", default_factory=list)
     comment: str | None = face.comment()
     idempotency_key: str | None = face.idempotency_key()
 
@@ -165,7 +165,7 @@ class UpdateWebhookInput:
     id: strawberry.ID = face.given("The webhook's id.")
     url: strawberry.Maybe[str] = face.given(_URL)
     description: strawberry.Maybe[str | None] = face.given("What it is for; null clears it.")
-    events: strawberry.Maybe[list[NoticeKind] | None] = face.given("The kinds of notices that it gets; null for all.")
+    events: strawberry.Maybe[list[WebhookEvent] | None] = face.given("What it gets; null for all notices.")
     enabled: strawberry.Maybe[bool] = face.given(
         "Whether notices are delivered to it. False gives up what was not delivered yet; true forgives its failures."
     )
@@ -259,7 +259,12 @@ class WebhookMutations:
 
     @face.mutation(Action.CREATE_WEBHOOK)
     async def create_webhook(self, info: Info, input: CreateWebhookInput) -> CreateWebhookPayload | None:
-        """Have notices delivered to a URL: all of the account, so that it takes `viewAuditLog` on `acct` as well."""
+        """Have notices delivered to a URL: all of the account, so that it takes `viewAuditLog` on `acct` as well.
+
+        The entries of the audit log, too, if it asks for `AUDIT_ENTRY`. They are delivered whole, so that it takes all
+        that shows them whole: `viewAuditChanges` on `acct`, `viewMemberEmail` on `member/*`, and `viewRole` and
+        `viewRolePolicy` on `role/*`.
+        """
         done = await webhooks.create(info.context.caller, input.wanted(), said(input))
         return CreateWebhookPayload(
             webhook=Webhook.of(done.row),
@@ -269,7 +274,7 @@ class WebhookMutations:
 
     @face.mutation(Action.UPDATE_WEBHOOK)
     async def update_webhook(self, info: Info, input: UpdateWebhookInput) -> UpdateWebhookPayload | None:
-        """Change a webhook, which takes `viewAuditLog` on `acct` as well."""
+        """Change a webhook, which takes `viewAuditLog` on `acct` as well, and for entries what `createWebhook` does."""
         row_id = nodes.uuid_of("id", input.id, "Webhook")
         done = await webhooks.update(info.context.caller, row_id, input.wanted(), said(input))
         return UpdateWebhookPayload(webhook=Webhook.of(done.row), audit_entry=AuditEntry.seen(info.context, done.entry))

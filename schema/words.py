@@ -14,6 +14,7 @@ from models import (
     NoticeKind,
     Outcome,
     TokenState,
+    WebhookEvent,
 )
 from resolvers.advice import AdviceKind, Severity
 from schema import face
@@ -113,6 +114,16 @@ face.words(
     REUSED="A token's secret was presented after its end.",
     LEGACY_USED="An account-wide token was used that day.",
     ADVICE_DUE="There is advice on the account's tokens.",
+)
+face.words(
+    WebhookEvent,
+    "What is delivered to a webhook.",
+    EXPIRING="Notices that a token is about to end.",
+    LEAKED="Notices that a token's secret was reported as leaked.",
+    REUSED="Notices that a token's secret was presented after its end.",
+    LEGACY_USED="Notices that an account-wide token was used.",
+    ADVICE_DUE="Notices that there is advice.",
+    AUDIT_ENTRY="All entries of the audit log, from the webhook's own on, as CloudEvents.",
 )
 face.words(
     AdviceKind,

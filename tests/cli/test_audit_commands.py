@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,19 @@ def heads_in(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line)["head"] for line in file.read_text().splitlines()]
 
 
+def entries_in(file: Path) -> list[int]:
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [json.loads(line)["data"]["sequence"] for line in lines]
+
+
 def test_a_log_is_signed_written_out_verified_and_pruned(tmp_path: Path) -> None:
     folder, heads, log, keys = (tmp_path / name for name in ("data", "heads", "log", "keys"))
-    settings = {"LATCHKEY_AUDIT_HEADS_FILE": str(heads), "LATCHKEY_AUDIT_HEADS_EVERY_S": "1"}
+    entries = tmp_path / "entries"
+    settings = {
+        "LATCHKEY_AUDIT_HEADS_FILE": str(heads),
+        "LATCHKEY_AUDIT_HEADS_EVERY_S": "1",
+        "LATCHKEY_AUDIT_ENTRIES_FILE": str(entries),
+    }
     with started(folder, "--workers", "2", **settings) as process:
         url, _ = until_ready(process)
         owner = signed_in(folder, url)
@@ -35,6 +46,11 @@ def test_a_log_is_signed_written_out_verified_and_pruned(tmp_path: Path) -> None
             for _ in range(10):
                 assert "errors" not in ask(url, CREATE, owner)
             assert audit(folder, "verify", "--against", str(heads))[0] == 0
+        written = json.loads(run(folder, "audit", "head").stdout)["head"]["sequence"]
+        deadline = time.monotonic() + 60
+        while len(delivered := entries_in(entries)) < written and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert delivered == list(range(1, written + 1)), "of two processes one delivers"
         assert ended(process)[0] in {0, 143, -15}
     signed = heads_in(heads)
     assert len(signed) >= 2

@@ -65,6 +65,7 @@ UNLED: dict[tuple[str, ...], str] = {
             ("notice", "token_id"),
             ("delivery", "notice_id"),
             ("delivery", "webhook_id"),
+            ("feed", "webhook_id"),
             ("link", "member_id"),
             ("link", "inviter_id"),
             ("audit_access", "entry_id"),

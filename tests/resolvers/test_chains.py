@@ -101,6 +101,20 @@ async def test_no_statement_changes_an_entry(organisation: Organisation, elsewhe
     assert elsewhere.everything() == before
 
 
+@pytest.mark.usefixtures("sqlite")
+async def test_what_guards_an_entry_reads_no_log_also_where_there_are_statistics(
+    organisation: Organisation, elsewhere: Elsewhere
+) -> None:
+    await deeds(organisation, 30)
+    elsewhere("ANALYZE")
+    [(guard,)] = elsewhere("SELECT sql FROM sqlite_schema WHERE name = 'audit_entry_no_replace'")
+    questions = re.findall(r"EXISTS \((.*?)\)", re.sub(r"NEW\.\w+", "'x'", str(guard)))
+    assert len(questions) == 5
+    for question in questions:
+        plan = [str(step[3]) for step in elsewhere(f"EXPLAIN QUERY PLAN {question}")]
+        assert all(step.startswith("SEARCH audit_entry USING") for step in plan), (question, plan)
+
+
 async def test_an_account_that_is_gone_is_named(organisation: Organisation) -> None:
     head = await signed(organisation)
     stranger = Statement.of(Kind.HEAD, {**head.said, "account": "another"}, lambda _: head.signature)

@@ -13,7 +13,7 @@ from standardwebhooks import WebhookVerificationError
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.secret import ServerKeys
 from core.vocabulary import Action, BuiltInRole
-from models import ActorKind, AuditEntry, Delivery, Notice, NoticeKind, Webhook, now
+from models import ActorKind, AuditEntry, Delivery, Notice, Webhook, WebhookEvent, now
 from resolvers import deliveries, leaks, webhooks
 from resolvers.deliveries import DELAYS_S, FAILING, LEASE_S, deliver
 from resolvers.destinations import Destinations
@@ -47,7 +47,7 @@ async def sending(organisation: Organisation) -> Organisation:
     return organisation
 
 
-async def hooked(organisation: Organisation, url: str, *events: NoticeKind) -> Done[Webhook]:
+async def hooked(organisation: Organisation, url: str, *events: WebhookEvent) -> Done[Webhook]:
     return await webhooks.create(organisation.owner, NewWebhook(url, "a hook", events), Said())
 
 
@@ -104,8 +104,8 @@ async def test_a_notice_is_delivered_signed_and_says_what_is_documented(
 async def test_only_the_kinds_that_are_wanted_are_delivered_and_nothing_to_what_is_disabled(
     sending: Organisation, receiver: Receiver
 ) -> None:
-    await hooked(sending, receiver.url + "/1", NoticeKind.LEAKED, NoticeKind.EXPIRING)
-    await hooked(sending, receiver.url + "/2", NoticeKind.EXPIRING)
+    await hooked(sending, receiver.url + "/1", WebhookEvent.LEAKED, WebhookEvent.EXPIRING)
+    await hooked(sending, receiver.url + "/2", WebhookEvent.EXPIRING)
     third = await hooked(sending, receiver.url + "/3")
     await webhooks.update(sending.owner, third.row.id, WebhookChange(enabled=False), Said())
     await leak(sending)
@@ -316,7 +316,7 @@ async def test_a_webhook_takes_the_sight_of_all_that_it_gets(sending: Organisati
 
 
 async def test_left_out_and_given_are_told_apart(sending: Organisation, refused: Refused) -> None:
-    made = await hooked(sending, "https://hooks.example/", NoticeKind.LEAKED)
+    made = await hooked(sending, "https://hooks.example/", WebhookEvent.LEAKED)
     with refused(Invalid):
         await webhooks.update(sending.owner, made.row.id, WebhookChange(), Said())
     changes: list[tuple[WebhookChange, dict[str, Any]]] = [
