@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from standardwebhooks import Webhook as Signer
+from tortoise.queryset import QuerySet
 
 from core.errors import Conflict, Forbidden, NotFound
 from core.law import NamedPolicy, Side, SideKind
@@ -119,11 +120,14 @@ def _feed(deed: Deed[Webhook]) -> Feed:
 
 async def _follow(deed: Deed[Webhook]) -> None:
     """Begin or end to deliver the log to a webhook, as it wants now."""
-    fed = Feed.filter(account_id=deed.row.account_id, webhook_id=deed.row.id)
     if not deed.row.wants_entries:
-        await fed.delete()
-    elif not await fed.exists():
+        await _fed(deed.row).delete()
+    elif not await _fed(deed.row).exists():
         await _feed(deed).save()
+
+
+def _fed(row: Webhook) -> QuerySet[Feed]:
+    return Feed.filter(account_id=row.account_id, webhook_id=row.id)
 
 
 async def update(caller: Caller, webhook_id: UUID, wanted: WebhookChange, said: Said) -> Done[Webhook]:
@@ -143,6 +147,7 @@ async def update(caller: Caller, webhook_id: UUID, wanted: WebhookChange, said: 
         await _follow(deed)
         if wanted.enabled:
             row.disabled_at = row.failing_since = None
+            await _fed(row).update(next_at=now(), failures=0)
         elif wanted.enabled is not None:
             await _disable(row)
         await row.save()

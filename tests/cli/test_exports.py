@@ -373,8 +373,8 @@ def multiply(elsewhere: Elsewhere, count: int) -> None:
     values = ", ".join(new.get(name, f"o.{name}") for name in columns)
     numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"  # noqa: S608 - its own
     elsewhere(
-        f"{numbers} INSERT INTO audit_entry ({', '.join(columns)}) SELECT {values} FROM n, audit_entry AS o"  # noqa: S608 - its own
-        " JOIN audit_head AS h ON h.account_id = o.account_id WHERE o.sequence = 1"
+        f"{numbers} INSERT INTO audit_entry ({', '.join(columns)}) SELECT {values} FROM audit_head AS h"  # noqa: S608 - its own
+        " CROSS JOIN audit_entry AS o CROSS JOIN n WHERE o.account_id = h.account_id AND o.sequence = 1"
     )
     elsewhere(f"UPDATE audit_head SET sequence = sequence + {count}")  # noqa: S608 - its own
 

@@ -177,9 +177,10 @@ async def test_what_fails_is_tried_again_in_order_and_nothing_is_lost(
     await feed(sending.house)
     assert (await Webhook.get()).disabled_at
     receiver.statuses = [200]
-    set_clock(begin + timedelta(minutes=4))
+    set_clock(begin + timedelta(minutes=2))  # due, but disabled
     await feed(sending.house)
     assert len(receiver.received) == 4
+    await Feed.all().update(next_at=begin + timedelta(hours=1))  # forgiven as well, once it is enabled
     await webhooks.update(sending.owner, made.row.id, WebhookChange(enabled=True), Said())
     await feed(sending.house)
     told = batches([third, *receiver.received[4:]], made.secret or "")
