@@ -9,7 +9,7 @@ they end up as they were.
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +44,14 @@ class Place(Protocol):
 
     def id(self, kind: int, number: str) -> str:
         """Write an expression of an id that grows with a number."""
+        ...
+
+    def at(self, seconds: str) -> str:
+        """Write an expression of a time, so many seconds after 1970."""
+        ...
+
+    def json(self, text: str) -> str:
+        """Write an expression of JSON whose text is given."""
         ...
 
     @property
@@ -102,6 +110,14 @@ class File:
         """Write an expression of an id that grows with a number."""
         return f"printf('0190000{kind}-%04x-7%03x-8000-%012x', ({number}) >> 12, ({number}) & 4095, {number})"
 
+    def at(self, seconds: str) -> str:
+        """Write an expression of a time, so many seconds after 1970."""
+        return f"strftime('%Y-%m-%d %H:%M:%S', {seconds}, 'unixepoch') || '.000000+00:00'"
+
+    def json(self, text: str) -> str:
+        """Write an expression of JSON whose text is given."""
+        return text
+
 
 @dataclass(frozen=True, slots=True)
 class Tables:
@@ -140,6 +156,14 @@ class Tables:
         parts = (f"(({number}) >> 12)", 4), (f"(({number}) & 4095)", 3), (f"({number})", 12)
         middle, low, tail = (f"lpad(to_hex({part}), {width}, '0')" for part, width in parts)
         return f"('0190000{kind}-' || {middle} || '-7' || {low} || '-8000-' || {tail})::uuid"
+
+    def at(self, seconds: str) -> str:
+        """Write an expression of a time, so many seconds after 1970."""
+        return f"to_timestamp({seconds})"
+
+    def json(self, text: str) -> str:
+        """Write an expression of JSON whose text is given."""
+        return f"({text})::jsonb"
 
 
 def place(folder: Path, database: Postgres | None) -> Place:
@@ -181,7 +205,17 @@ def known_secrets(place: Place, keys: Path, numbers: Sequence[int]) -> list[str]
     return [secret.text for secret in known]
 
 
-def multiply_entries(place: Place, first: int, last: int, account: str = "main") -> None:
+@dataclass(frozen=True, slots=True)
+class Otherwise:
+    """What is otherwise in copies of an entry and of its access: expressions of the number `i`, by column."""
+
+    entry: Mapping[str, str] = field(default_factory=dict)
+    access: Mapping[str, str] = field(default_factory=dict)
+
+
+def multiply_entries(
+    place: Place, first: int, last: int, account: str = "main", otherwise: Otherwise = Otherwise()
+) -> None:
     """Copy the first entry of an account's log and its access, and let the log go on behind them.
 
     Their seals are random, so that the chain does not hold: it is as long and as wide as one that does.
@@ -195,8 +229,10 @@ def multiply_entries(place: Place, first: int, last: int, account: str = "main")
             "sequence": f"{base} + i",
             "previous": place.digest,
             "seal": place.digest,
+            **otherwise.entry,
         }
         access = {"id": place.id(_ACCESS, "i"), "entry_id": place.id(_ENTRY, "i"), "sequence": f"{base} + i"}
+        access |= otherwise.access
         original = f"(SELECT id FROM audit_entry WHERE account_id = '{account_id}' ORDER BY sequence LIMIT 1)"
         one = "SELECT id FROM audit_access WHERE entry_id = "
         place.run(

@@ -26,6 +26,7 @@ GOALS = {
     "flat_1e3_1e7": "at least 0.7",
     "createtoken_vs_fsync": "at least 0.5",
     "revoking_vs_idle": "at most 2, of the p99",
+    "questions_1e4_1e6": "at most 2, the slowest to grow",
 }
 Row = Sequence[object]
 
@@ -33,7 +34,8 @@ Row = Sequence[object]
 def main() -> None:
     """Write the report and say the ratios."""
     figures = {
-        part: kept(part) for part in ("machine", "throughput", "making", "growth", "staleness", "memory", "revoking")
+        part: kept(part)
+        for part in ("machine", "throughput", "making", "growth", "questions", "staleness", "memory", "revoking")
     }
     found = ratios(figures)
     sections = [_heading(found), *_sections(figures)]
@@ -60,6 +62,9 @@ def ratios(figures: Mapping[str, Any]) -> dict[str, Any]:
         name = f"flat_{float(least):.0e}_{float(most):.0e}".replace("e+0", "e")
         ending = "" if kind == "sqlite" else f"_{kind}"
         found[f"{name}{ending}"] = sizes[most]["requests_per_s"] / sizes[least]["requests_per_s"]
+    for kind, each in (figures["questions"] or {}).items():
+        ending = "" if kind == "sqlite" else f"_{kind}"
+        found[f"questions_1e4_1e6{ending}"] = max(took["1000000"] / took["10000"] for took in each.values())
     if making := (figures["making"] or {}).get("sqlite"):
         fastest = max(making[way]["requests_per_s"] for way in ("sequential", "concurrent"))
         found["createtoken_vs_fsync"] = fastest / making["fsyncs_per_s"]
@@ -85,6 +90,7 @@ def _sections(figures: Mapping[str, Any]) -> Iterator[str]:
         ("throughput", _throughput),
         ("making", _making),
         ("growth", _growth),
+        ("questions", _questions),
         ("staleness", _staleness),
         ("memory", _memory),
         ("revoking", _revoking),
@@ -178,6 +184,20 @@ Verifying tokens, each presented once while nothing remembered of it is current,
 Making tokens one after the other, as the account's log gets longer:
 
 {parts[1]}"""
+
+
+def _questions(figures: Mapping[str, Any]) -> str:
+    rows = [
+        (kind, name, *(f"{ms:.1f}" for ms in took.values()), f"{took['1000000'] / took['10000']:.2f}")
+        for kind, each in figures.items()
+        for name, took in each.items()
+    ]
+    return f"""## Questions to the log
+
+A page of 50 entries over GraphQL, for each filter, where the log has ten thousand entries and where it has a million:
+the median milliseconds. Most filters find one entry in a hundred.
+
+{_table(("", "filter", "10,000: ms", "1,000,000: ms", "ratio"), rows)}"""
 
 
 def _log10(size: float) -> float:

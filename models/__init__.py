@@ -1,7 +1,7 @@
 """The rows that Latchkey keeps, each in the module named for its resource."""
 
 from models.accounts import Account
-from models.audit import ActorKind, AuditAccess, AuditEntry, AuditHead, AuditStub, Outcome, SignedHead
+from models.audit import CLOCKS_DIFFER, ActorKind, AuditAccess, AuditEntry, AuditHead, AuditStub, Outcome, SignedHead
 from models.feeds import Feed
 from models.gates import Gate, GateSource
 from models.jobs import Job, JobKind, JobState
@@ -26,6 +26,7 @@ from models.tokens import (
 )
 
 __all__ = [
+    "CLOCKS_DIFFER",
     "Account",
     "ActorKind",
     "AuditAccess",

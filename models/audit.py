@@ -1,5 +1,6 @@
 """The audit log: one sealed chain of entries per account."""
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -41,6 +42,8 @@ class Outcome(StrEnum):
     REFUSED = "REFUSED"
 
 
+CLOCKS_DIFFER = timedelta(seconds=2)
+"""How far the clocks of several servers may differ without any being taken for set back."""
 _LATER = frozenset(
     {
         "reported_at",
@@ -50,6 +53,7 @@ _LATER = frozenset(
         "behalf_token_name",
         "behalf_token_ending",
         "behalf_verified",
+        "set_back",
     }
 )
 """The columns of entries that there were not from the beginning."""
@@ -79,6 +83,8 @@ class AuditHead(Kept):
     account_id: UUID
     sequence = fields.BigIntField(default=0)
     seal = fields.CharField(max_length=64)
+    latest_at = fields.DatetimeField(null=True)
+    """The latest time of any entry so far."""
 
     class Meta:
         """One row an account."""
@@ -123,6 +129,8 @@ class AuditEntry(Kept):
     behalf_token_ending = fields.CharField(max_length=4, null=True)
     behalf_verified = fields.BooleanField(null=True)
     """Whether the integration proved, by a decision it was given, that the token was presented to it."""
+    set_back = fields.BooleanField(null=True)
+    """True where the clock stood before the time of an earlier entry, by more than clocks may differ."""
     because: list[dict[str, Any]] = fields.JSONField(default=list)
     idempotency_key = fields.CharField(max_length=128, null=True)
     idempotency_actor = fields.CharField(max_length=64, null=True)

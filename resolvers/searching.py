@@ -6,13 +6,15 @@ so many candidates were looked at that others would wait.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
 from tortoise.queryset import QuerySet
 
-from models import AuditAccess, AuditEntry
+from models import CLOCKS_DIFFER, AuditAccess, AuditEntry
 from resolvers import addresses, pages
 from resolvers.callers import Caller
 from resolvers.conditions import Condition, every, sql
@@ -61,7 +63,7 @@ async def search(caller: Caller, wanted: EntryFilter, window: Window) -> Found:
     own, accessed = every(columns(caller, wanted)), wanted.accessed()
     leads = await _leads(caller, wanted, own)
     found: list[AuditEntry] = []
-    part, end = window, None
+    part, end = await _of_time(caller, wanted, window), None
     for step in STEPS:
         candidates = await _farthest(leads, part, step)
         numbers = await _accessed(caller, accessed, candidates.numbers)
@@ -76,6 +78,50 @@ async def search(caller: Caller, wanted: EntryFilter, window: Window) -> Found:
         part = _beyond(part, end)
     rows_found = found if window.forward else found[::-1]
     return Found(rows_found, window.order, window.forward, not window.forward, Reached(end or 0))
+
+
+async def _of_time(caller: Caller, wanted: EntryFilter, window: Window) -> Window:
+    """Narrow a window to numbers among which all entries of the time that is asked for are.
+
+    Times grow with the numbers, as far as clocks differ little; entries whose clock was set back say so.
+    """
+    rows = AuditEntry.filter(account_id=caller.account.id)
+    with suppress(OverflowError):
+        if wanted.since is not None:
+            earlier = rows.filter(at__lt=wanted.since - CLOCKS_DIFFER, set_back__isnull=True)
+            if (number := await _first(earlier.order_by("-at", "-sequence"))) is not None:
+                window = _within(window, number, later=True)
+    with suppress(OverflowError):
+        if wanted.until is not None:
+            later = rows.filter(at__gte=wanted.until + CLOCKS_DIFFER)
+            if (number := await _first(later.order_by("at", "sequence"))) is not None:
+                window = _within(window, await _past_set_back(rows, wanted.until, number), later=False)
+    return window
+
+
+async def _past_set_back(rows: QuerySet[AuditEntry], until: datetime, number: int) -> int:
+    """Move a number past the last later entry whose clock was set back to before a time; farther, if those are many."""
+    later = rows.filter(set_back=True, sequence__gt=number).order_by("-sequence").limit(STEPS[-1])
+    found = cast("list[tuple[int, datetime]]", await later.values_list("sequence", "at"))
+    earlier = [sequence for sequence, at in found if at < until]
+    if not earlier and len(found) == STEPS[-1]:
+        return found[-1][0]
+    return max([number, *(sequence + 1 for sequence in earlier[:1])])
+
+
+async def _first(rows: QuerySet[AuditEntry]) -> int | None:
+    numbers = cast("list[int]", await rows.limit(1).values_list("sequence", flat=True))
+    return numbers[0] if numbers else None
+
+
+def _within(window: Window, number: int, *, later: bool) -> Window:
+    """Narrow a window to what has a later number, or an earlier one."""
+    forward = later is not window.order.descending
+    known = window.after if forward else window.before
+    if known is not None and (known.value > number if later else known.value < number):
+        return window
+    place = Place(number, NOBODY)
+    return replace(window, after=place) if forward else replace(window, before=place)
 
 
 async def _leads(caller: Caller, wanted: EntryFilter, own: Condition) -> list[Lead]:
@@ -109,9 +155,7 @@ async def _leads(caller: Caller, wanted: EntryFilter, own: Condition) -> list[Le
         made = await made_by(caller, wanted.creator_id).limit(FEW + 1).values_list("id", flat=True)
         if len(made) <= FEW:
             leads.append([rows.filter(**{name: id_}) for id_ in made for name in ("token_id", "behalf_token_id")])
-    timed = {"at__gte": wanted.since, "at__lt": wanted.until}
-    timed = {name: at for name, at in timed.items() if at is not None}
-    return [*leads, [rows.filter(**timed)]] if timed or not leads else leads
+    return leads or [[rows]]
 
 
 async def _farthest(leads: Sequence[Lead], part: Window, step: int) -> _Candidates:

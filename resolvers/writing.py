@@ -17,7 +17,20 @@ from core import chain, ids
 from core.errors import Conflict, Invalid, NotFound
 from core.law import Verdict
 from core.vocabulary import Action
-from models import Account, ActorKind, AuditAccess, AuditEntry, AuditHead, Json, Member, Row, Token, new_id, now
+from models import (
+    CLOCKS_DIFFER,
+    Account,
+    ActorKind,
+    AuditAccess,
+    AuditEntry,
+    AuditHead,
+    Json,
+    Member,
+    Row,
+    Token,
+    new_id,
+    now,
+)
 from models.database import is_inside_transaction
 from models.writes import insert, update, write
 from resolvers.callers import Caller, Request, again
@@ -277,7 +290,7 @@ async def append(caller: Caller, head: AuditHead, line: Line, made: Sequence[Mod
     The rows that were `made` are written with it.
     """
     entry = _next(caller, head, line)
-    moved = update(head, "sequence", "seal") if head._saved_in_db else insert(head)  # noqa: SLF001 - as `save` does
+    moved = update(head, "sequence", "seal", "latest_at") if head._saved_in_db else insert(head)  # noqa: SLF001 - as `save` does
     await write(*map(insert, (*made, entry, *_accesses(entry))), moved)
     return entry
 
@@ -304,10 +317,13 @@ def _accesses(entry: AuditEntry) -> Iterator[AuditAccess]:
 
 
 def _next(caller: Caller, head: AuditHead, line: Line) -> AuditEntry:
+    at = now()
+    latest_at = max(at, head.latest_at or at)
     entry = AuditEntry(
         account_id=caller.account.id,
         sequence=head.sequence + 1,
-        at=now(),
+        at=at,
+        set_back=True if at < latest_at - CLOCKS_DIFFER else None,
         target_kind=line.target_kind,
         target_id=line.target_id,
         target_resource=line.target_resource,
@@ -324,7 +340,7 @@ def _next(caller: Caller, head: AuditHead, line: Line) -> AuditEntry:
         **{**doing(caller), **line.reported},
     )
     entry.seal = chain.seal(head.seal, entry.sealed())
-    head.sequence, head.seal = entry.sequence, entry.seal
+    head.sequence, head.seal, head.latest_at = entry.sequence, entry.seal, latest_at
     return entry
 
 

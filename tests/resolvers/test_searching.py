@@ -11,19 +11,22 @@ from uuid import UUID
 import pytest
 
 from core.errors import Invalid
+from core.findings import WHOLE
 from core.policy import decide, parse_policy
 from core.specifiers import NO_ATTRIBUTES, Match, Resource, Specifier
 from core.vocabulary import Action, BuiltInRole
-from models import ActorKind, AuditAccess, AuditEntry, AuditHead, Outcome, Token, TokenKind, new_id
+from models import CLOCKS_DIFFER, ActorKind, AuditAccess, AuditEntry, AuditHead, Outcome, Token, TokenKind, new_id, now
 from resolvers import entries, members, searching
 from resolvers.callers import Caller
 from resolvers.entries import EntryFilter, by_sequence
 from resolvers.pages import Window
 from resolvers.writing import Said
+from tests.conftest import SetClock
 from tests.effort import tries
 from tests.organisation import Organisation
+from tests.resolvers.test_chains import verified
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2060, 1, 1, tzinfo=UTC)
 ACTIONS = ("updateOn", "updateName", "updateTags", "deleteFlag", "viewFlag", "UpdateOn", "up_dateOn")
 PARTS = ("web", "Web", "w[e]b", "we?b", "w%b", "w_b", "webb", "a")
 ADDRESSES = (
@@ -94,13 +97,17 @@ async def written(organisation: Organisation, rnd: random.Random, count: int = 1
     account_id = organisation.account.id
     last = await AuditEntry.filter(account_id=account_id).order_by("-sequence").first()
     assert last
-    rows, accesses = [], []
+    rows, accesses, latest_at = [], [], START
     for sequence in range(last.sequence + 1, last.sequence + 1 + count):
-        behalf = rnd.random() < 0.3
+        behalf, number = rnd.random() < 0.3, sequence - last.sequence - 1
+        at = START + timedelta(minutes=2 * (number // 3), seconds=rnd.uniform(0, 4))
+        if rnd.random() < 0.15:  # the clock was wrong
+            at = START + timedelta(minutes=rnd.randrange(100))
         row = AuditEntry(
             account_id=account_id,
             sequence=sequence,
-            at=START + timedelta(minutes=rnd.randrange(100)),
+            at=at,
+            set_back=True if at < latest_at - CLOCKS_DIFFER else None,
             request_id=rnd.choice(["first", "second", str(sequence)]),
             outcome=rnd.choice([Outcome.DONE, Outcome.DONE, Outcome.REFUSED]),
             actor_kind=rnd.choice([ActorKind.SESSION, ActorKind.SERVICE, ActorKind.SYSTEM]),
@@ -130,6 +137,7 @@ async def written(organisation: Organisation, rnd: random.Random, count: int = 1
             seal=f"seal {sequence}",
         )
         rows.append(row)
+        latest_at = max(at, latest_at)
         accesses += [AuditAccess(account_id=account_id, entry_id=row.id, sequence=sequence, **a) for a in row.accesses]
     await AuditEntry.bulk_create(rows)
     await AuditAccess.bulk_create(accesses)
@@ -297,6 +305,28 @@ async def test_the_address_is_found_only_where_it_is_shown(organisation: Organis
         wanted = EntryFilter(action="updateMemberName", network=network)
         assert not (await searching.search(somebody, wanted, window)).rows
         assert (await searching.search(organisation.owner, wanted, window)).rows
+
+
+async def test_what_was_done_while_the_clock_was_set_back_says_so_and_is_found(
+    organisation: Organisation, set_clock: SetClock
+) -> None:
+    owner, begin = organisation.owner, now()
+    assert owner.member
+    for minutes in (60, 0, 61):
+        set_clock(begin + timedelta(minutes=minutes))
+        await members.update(owner, owner.member.id, f"At {minutes}", Said())
+    window, wanted = Window(by_sequence(), 10), EntryFilter(action="updateMemberName")
+    every = (await searching.search(owner, wanted, window)).rows
+    assert [row.set_back for row in every] == [None, True, None]
+    for since, until, numbers in ((-1, 30, [1]), (30, None, [0, 2]), (None, 61, [0, 1]), (0, 62, [0, 1, 2])):
+        of_time: dict[str, Any] = {
+            name: None if minutes is None else begin + timedelta(minutes=minutes)
+            for name, minutes in (("since", since), ("until", until))
+        }
+        page = await searching.search(owner, replace(wanted, **of_time), window)
+        assert [row.sequence for row in page.rows] == [every[number].sequence for number in numbers]
+    [found] = await verified(organisation)
+    assert found.status == WHOLE
 
 
 @pytest.mark.parametrize(
