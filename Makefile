@@ -50,7 +50,7 @@ client: $(VENV)/.synced
 
 # What failed runs once more by itself, where nothing else takes its time: what is broken fails again.
 test: install debian-chromium debian-nginx lint
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not soak" || \
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" || \
 	  { [ $$? = 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none; }
 
 soak: install debian-chromium debian-nginx

@@ -29,11 +29,13 @@ from resolvers.statements import Statement
 from resolvers.tokens import DESCENDANTS, revoke_descendants
 from resolvers.writing import At, Line, Said, append_all, because, change, opened
 
-CHUNK = 200
+CHUNK = 100
 """How many tokens end in one transaction."""
-SLICE = 20
+SLICE = 5
 """Of how many of them the entries are written at a time."""
-PAUSES_S = (0.5, 3.0)
+BREATH_S = 0.003
+"""For how long others have the process to themselves between two such times: a request takes several turns."""
+PAUSES_S = (0.3, 3.0)
 """How long at least, and at most, between two chunks."""
 REST = 4
 """How many times as long it rests as it worked, so that where all is slow it makes nothing slower."""
@@ -195,10 +197,11 @@ async def _revoke(caller: Caller, head: AuditHead, job: Job, tokens: Sequence[To
     Each has an entry of its own. What was made with one, and is not among those wanted, is told by that one's.
     """
     ending: list[tuple[Token, Verdict]] = []
-    for token in tokens:
+    for place, token in enumerate(tokens):
         if verdict := caller.may(Action.DELETE_ACCESS_TOKEN, token):
             ending.append((token, verdict))
-        await asyncio.sleep(0)
+        if place % SLICE == 0:
+            await asyncio.sleep(BREATH_S)
     at, ids = now(), [token.id for token, _ in ending]
     of_account = Token.filter(account_id=job.account_id)
     await of_account.filter(id__in=ids).update(revoked_at=at, version=F("version") + 1, updated_at=at)
@@ -207,6 +210,7 @@ async def _revoke(caller: Caller, head: AuditHead, job: Job, tokens: Sequence[To
     for start in range(0, len(ending), SLICE):
         some = ending[start : start + SLICE]
         await append_all(caller, head, (_line(job, *each, at, descendants.get(each[0].id, 0)) for each in some))
+        await asyncio.sleep(BREATH_S)
     return len(ending)
 
 
