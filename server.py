@@ -47,8 +47,9 @@ from resolvers.noticing import noticing
 from resolvers.pruning import retaining
 from resolvers.refusing import refusing
 from resolvers.scoring import scoring
+from resolvers.sending import Post
 from resolvers.signatures import PublicKeys
-from resolvers.sinks import FileSink, Sink, SyslogSink
+from resolvers.sinks import FileSink, Sink, SyslogSink, WebSink
 from resolvers.working import working
 from web.answers import Heard, Settled
 from web.limits import Limits
@@ -136,6 +137,7 @@ class Settings(BaseSettings):
         None,
         description="collector they are sent to instead: `tcp://host:port`, `udp://host:port` or `unix:///dev/log`",
     )
+    audit_heads_url: str | None = Field(None, description="URL that each is posted to instead")
     audit_entries_file: Path | None = Field(
         None, description="file that the entries of all accounts are appended to, as CloudEvents, a line each"
     )
@@ -232,6 +234,19 @@ class Settings(BaseSettings):
                 raise ValueError(f"does not go with `{PREFIX}AUDIT_HEADS_FILE`")
         return url
 
+    @field_validator("audit_heads_url")
+    @classmethod
+    def _is_destination(cls, url: str | None, known: ValidationInfo) -> str | None:
+        if url is None:
+            return None
+        for other in ("audit_heads_file", "audit_heads_syslog"):
+            if known.data.get(other) is not None:
+                raise ValueError(f"does not go with `{PREFIX}{other.upper()}`")
+        try:
+            return Destinations.parse(known.data.get("webhook_networks", ())).checked("url", url)
+        except Invalid as invalid:
+            raise ValueError(invalid.message) from None
+
     @field_validator("audit_entries_syslog")
     @classmethod
     def _is_collector_of_entries(cls, url: str | None) -> str | None:
@@ -249,9 +264,10 @@ class Settings(BaseSettings):
             sinks["syslog"] = SyslogSink.parse(self.audit_entries_syslog, "audit-entry")
         return sinks
 
-    @property
-    def sink(self) -> Sink | None:
+    def head_sink(self, post: Post) -> Sink | None:
         """Where signed heads go."""
+        if self.audit_heads_url is not None:
+            return WebSink(self.audit_heads_url, post)
         if self.audit_heads_syslog is not None:
             return SyslogSink.parse(self.audit_heads_syslog)
         return None if self.audit_heads_file is None else FileSink(self.audit_heads_file)
@@ -350,16 +366,17 @@ async def housed(settings: Settings, url: str, keys: ServerKeys, public_url: str
 
 def _house(settings: Settings, database: Database, keys: ServerKeys, public_url: str) -> House:
     destinations = Destinations.parse(settings.webhook_networks)
+    post = Poster(destinations)
     return House(
         database,
         keys,
         public_url=public_url,
         session_lifetime_s=settings.session_lifetime_s,
         destinations=destinations,
-        post=Poster(destinations),
+        post=post,
         mail=settings.mailer,
         heads_every_s=settings.audit_heads_every_s,
-        sink=settings.sink,
+        sink=settings.head_sink(post),
         entry_sinks=settings.entry_sinks,
         retention_days=settings.audit_retention_days,
         disk_floor_bytes=settings.audit_disk_floor_mib << 20,

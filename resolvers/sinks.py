@@ -5,16 +5,18 @@ import os
 import socket
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from urllib.parse import unquote, urlsplit
 
 from models import now
+from resolvers.sending import Post, Unsent
 
 _PRIORITY = 13 * 8 + 5
 """Facility 13, log audit; severity 5, notice."""
 _PATIENCE_S = 10.0
+_TAKEN = range(200, 300)
 _DATAGRAM = 60_000
 """How many bytes of text a datagram takes for sure, a header beside it."""
 
@@ -115,3 +117,22 @@ class SyslogSink:
     def _message(self, line: bytes) -> bytes:
         host, at = socket.gethostname() or "-", now().isoformat()
         return f"<{_PRIORITY}>1 {at} {host} latchkey {os.getpid()} {self.message_id} - ".encode() + line
+
+
+@dataclass(frozen=True, slots=True)
+class WebSink:
+    """A URL that each line is posted to, as JSON. An answer of success says that it is kept."""
+
+    url: str
+    post: Post = field(repr=False)
+    longest: ClassVar[None] = None
+
+    async def deliver(self, lines: Sequence[bytes]) -> None:
+        """Post each line, in their order."""
+        for line in lines:
+            try:
+                status = await self.post(self.url, {"content-type": "application/json"}, line)
+            except Unsent as unsent:
+                raise OSError(str(unsent)) from None
+            if status not in _TAKEN:
+                raise OSError(f"the answer was {status}")

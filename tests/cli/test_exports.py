@@ -29,11 +29,14 @@ from core.signed import Kind, Statement
 from models import AuditEntry, SignedHead
 from resolvers import accounts, chains, exporting, heads, members
 from resolvers.callers import Caller, Request
+from resolvers.destinations import Destinations
 from resolvers.signatures import PublicKeys, Signer
-from resolvers.sinks import FileSink
+from resolvers.sinks import FileSink, WebSink
 from resolvers.writing import Said
 from tests.databases import Elsewhere
 from tests.organisation import Organisation
+from tests.web.receiver import receiving
+from web.posting import Poster
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "clients" / "verifier" / "verify_audit.py"
@@ -419,6 +422,26 @@ async def test_heads_are_appended_to_the_file_outside_once_each(
     ] * 2
     assert file.stat().st_mode & 0o777 == 0o600
     assert not await SignedHead.filter(delivered_at=None).exists()
+
+
+async def test_heads_are_posted_until_they_are_taken(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "PAUSE_S", 0)
+    async with receiving() as receiver:
+        receiver.statuses[:] = [503, 200]
+        sink = WebSink(receiver.url, Poster(Destinations.parse(["127.0.0.0/8"])))
+        house = replace(organisation.house, sink=sink, heads_every_s=3600)
+        await heads.sign_all(house)  # it is refused, and kept
+        assert await SignedHead.filter(delivered_at=None).count() == 1
+        await heads.sign_all(house)
+        assert not await SignedHead.filter(delivered_at=None).exists()
+        refused, taken = receiver.received
+        assert taken == refused
+        assert (taken.path, taken.headers["content-type"]) == ("/hook", "application/json")
+        assert Statement.parse(Kind.HEAD, taken.body).is_signed(PublicKeys.of(house.keys).signed)
+    with pytest.raises(OSError, match="did not answer"):
+        await sink.deliver([taken.body])
 
 
 async def test_of_those_who_sign_at_once_one_does(organisation: Organisation) -> None:

@@ -56,6 +56,7 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("AUDIT_HEADS_SYSLOG", "logs.example.com:514"),
         ("AUDIT_HEADS_SYSLOG", "tcp://logs.example.com"),
         ("AUDIT_HEADS_SYSLOG", "unix:"),
+        ("AUDIT_HEADS_URL", "http://logs.example.com/heads"),
         ("AUDIT_ENTRIES_SYSLOG", "tcp://logs.example.com"),
         ("AUDIT_RETENTION_DAYS", "0"),
     ],
