@@ -151,6 +151,7 @@ async def _succeeded(delivery: Delivery) -> None:
 async def got_through(webhook: Webhook) -> None:
     """Note that something was delivered to a webhook."""
     if webhook.failing_since:
+        webhook.failing_since = None
         await _same(webhook).update(failing_since=None)
 
 

@@ -1,8 +1,9 @@
 """The log on its way out: to the server's own file and collector, and to the webhooks that ask for it.
 
 Of each account and place it is known how far it was delivered. A process takes what lags behind for `LEASE_S`, delivers
-entry after entry, and notes after each batch how far it is: if it dies, another goes on from there. So everything is
-delivered at least once, in the order of the account's log, and a place that fails holds up no other.
+one batch, notes how far it is, and lets go: if it dies, another goes on from there. So everything is delivered at least
+once, in the order of the account's log; a place that fails, or is slow, holds up no other; and what was changed of a
+webhook holds from the next batch on.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from datetime import datetime, timedelta
 from uuid import uuid5
 
 from tortoise.exceptions import IntegrityError
-from tortoise.expressions import F, RawSQL, Subquery
+from tortoise.expressions import F, Q, RawSQL, Subquery
 from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
@@ -29,7 +30,7 @@ from resolvers.statements import Statement
 PAUSE_S = 1.0
 """How long at most until what is due is seen."""
 CONCURRENT = 8
-"""To how many places at a time a process delivers, webhooks and the server's own apart."""
+"""How many accounts' entries a process delivers at a time, to each place of the server's own and to all webhooks."""
 BATCH = 100
 """How many entries are delivered at once."""
 BATCH_BYTES = 256 * 1024
@@ -47,13 +48,18 @@ _log = logging.getLogger(__name__)
 
 def feeding(house: House) -> AbstractAsyncContextManager[None]:
     """Deliver what is due, for as long as this is open. What is under way at its end is delivered again."""
-    return beside(*(_feed_forever(house, is_own=is_own) for is_own in (True, False)))
+    return beside(*(_feed_forever(house, each) for each in _groups(house)))
 
 
-async def _feed_forever(house: House, *, is_own: bool) -> None:
+def _groups(house: House) -> list[str | None]:
+    """List what is delivered to apart: each place of the server's own, and all webhooks together."""
+    return [*house.entry_sinks, None]
+
+
+async def _feed_forever(house: House, place: str | None) -> None:
     while True:
         try:
-            await _feed_all(house, is_own=is_own)
+            await _feed_all(house, place)
         except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
             _log.warning("entries of the audit log could not be delivered; that is tried again", exc_info=True)
         await asyncio.sleep(PAUSE_S)
@@ -61,64 +67,76 @@ async def _feed_forever(house: House, *, is_own: bool) -> None:
 
 async def feed(house: House) -> None:
     """Deliver all that is due by now, or becomes due meanwhile."""
-    for is_own in (True, False):
-        await _feed_all(house, is_own=is_own)
+    for place in _groups(house):
+        await _feed_all(house, place)
 
 
-async def _feed_all(house: House, *, is_own: bool) -> None:
-    if is_own:
-        await _begin(house)
-    places = list(house.entry_sinks) if is_own else None
-    await together(lambda most: _claimed(places, most), lambda each: _feed(house, each), CONCURRENT, PAUSE_S)
+async def _feed_all(house: House, place: str | None) -> None:
+    if place is not None:
+        await _begin(place)
+    await together(lambda most: _claimed(place, most), lambda each: _feed(house, each), CONCURRENT, PAUSE_S)
 
 
-async def _begin(house: House) -> None:
+async def _begin(place: str) -> None:
     """Begin the feeds of accounts that are new to a place of the server's own: with the oldest entry there is."""
-    for place in house.entry_sinks:
-        begun = Feed.filter(place=place)
-        for account in await Account.filter(id__not_in=Subquery(begun.values("account_id"))).only("id"):
-            try:
-                await Feed.create(account_id=account.id, place=place, sequence=0, next_at=now())
-            except IntegrityError:
-                continue  # another process was faster
+    begun = Feed.filter(place=place)
+    for account in await Account.filter(id__not_in=Subquery(begun.values("account_id"))).only("id"):
+        try:
+            await Feed.create(account_id=account.id, place=place, sequence=0, next_at=now())
+        except IntegrityError:
+            continue  # another process was faster
 
 
-def _due(places: Sequence[str] | None) -> QuerySet[Feed]:
-    """Find what lags behind: of the server's own places, or of the webhooks that are enabled."""
-    lagging = Feed.annotate(left=_LEFT).filter(left__gt=0, next_at__lte=now())
-    if places is None:
+def _is_due() -> Q:
+    """Say what is due: what waits longer than anything has to was noted by a clock that ran ahead."""
+    return Q(next_at__lte=now()) | Q(next_at__gt=_after(LAST_DELAY_S * (1 + JITTER) + LEASE_S))
+
+
+def _due(place: str | None) -> QuerySet[Feed]:
+    """Find what lags behind: of a place of the server's own, or of the webhooks that are enabled."""
+    lagging = Feed.annotate(left=_LEFT).filter(_is_due(), left__gt=0)
+    if place is None:
         return lagging.filter(webhook_id__isnull=False, webhook__disabled_at=None)
-    return lagging.filter(place__in=list(places))
+    return lagging.filter(place=place)
 
 
-async def _claimed(places: Sequence[str] | None, most: int) -> list[Feed]:
+async def _claimed(place: str | None, most: int) -> list[Feed]:
     """Take what is due, so that no other process does."""
-    if places == [] or not most:
+    if not most:
         return []
-    found = [row.id for row in await _due(places).order_by("next_at", "id").limit(most).only("id")]
+    found = [row.id for row in await _due(place).order_by("next_at", "id").limit(most).only("id")]
     if not found:  # without a write, nobody has to wait
         return []
     async with in_transaction():
-        due = Feed.filter(id__in=found, next_at__lte=now()).select_for_update(skip_locked=True)
+        due = Feed.filter(_is_due(), id__in=found).select_for_update(skip_locked=True)
         ids = [row.id for row in await due]
         await Feed.filter(id__in=ids).update(next_at=_after(LEASE_S), turn=F("turn") + 1)
     return await Feed.filter(id__in=ids).select_related("account", "webhook")
 
 
 async def _feed(house: House, feed: Feed) -> None:
-    """Deliver to a place until nothing is left, or something is wrong."""
+    """Deliver the next batch to a place."""
     try:
-        while batch := await _batch(feed):
-            try:
-                await _deliver(house, feed, batch)
-            except (OSError, Unsent) as problem:
-                await _failed(house, feed, problem)
-                return
-            if not await _moved(feed, batch):
-                return
-        await _mine(feed).update(next_at=now())
+        batch = await _batch(feed)
+        try:
+            await _send(house, feed, batch)
+        except (OSError, Unsent) as problem:
+            await _failed(house, feed, problem)
+        else:
+            await _moved(feed, batch)
     except Exception:  # noqa: BLE001 - what it was, the log says; when the lease is over, it is tried again
         _log.exception("entries of `%s` could not be delivered to `%s`", feed.account.key, feed.place)
+
+
+async def _send(house: House, feed: Feed, batch: Sequence[dict[str, Json]]) -> None:
+    """Deliver a batch. Raises OSError or `Unsent`, whatever went wrong: or what always does would never be given up."""
+    try:
+        await _deliver(house, feed, batch)
+    except (OSError, Unsent):
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is, it is told by what is raised, and in the log
+        _log.exception("entries of `%s` could not be sent to `%s`", feed.account.key, feed.place)
+        raise Unsent("the server could not send it: its log says why") from None
 
 
 async def _batch(feed: Feed) -> list[dict[str, Json]]:
@@ -170,11 +188,10 @@ async def _append(sink: Sink, batch: Sequence[dict[str, Json]]) -> None:
     await sink.deliver(lines)
 
 
-async def _moved(feed: Feed, batch: Sequence[dict[str, Json]]) -> bool:
-    """Note how far it was delivered. False if another process has taken it since."""
-    feed.sequence = int(str(batch[-1]["sequence"]))
-    moved = {"sequence": feed.sequence, "failures": 0, "error": None, "next_at": _after(LEASE_S)}
-    return bool(await _mine(feed).update(**moved))
+async def _moved(feed: Feed, batch: Sequence[dict[str, Json]]) -> None:
+    """Note how far it was delivered, and let go, unless another process has taken it since."""
+    sequence = int(str(batch[-1]["sequence"]))
+    await _mine(feed).update(sequence=sequence, failures=0, error=None, next_at=now())
 
 
 async def _failed(house: House, feed: Feed, problem: OSError | Unsent) -> None:

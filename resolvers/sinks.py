@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from urllib.parse import unquote, urlsplit
@@ -48,6 +49,7 @@ class FileSink:
     def _append(self, text: bytes) -> None:
         file = os.open(self.path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
         try:
+            flock(file, LOCK_EX)  # or what another is about to write looks torn; closing it unlocks it
             if self._is_torn():
                 text = b"\n" + text
             while text:

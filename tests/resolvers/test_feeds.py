@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -17,7 +17,7 @@ from cloudevents.core.v1.event import CloudEvent
 from core.errors import Forbidden
 from core.vocabulary import BuiltInRole
 from models import AuditEntry, Feed, NoticeKind, Webhook, WebhookEvent, now
-from resolvers import events, kinds, members, webhooks
+from resolvers import events, feeds, kinds, members, webhooks
 from resolvers.destinations import Destinations
 from resolvers.feeds import BATCH, FIRST_DELAY_S, LEASE_S, feed
 from resolvers.house import House
@@ -241,6 +241,58 @@ async def test_of_several_processes_one_delivers_and_one_that_is_late_stops(
     assert (row.sequence, len(file.read_bytes().splitlines())) == (len(wanted), len(wanted) + BATCH)
 
 
+async def test_what_is_changed_of_a_webhook_holds_from_the_next_batch_on(
+    sending: Organisation, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "BATCH", 2)
+    made = await hooked(sending, receiver.url)
+    await renamed(sending, *map(str, range(5)))
+    deeds = [WebhookChange(url=f"{receiver.url}/elsewhere"), WebhookChange(enabled=False)]
+
+    async def post(url: str, headers: Mapping[str, str], body: bytes) -> int:
+        if deeds:
+            await webhooks.update(sending.owner, made.row.id, deeds.pop(0), Said())
+        return await sending.house.post(url, headers, body)
+
+    await feed(replace(sending.house, post=post))
+    assert [request.path for request in receiver.received] == ["/hook", "/hook/elsewhere"]
+    await webhooks.update(sending.owner, made.row.id, WebhookChange(enabled=True), Said())
+    await feed(sending.house)
+    assert made.entry
+    told = sequences(batches(receiver.received, made.secret or ""))
+    assert told == list(range(made.entry.sequence, len(await expected()) + 1))
+
+
+async def test_one_that_always_lags_holds_up_no_other(
+    sending: Organisation, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "BATCH", 2)
+    monkeypatch.setattr(feeds, "CONCURRENT", 1)
+    await hooked(sending, f"{receiver.url}/one")
+    await renamed(sending, *map(str, range(5)))
+    await hooked(sending, f"{receiver.url}/two")
+    await feed(sending.house)
+    assert "/hook/two" in [request.path for request in receiver.received][:2]
+
+
+async def test_a_clock_that_ran_ahead_stops_nothing_and_what_always_fails_is_told(
+    sending: Organisation, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await hooked(sending, receiver.url)
+    with monkeypatch.context() as ahead:
+        ahead.setattr(feeds, "now", lambda: now() + timedelta(days=1))
+        await feed(sending.house)
+    await renamed(sending, "later")
+    await feed(sending.house)
+    assert len(receiver.received) == 2
+    await renamed(sending, "broken")
+    await Webhook.filter(id=made.row.id).update(url="http://[")  # no URL was ever like this
+    await feed(sending.house)
+    row = await Feed.get()
+    assert (row.failures, row.error) == (1, "the server could not send it: its log says why")
+    assert (await Webhook.get()).failing_since
+
+
 async def test_a_webhook_takes_the_sight_of_all_that_it_gets(sending: Organisation, receiver: Receiver) -> None:
     hook = {"effect": "allow", "actions": ["createWebhook", "updateWebhook", "viewWebhook"], "resources": ["webhook/*"]}
     sights = [
@@ -304,6 +356,13 @@ async def test_a_line_that_was_torn_spoils_no_other(sending: Organisation, tmp_p
     torn, *lines = file.read_bytes().splitlines()
     assert torn.endswith(b"half")
     assert [json.loads(line) for line in lines] == await expected()
+
+
+async def test_lines_of_several_at_once_are_whole_and_none_is_empty(tmp_path: Path) -> None:
+    sinks = [FileSink(tmp_path / "entries") for _ in range(8)]
+    lines = [b"x" * 100_000] * 5
+    await asyncio.gather(*(sink.deliver([line]) for line in lines for sink in sinks))
+    assert (tmp_path / "entries").read_bytes().splitlines() == lines * 8
 
 
 def test_a_webhook_may_ask_for_each_kind_of_notice() -> None:
