@@ -82,8 +82,13 @@ async def _resume(caller: Caller, wanted: Export) -> str:
     if wanted.file is None or wanted.since:
         raise Invalid("--resume", "needs a file, and goes on after the last entry in it")
     with wanted.file.open("r+b") as file:
-        begun, last = _ends(file)
-        count = await _written(_rest(caller, begun, last), file)
+        begun, last, kept = _ends(file)
+        rest = _rest(caller, begun, last)
+        first = await anext(rest, b"")  # whatever is wrong with the file is said here, while it is as it was
+        file.seek(kept)
+        file.truncate()
+        file.write(first)
+        count = first.count(b"\n") + await _written(rest, file)
     return f"{count} entries added to {wanted.file}"
 
 
@@ -95,8 +100,8 @@ def _rest(caller: Caller, begun: bytes, last: bytes) -> AsyncIterator[bytes]:
     return exporting.resumed(caller, header, header.start if begun == last else _line_place(last))
 
 
-def _ends(file: BinaryIO) -> tuple[bytes, bytes]:
-    """Cut off a last line that is not whole, and give the first and the last that are; the file stands at its end."""
+def _ends(file: BinaryIO) -> tuple[bytes, bytes, int]:
+    """Read the first line, the last one that is whole, and at how many bytes that ends."""
     first = file.readline(LONGEST)
     end = file.seek(0, os.SEEK_END)
     begin, tail = end, b""
@@ -105,9 +110,7 @@ def _ends(file: BinaryIO) -> tuple[bytes, bytes]:
         file.seek(begin)
         tail = file.read(end - begin)
     whole = tail[: tail.rfind(b"\n") + 1]
-    file.truncate(begin + len(whole))
-    file.seek(0, os.SEEK_END)
-    return first, whole[whole.rfind(b"\n", 0, len(whole) - 1) + 1 :]
+    return first, whole[whole.rfind(b"\n", 0, len(whole) - 1) + 1 :], begin + len(whole)
 
 
 def _header_of(line: bytes) -> Header:

@@ -322,6 +322,9 @@ async def test_an_interrupted_export_goes_on_in_its_file(organisation: Organisat
         assert one.read_bytes() == whole  # and nothing of what was written since
         lacking = exported.entries - whole[:cut].count(b"\n") + 1
         assert told == f"{lacking} entries added to {one}"
+    one.write_bytes(whole + exported.lines[3][:-1])
+    assert (await audit.export(organisation.request, None, Export(one, resumes=True)) or "").startswith("0 entries")
+    assert one.read_bytes() == whole
     for cut in (named, len(rows), *chance.sample(range(named, len(rows)), 6)):
         table.write_bytes(rows[:cut])
         await audit.export(organisation.request, None, Export(table, resumes=True, as_csv=True))
@@ -329,21 +332,32 @@ async def test_an_interrupted_export_goes_on_in_its_file(organisation: Organisat
     last = list(csv.DictReader(io.StringIO(rows.decode(), newline="")))[-1]
     assert (last["targetName"], last["comment"]) == ("'=1+1", "two lines")
     assert rows.count(b"\n") == int(last["sequence"]) + 1
-    for text, problem in (
-        (b"", "is no export"),
-        (whole[:20], "is no export"),
-        (exported.lines[0] + b"{}\n", "ends with a line"),
-        (exported.lines[0] + exported.lines[3].replace(b'"seal":"', b'"seal":"x'), "does not fit: its entry 3"),
-        (rows[:named] + b"1,2\r\n", "does not fit: its entry 1"),
-        (rows[:named] + b"x\r\n", "ends with a line"),
-    ):
-        one.write_bytes(text)
-        with pytest.raises(Invalid, match=problem):
-            await audit.export(organisation.request, None, Export(one, resumes=True))
+
+
+async def test_what_is_not_gone_on_with_stays_as_it_was(organisation: Organisation, exported: Exported) -> None:
+    file, torn = exported.folder / "file", exported.lines[4][:-1]
+    await audit.export(organisation.request, "main", Export(exported.folder / "table.csv", as_csv=True))
+    named, *rows = (exported.folder / "table.csv").read_bytes().splitlines(keepends=True)
+    header, entry = exported.lines[0], exported.lines[3]
     await accounts.create(organisation.request, "other", "Other", "owner@localhost")
-    one.write_bytes(whole)
-    with pytest.raises(Invalid, match="another account"):
-        await audit.export(organisation.request, "other", Export(one, resumes=True))
+    for account, text, problem in (
+        ("main", b"", "is no export"),
+        ("main", b'{"keys": {"1": "a secret"}}', "is no export"),
+        ("main", b"a letter\nwhose last line has no end", "is no export"),
+        ("main", header[:-1], "ends with a line"),
+        ("main", named[:-1], "is no export"),
+        ("main", header + b"{}\n" + torn, "ends with a line"),
+        ("main", header + entry.replace(b'"seal":"', b'"seal":"x') + torn, "does not fit: its entry 3"),
+        ("main", named + b"1,2\r\n" + torn, "does not fit: its entry 1"),
+        ("main", named + b"x\r\n" + torn, "ends with a line"),
+        ("other", header + torn, "another account"),
+        ("other", header + entry + torn, "another account"),
+        ("other", named + rows[0] + rows[1][:-1], "does not fit: its entry 1"),
+    ):
+        file.write_bytes(text)
+        with pytest.raises(Invalid, match=problem):
+            await audit.export(organisation.request, account, Export(file, resumes=True))
+        assert file.read_bytes() == text
 
 
 @pytest.mark.usefixtures("sqlite")
