@@ -131,7 +131,10 @@ def _fed(row: Webhook) -> QuerySet[Feed]:
 
 
 async def update(caller: Caller, webhook_id: UUID, wanted: WebhookChange, said: Said) -> Done[Webhook]:
-    """Change a webhook. Disabling it gives up what was not delivered yet; enabling it forgives its failures."""
+    """Change a webhook. Disabling it gives up notices that were not delivered yet, enabling it forgives its failures.
+
+    Of the log it keeps its place: enabled again, it gets the entries that it missed.
+    """
     actions = asked_for((Action.UPDATE_WEBHOOK, wanted.changes))
     async with change(caller, actions, At(Webhook, webhook_id), said) as deed:
         _require_sight(deed)

@@ -167,7 +167,8 @@ class UpdateWebhookInput:
     description: strawberry.Maybe[str | None] = face.given("What it is for; null clears it.")
     events: strawberry.Maybe[list[WebhookEvent] | None] = face.given("What it gets; null for all notices.")
     enabled: strawberry.Maybe[bool] = face.given(
-        "Whether notices are delivered to it. False gives up what was not delivered yet; true forgives its failures."
+        "Whether anything is delivered to it. False gives up notices that were not delivered yet. Entries of the log "
+        "are not given up: with true it gets those it missed, at the URL that it then has. True forgives its failures."
     )
     comment: str | None = face.comment()
     expected_version: int | None = face.expected_version()
