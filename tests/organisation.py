@@ -140,6 +140,12 @@ async def founded(database: Database, key: str = "main") -> Organisation:
     return organisation
 
 
+def forget() -> None:
+    """Forget all that this process remembers, as if it had just begun."""
+    for module in (callers, gates, statements):
+        module._remembered.clear()  # noqa: SLF001 - a process has one database, and never needs this
+
+
 @dataclass(frozen=True, slots=True)
 class Founded:
     """What it takes to go on with an organisation whose rows were copied."""
@@ -158,8 +164,7 @@ class Founded:
 
     async def again(self, database: Database) -> Organisation:
         """Go on with it in a database that has its rows."""
-        for module in (callers, gates, statements):  # what is remembered goes by ids, which here come again
-            module._remembered.clear()  # noqa: SLF001 - a process has one database, and never needs this
+        forget()  # what is remembered goes by ids, which here come again
         house = House(database, self.keys)
         request = Request(house, str(new_id()), "192.0.2.1", "tests")
         owner = await identify(next(iter(self.secrets.values())), request)
