@@ -121,8 +121,16 @@ async def test_nothing_else_lets_an_entry_go(organisation: Organisation, elsewhe
     moment = now()
     await deeds(organisation, 2)
     pruned = await prune(await caller(organisation), moment, Said())
-    before = elsewhere.everything()
+    before, replaced = elsewhere.everything(), ["TRUNCATE audit_stub"]
+    if elsewhere.is_file:
+        columns = "sequence, seal, at, key_id, signature"
+        replaced = [
+            "REPLACE INTO audit_stub SELECT * FROM audit_stub",
+            f"REPLACE INTO audit_stub (rowid, id, account_id, {columns}) SELECT rowid, 9, 9, {columns} FROM audit_stub",  # noqa: S608 - our own names
+            "UPDATE OR REPLACE audit_stub SET rowid = rowid + 1, sequence = sequence + 1",
+        ]
     for statement in (
+        *replaced,
         "DELETE FROM audit_entry",
         f"DELETE FROM audit_entry WHERE sequence > {pruned.until}",  # noqa: S608 - a number
         "DELETE FROM audit_access",
@@ -130,7 +138,6 @@ async def test_nothing_else_lets_an_entry_go(organisation: Organisation, elsewhe
         "DELETE FROM audit_stub",
         "UPDATE audit_stub SET sequence = sequence - 1",
         "UPDATE audit_stub SET seal = 'x'",
-        "REPLACE INTO audit_stub SELECT * FROM audit_stub" if elsewhere.is_file else "TRUNCATE audit_stub",
     ):
         with pytest.raises(Exception, match=r"audit entries are kept as they are|only moves on"):
             elsewhere(statement)
