@@ -85,6 +85,8 @@ class AuditHead(Kept):
     seal = fields.CharField(max_length=64)
     latest_at = fields.DatetimeField(null=True)
     """The latest time of any entry so far."""
+    clocked_from = fields.BigIntField(default=0, db_default=0)
+    """After this entry, each whose clock was set back says so; up to it none does. In logs of this version it is 0."""
 
     class Meta:
         """One row an account."""

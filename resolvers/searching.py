@@ -14,7 +14,7 @@ from uuid import UUID
 
 from tortoise.queryset import QuerySet
 
-from models import CLOCKS_DIFFER, AuditAccess, AuditEntry
+from models import CLOCKS_DIFFER, AuditAccess, AuditEntry, AuditHead
 from resolvers import addresses, pages
 from resolvers.callers import Caller
 from resolvers.conditions import Condition, every, sql
@@ -83,19 +83,25 @@ async def search(caller: Caller, wanted: EntryFilter, window: Window) -> Found:
 async def _of_time(caller: Caller, wanted: EntryFilter, window: Window) -> Window:
     """Narrow a window to numbers among which all entries of the time that is asked for are.
 
-    Times grow with the numbers, as far as clocks differ little; entries whose clock was set back say so.
+    Times grow with the numbers, as far as clocks differ little; entries whose clock was set back say so. Of the first
+    ones of a log that began before they did, nothing is known: they are left out by no time but a later entry's.
     """
+    if wanted.since is None and wanted.until is None:
+        return window
     rows = AuditEntry.filter(account_id=caller.account.id)
+    unclocked = (await AuditHead.get(account_id=caller.account.id)).clocked_from
     with suppress(OverflowError):
         if wanted.since is not None:
             earlier = rows.filter(at__lt=wanted.since - CLOCKS_DIFFER, set_back__isnull=True)
-            if (number := await _first(earlier.order_by("-at", "-sequence"))) is not None:
+            number = await _first(earlier.order_by("-at", "-sequence"))
+            if number is not None and number > unclocked:
                 window = _within(window, number, later=True)
     with suppress(OverflowError):
         if wanted.until is not None:
             later = rows.filter(at__gte=wanted.until + CLOCKS_DIFFER)
             if (number := await _first(later.order_by("at", "sequence"))) is not None:
-                window = _within(window, await _past_set_back(rows, wanted.until, number), later=False)
+                end = await _past_set_back(rows, wanted.until, max(number, unclocked))
+                window = _within(window, max(end, unclocked + 1), later=False)
     return window
 
 

@@ -6,6 +6,17 @@ from tortoise.migrations import operations as ops
 SET_BACK = (
     "CREATE INDEX idx_audit_entry_set_back ON audit_entry (account_id, set_back, sequence) WHERE set_back IS NOT NULL"
 )
+CLOCKED = """
+    UPDATE audit_head SET
+        latest_at = (SELECT MAX(at) FROM audit_entry WHERE account_id = audit_head.account_id),
+        clocked_from = COALESCE((
+            SELECT MAX(sequence) FROM (
+                SELECT sequence, at, MAX(at) OVER (ORDER BY sequence) AS latest_at
+                FROM audit_entry WHERE account_id = audit_head.account_id
+            ) AS entry WHERE at < latest_at
+        ), 0)
+"""
+"""Of the entries there are, none says that its clock was set back: the last one that could have is held on the head."""
 
 
 class Migration(migrations.Migration):
@@ -19,6 +30,7 @@ class Migration(migrations.Migration):
             name="latest_at",
             field=fields.DatetimeField(null=True, auto_now=False, auto_now_add=False),
         ),
+        ops.AddField(model_name="AuditHead", name="clocked_from", field=fields.BigIntField(default=0, db_default=0)),
         ops.AddField(model_name="AuditEntry", name="set_back", field=fields.BooleanField(null=True)),
-        ops.RunSQL(SET_BACK),
+        ops.RunSQL([SET_BACK, CLOCKED]),
     ]

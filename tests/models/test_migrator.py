@@ -409,7 +409,10 @@ async def test_every_migration_takes_along_the_rows_there_are(
     _filled(path, "token", id="t", account_id="a", owner_id="m")
     _filled(path, "secret", id="s", account_id="a", token_id="t")
     _filled(path, "audit_entry", id="e", account_id="a")
+    _filled(path, "audit_head", id="h", account_id="a")
     assert migration in await migrate(f"sqlite://{path}")
     found = rows(path, "SELECT account.key, member.id, token.id, secret.id FROM account, member, token, secret")
     assert found == [("acme", "m", "t", "s")]
     assert rows(path, "SELECT id FROM audit_entry") == [("e",)]
+    if migration <= "0011_clock":
+        assert rows(path, "SELECT latest_at, clocked_from FROM audit_head") == [("2026-01-01 00:00:00+00:00", 0)]

@@ -4,7 +4,9 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from ipaddress import ip_address, ip_network
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +24,7 @@ from resolvers.entries import EntryFilter, by_sequence
 from resolvers.pages import Window
 from resolvers.writing import Said
 from tests.conftest import SetClock
+from tests.databases import Elsewhere
 from tests.effort import tries
 from tests.organisation import Organisation
 from tests.resolvers.test_chains import verified
@@ -325,6 +328,37 @@ async def test_what_was_done_while_the_clock_was_set_back_says_so_and_is_found(
         }
         page = await searching.search(owner, replace(wanted, **of_time), window)
         assert [row.sequence for row in page.rows] == [every[number].sequence for number in numbers]
+    [found] = await verified(organisation)
+    assert found.status == WHOLE
+
+
+async def test_a_log_that_began_before_entries_said_that_the_clock_was_set_back_is_found_whole(
+    organisation: Organisation, set_clock: SetClock, elsewhere: Elsewhere
+) -> None:
+    owner, begin = organisation.owner, now() + timedelta(hours=1)
+    assert owner.member
+    heads = AuditHead.filter(account_id=owner.account.id)
+    for minute in (20, 120, 0, 60, 121, 125):
+        set_clock(begin + timedelta(minutes=minute))
+        await heads.update(latest_at=None)  # so that no entry knows of an earlier one
+        await members.update(owner, owner.member.id, f"At {minute}", Said())
+    await heads.update(latest_at=None)
+    elsewhere(import_module("models.migrations.0011_clock").CLOCKED)
+    head = await heads.get()
+    assert (head.latest_at, head.clocked_from) == (begin + timedelta(minutes=125), head.sequence - 2)
+    times = [begin + timedelta(minutes=minute) for minute in (10, 100, 121, 124.5, 127, 145)]
+    for minutes, set_back in (((), []), ((30, 126, 128, 124, 150, 140, 160), [1, 4, 6])):
+        for minute in minutes:
+            set_clock(begin + timedelta(minutes=minute))
+            await members.update(owner, owner.member.id, f"At {minute}", Said())
+        log = await AuditEntry.filter(account_id=owner.account.id).order_by("sequence")
+        assert [row.sequence - head.sequence for row in log if row.set_back] == set_back
+        for clocked_from in (head.clocked_from, head.sequence):  # as if the last old one's clock was set back
+            await heads.update(clocked_from=clocked_from)
+            for since, until in product([None, *times], repeat=2):
+                page = await searching.search(owner, EntryFilter(since=since, until=until), Window(by_sequence(), 100))
+                of_time = [row for row in log if (not since or row.at >= since) and (not until or row.at < until)]
+                assert [row.sequence for row in page.rows] == [row.sequence for row in of_time], (since, until)
     [found] = await verified(organisation)
     assert found.status == WHOLE
 
