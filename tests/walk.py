@@ -2,7 +2,9 @@
 
 import os
 import re
+import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from server import PREFIX
@@ -27,7 +29,7 @@ def prepared(folder: Path) -> Path:
 
 def walk(page: str, folder: Path) -> None:
     """Run a page's blocks in a folder that is prepared, and hold what they say to the `text` blocks after them."""
-    script, expected = f"trap 'kill %1' EXIT\necho '{BETWEEN}'\n", [""]
+    script, expected = f"trap 'kill $(jobs -p)' EXIT\necho '{BETWEEN}'\n", [""]
     for language, text in BLOCK.findall(page):
         if language == "sh":
             script += f"{text}\necho '{BETWEEN}'\n"
@@ -36,18 +38,23 @@ def walk(page: str, folder: Path) -> None:
             expected[-1] = text
     clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
 
-    walked = subprocess.run(
+    with subprocess.Popen(
         ["bash", "-e"],
-        input=script,
         cwd=folder,
         env=clean,
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=PATIENCE_S,
-    )
+        start_new_session=True,
+    ) as bash:
+        try:
+            out, err = bash.communicate(script, PATIENCE_S)
+        finally:
+            with suppress(ProcessLookupError):  # a server behind a function of the page is none of the shell's jobs
+                os.killpg(bash.pid, signal.SIGTERM)
 
-    said = walked.stdout.split(f"{BETWEEN}\n")[:-1]
-    assert len(said) == len(expected), f"{walked.stdout}\n{walked.stderr}"
+    said = out.split(f"{BETWEEN}\n")[:-1]
+    assert len(said) == len(expected), f"{out}\n{err}"
     for given, wanted in zip(said, expected, strict=True):
         assert re.fullmatch(pattern(wanted), given), f"expected\n{wanted}\ngot\n{given}"
