@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from logging import Logger
 from typing import Any, TypeVar
 
 from models.database import outside_transaction
@@ -22,6 +23,16 @@ async def beside(*running: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
+
+
+async def over_and_over(do: Callable[[], Awaitable[None]], pause_s: float, log: Logger, trouble: str) -> None:
+    """Do something again and again, with a pause between; what fails is told in the log, and done the next time."""
+    while True:
+        try:
+            await do()
+        except Exception:
+            log.warning(trouble, exc_info=True)
+        await asyncio.sleep(pause_s)
 
 
 async def together(

@@ -19,7 +19,7 @@ from tortoise.transactions import in_transaction
 from core.vocabulary import Action
 from models import Account, Channel, Delivery, Json, MemberState, Webhook, new_id, now
 from resolvers import telling, webhooks
-from resolvers.background import beside, together
+from resolvers.background import beside, over_and_over, together
 from resolvers.callers import Caller
 from resolvers.house import House
 from resolvers.sending import Unsent
@@ -56,12 +56,8 @@ def delivering(house: House) -> AbstractAsyncContextManager[None]:
 
 
 async def _deliver_forever(house: House, channel: Channel) -> None:
-    while True:
-        try:
-            await _deliver_by(house, channel)
-        except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
-            _log.warning("what is due could not be delivered; that is tried again", exc_info=True)
-        await asyncio.sleep(PAUSE_S)
+    trouble = "what is due could not be delivered; that is tried again"
+    await over_and_over(lambda: _deliver_by(house, channel), PAUSE_S, _log, trouble)
 
 
 async def deliver(house: House) -> None:

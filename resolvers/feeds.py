@@ -6,7 +6,6 @@ once, in the order of the account's log; a place that fails, or is slow, holds u
 webhook holds from the next batch on.
 """
 
-import asyncio
 import logging
 import random
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from tortoise.transactions import in_transaction
 
 from models import Account, AuditEntry, AuditStub, Feed, Json, now
 from resolvers import deliveries, events
-from resolvers.background import beside, together
+from resolvers.background import beside, over_and_over, together
 from resolvers.house import House
 from resolvers.sending import Unsent
 from resolvers.sinks import Sink
@@ -57,12 +56,8 @@ def _groups(house: House) -> list[str | None]:
 
 
 async def _feed_forever(house: House, place: str | None) -> None:
-    while True:
-        try:
-            await _feed_all(house, place)
-        except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
-            _log.warning("entries of the audit log could not be delivered; that is tried again", exc_info=True)
-        await asyncio.sleep(PAUSE_S)
+    trouble = "entries of the audit log could not be delivered; that is tried again"
+    await over_and_over(lambda: _feed_all(house, place), PAUSE_S, _log, trouble)
 
 
 async def feed(house: House) -> None:

@@ -4,7 +4,6 @@ Sound tokens count for it; each piece of advice on a token counts against it, by
 never lowers it, and no token that there is something to say about raises it.
 """
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -18,7 +17,7 @@ from core.errors import Invalid
 from core.vocabulary import Action
 from models import Account, ScopeKind, Score, Token, TokenKind, living, now
 from resolvers.advice import BROAD_ROLES, SEVERITIES, AdviceKind, Severity, conditions
-from resolvers.background import beside
+from resolvers.background import beside, over_and_over
 from resolvers.callers import Caller
 from resolvers.house import House
 from resolvers.notices import advice_due
@@ -72,12 +71,7 @@ def scoring(house: House) -> AbstractAsyncContextManager[None]:
 
 
 async def _score_forever(house: House) -> None:
-    while True:
-        try:
-            await keep(house, now())
-        except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
-            _log.warning("scores could not be kept; they are tried again", exc_info=True)
-        await asyncio.sleep(EVERY_S)
+    await over_and_over(lambda: keep(house, now()), EVERY_S, _log, "scores could not be kept; they are tried again")
 
 
 async def keep(house: House, at: datetime) -> None:

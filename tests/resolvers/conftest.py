@@ -1,16 +1,24 @@
-"""Refusals that leave the database as it was."""
+"""Refusals that leave the database as it was, and a server that may post to this machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
 
 from core.errors import Refusal
+from resolvers.destinations import Destinations
 from tests.conftest import SetClock
 from tests.databases import Elsewhere
+from tests.organisation import Organisation
+from tests.web.receiver import Receiver, receiving
+from web.posting import Poster
 
-__all__ = ["Refused", "SetClock"]
+__all__ = ["LOCAL", "Refused", "SetClock"]
+
+LOCAL = Destinations.parse(["127.0.0.0/8"])
+"""Where a server may post to that is tested: this machine."""
 
 E = TypeVar("E", bound=Refusal)
 Refused = Callable[[type[Refusal]], AbstractContextManager[pytest.ExceptionInfo[Any]]]
@@ -28,3 +36,18 @@ def refused(elsewhere: Elsewhere) -> Refused:
         assert elsewhere.everything() == before
 
     return block
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def sending(organisation: Organisation) -> Organisation:
+    """An organisation whose server may post to this machine."""
+    assert organisation.owner.token
+    organisation.house = replace(organisation.house, destinations=LOCAL, post=Poster(LOCAL))
+    organisation.owner = await organisation.identify(organisation.secrets[str(organisation.owner.token.id)])
+    return organisation

@@ -1,7 +1,6 @@
 """What is noticed reaches the webhooks, signed, at least once: after failures, kills and changes of the secret too."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,35 +15,18 @@ from core.vocabulary import Action, BuiltInRole
 from models import ActorKind, AuditEntry, Delivery, Notice, Webhook, WebhookEvent, now
 from resolvers import deliveries, leaks, webhooks
 from resolvers.deliveries import DELAYS_S, FAILING, LEASE_S, deliver
-from resolvers.destinations import Destinations
 from resolvers.house import House
 from resolvers.scopes import Scope
 from resolvers.webhooks import MOST, NewWebhook, WebhookChange
 from resolvers.writing import Done, Said
 from schema.nodes import global_id
 from tests.organisation import Organisation
-from tests.resolvers.conftest import Refused, SetClock
+from tests.resolvers.conftest import LOCAL, Refused, SetClock
 from tests.web.receiver import Receiver, receiving
 from web import posting
 from web.posting import Poster
 
 SECOND = timedelta(seconds=1)
-LOCAL = Destinations.parse(["127.0.0.0/8"])
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def sending(organisation: Organisation) -> Organisation:
-    """An organisation whose server may post to this machine."""
-    assert organisation.owner.token
-    organisation.house = replace(organisation.house, destinations=LOCAL, post=Poster(LOCAL))
-    organisation.owner = await organisation.identify(organisation.secrets[str(organisation.owner.token.id)])
-    return organisation
 
 
 async def hooked(organisation: Organisation, url: str, *events: WebhookEvent) -> Done[Webhook]:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -18,7 +18,6 @@ from core.errors import Forbidden
 from core.vocabulary import BuiltInRole
 from models import AuditEntry, Feed, NoticeKind, Webhook, WebhookEvent, now
 from resolvers import events, feeds, kinds, members, webhooks
-from resolvers.destinations import Destinations
 from resolvers.feeds import BATCH, FIRST_DELAY_S, LEASE_S, feed
 from resolvers.house import House
 from resolvers.sinks import FileSink, Sink, SyslogSink
@@ -26,26 +25,9 @@ from resolvers.webhooks import NewWebhook, WebhookChange
 from resolvers.writing import Done, Said
 from tests.organisation import PROJ, Organisation
 from tests.resolvers.conftest import SetClock
-from tests.web.receiver import Received, Receiver, receiving
-from web.posting import Poster
+from tests.web.receiver import Received, Receiver
 
-LOCAL = Destinations.parse(["127.0.0.0/8"])
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def sending(organisation: Organisation) -> Organisation:
-    """An organisation whose server may post to this machine."""
-    assert organisation.owner.token
-    organisation.house = replace(organisation.house, destinations=LOCAL, post=Poster(LOCAL))
-    organisation.owner = await organisation.identify(organisation.secrets[str(organisation.owner.token.id)])
-    return organisation
 
 
 def into(organisation: Organisation, **sinks: Sink) -> House:
