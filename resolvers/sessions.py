@@ -27,7 +27,6 @@ from models import (
 from resolvers import input as typed
 from resolvers import passwords, refusing
 from resolvers.callers import Caller, Credential, Request, with_credential
-from resolvers.input import KEY
 from resolvers.reading import readable_sessions
 from resolvers.writing import At, Done, Said, change
 
@@ -65,7 +64,7 @@ async def _with_password(found: Sequence[Member], password: str) -> list[Member]
 
 async def _note_failure(request: Request, found: Sequence[Member], account_key: str | None) -> None:
     """Note whom somebody failed to sign in as; if no member, then to which account, if it was said or there is one."""
-    if account_key is not None and not KEY.fullmatch(account_key):
+    if account_key is not None and not typed.KEY.fullmatch(account_key):
         return
     among = Account.all() if account_key is None else Account.filter(key=account_key)
     accounts = await among.limit(2)  # asked also where it is known, so that it takes as long
