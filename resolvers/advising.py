@@ -78,10 +78,10 @@ async def advice(caller: Caller, wanted: AdviceFilter, window: Window) -> Found:
         reached = await search.onto(found, kind, window)
         if reached is not None or len(found) > window.size:
             break
-    page = Page.cut(found, window)
-    if reached is None or len(found) > window.size:
-        return Found(page.rows, page.order, page.has_next, page.has_previous)
-    return Found(page.rows, page.order, window.forward, not window.forward, reached)
+    if len(found) > window.size:
+        reached = None
+    page = Page.cut(found, window, short=reached is not None)
+    return Found(page.rows, page.order, page.has_next, page.has_previous, reached)
 
 
 def _note_lists(caller: Caller) -> None:

@@ -87,6 +87,7 @@ async def _scanned(
     """Look through rows, chunk by chunk, until the page is full or enough have been looked at."""
     ordered = window.within(rows).order_by(*window.order.columns(forward=window.forward)).limit(CHUNK)
     found: list[M] = []
+    reached = None
     chunk = await ordered
     for examined in range(CHUNK, MOST_EXAMINED + 1, CHUNK):
         seen = [row for row in chunk if caller.sees(Action.VIEW_ACCESS, row)]
@@ -98,10 +99,11 @@ async def _scanned(
             break
         last = chunk[-1]
         if examined >= MOST_EXAMINED:
-            return Found(found, window.order, window.forward, not window.forward, last)
+            reached = last
+            break
         chunk = await ordered.filter(window.order.beyond(Place(last.id, last.id), forward=window.forward))
-    page = Page.cut(found, window)
-    return Found(page.rows, page.order, page.has_next, page.has_previous)
+    page = Page.cut(found, window, short=reached is not None)
+    return Found(page.rows, page.order, page.has_next, page.has_previous, reached)
 
 
 @dataclass(frozen=True, slots=True)

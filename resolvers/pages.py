@@ -151,18 +151,20 @@ class Window:
     forward: bool = True
     after: Place | None = None
     before: Place | None = None
+    kept: int | None = None
+    """How many of those, from their end, where so many from the beginning are not all that is said."""
 
     @classmethod
     def of(cls, order: Order, first: int | None, after: str | None, last: int | None, before: str | None) -> "Window":
         """Check what a caller asks. Raises `Invalid` naming the argument."""
-        if first is not None and last is not None:
-            raise Invalid("last", "cannot be given together with `first`")
+        forward = first is not None or last is None
         return cls(
             order,
-            _size("first", first) if last is None else _size("last", last),
-            last is None,
+            _size("first", first) if forward else _size("last", last),
+            forward,
             None if after is None else order.place("after", after),
             None if before is None else order.place("before", before),
+            _size("last", last) if forward and last is not None else None,
         )
 
     def within(self, rows: QuerySet[M]) -> QuerySet[M]:
@@ -184,13 +186,17 @@ class Page(Generic[T]):
     has_previous: bool = False
 
     @classmethod
-    def cut(cls, found: Sequence[T], window: Window) -> "Page[T]":
-        """Cut a page out of what was found: up to one row more than asked for, from the window's end inwards."""
-        more = len(found) > window.size
+    def cut(cls, found: Sequence[T], window: Window, *, short: bool = False) -> "Page[T]":
+        """Cut a page out of what was found: up to one row more than asked for, from the window's end inwards.
+
+        `short` if not all was looked at, so that there may be more.
+        """
+        more = short or len(found) > window.size
         rows = list(found[: window.size])
         if not window.forward:
             rows.reverse()
-        return cls(rows, window.order, more and window.forward, more and not window.forward)
+        left = 0 if window.kept is None else max(0, len(rows) - window.kept)
+        return cls(rows[left:], window.order, more and window.forward, left > 0 or (more and not window.forward))
 
 
 def asked(rows: QuerySet[M], window: Window) -> QuerySet[M]:

@@ -76,8 +76,8 @@ async def search(caller: Caller, wanted: EntryFilter, window: Window) -> Found:
             page = Page.cut(found, window)
             return Found(page.rows, page.order, page.has_next, page.has_previous)
         part = _beyond(part, end)
-    rows_found = found if window.forward else found[::-1]
-    return Found(rows_found, window.order, window.forward, not window.forward, Reached(end or 0))
+    page = Page.cut(found, window, short=True)
+    return Found(page.rows, page.order, page.has_next, page.has_previous, Reached(end or 0))
 
 
 async def _of_time(caller: Caller, wanted: EntryFilter, window: Window) -> Window:

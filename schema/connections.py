@@ -25,7 +25,9 @@ First = Annotated[
     strawberry.argument(description="How many, from the beginning: up to 100. Without `first` and `last`, 25."),
 ]
 After = Annotated[str | None, strawberry.argument(description="A cursor: only what comes after it.")]
-Last = Annotated[int | None, strawberry.argument(description="How many, from the end: up to 100.")]
+Last = Annotated[
+    int | None, strawberry.argument(description="How many, from the end: up to 100. With `first` too, of those.")
+]
 Before = Annotated[str | None, strawberry.argument(description="A cursor: only what comes before it.")]
 
 

@@ -79,7 +79,9 @@ def cut(count: int, first: int | None, after: int | None, last: int | None, befo
 
 
 def expected(names: list[str], cursors: list[str], asked: dict[str, Any]) -> dict[str, Any]:
+    """Give the page of an array, as graphql-relay does: tests/frontends/test_specifications.py compares the two."""
     first, last = asked.get("first"), asked.get("last")
+    forward = first is not None or last is None
     start, end = cut(len(names), first if last is not None or first is not None else 25, *places(cursors, asked))
     lower = 0 if asked.get("after") is None else cursors.index(asked["after"]) + 1
     upper = len(names) if asked.get("before") is None else cursors.index(asked["before"])
@@ -89,7 +91,7 @@ def expected(names: list[str], cursors: list[str], asked: dict[str, Any]) -> dic
         "edges": [{"cursor": cursor, "node": {"name": name}} for name, cursor in shown],
         "nodes": [{"name": name} for name, _ in shown],
         "pageInfo": {
-            "hasNextPage": last is None and end < upper,
+            "hasNextPage": forward and end < upper,
             "hasPreviousPage": last is not None and start > lower,
             "startCursor": shown[0][1] if shown else None,
             "endCursor": shown[-1][1] if shown else None,
@@ -117,13 +119,35 @@ async def test_every_page_is_the_one_that_an_array_would_give(
     whole = await ask(organisation.owner, TOKENS, first=100, orderBy=order)
     cursors = [edge["cursor"] for edge in whole["data"]["tokens"]["edges"]]
     assert [edge["node"]["name"] for edge in whole["data"]["tokens"]["edges"]] == names
-    sizes: list[dict[str, Any]] = [{}, {"first": 0}, {"first": 2}, {"last": 2}, {"last": 7}]
+    sizes: list[dict[str, Any]] = [{}, {"first": 0}, {"first": 2}, {"last": 2}, {"last": 7}, {"first": 3, "last": 2}]
     for size, after, before in product(sizes, (None, cursors[0], cursors[3]), (None, cursors[5])):
         asked = {**size, "after": after, "before": before}
         answer = await ask(organisation.owner, TOKENS, orderBy=order, **asked)
         assert answer == {"data": {"tokens": expected(names, cursors, asked)}}, asked
         nested = await ask(organisation.owner, NESTED, orderBy=order, **asked)
         assert nested["data"]["members"]["nodes"][0]["tokens"] == expected(names, cursors, asked), asked
+
+
+async def test_every_combination_of_arguments_gives_the_page_of_an_array(
+    organisation: Organisation,
+    ask: Ask,
+    sqlite: None,  # noqa: ARG001
+) -> None:
+    assert organisation.owner.member
+    await some_tokens(organisation, organisation.owner.member, 4)
+    whole = (await ask(organisation.owner, TOKENS))["data"]["tokens"]
+    names, cursors = [node["name"] for node in whole["nodes"]], [edge["cursor"] for edge in whole["edges"]]
+    between = list(product((None, *cursors), repeat=2))
+    listed = "l{}: tokens(first: $first, last: $last, after: {}, before: {}) {{ {} }}"
+    shown = "edges { cursor } pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
+    lists = " ".join(listed.format(n, *map(json.dumps, places), shown) for n, places in enumerate(between))
+    for first, last in product((None, 0, 2, 5), repeat=2):
+        answer = await ask(organisation.owner, f"query($first: Int, $last: Int) {{ {lists} }}", first=first, last=last)
+        for n, (after, before) in enumerate(between):
+            asked = {"first": first, "last": last, "after": after, "before": before}
+            page, wanted = answer["data"][f"l{n}"], expected(names, cursors, asked)
+            assert [edge["cursor"] for edge in page["edges"]] == [edge["cursor"] for edge in wanted["edges"]], asked
+            assert page["pageInfo"] == wanted["pageInfo"], asked
 
 
 async def test_nested_lists_of_many_parents_are_those_of_each_alone(organisation: Organisation, ask: Ask) -> None:
@@ -169,7 +193,8 @@ BAD = [
     ({"first": 101}, "first"),
     ({"last": -1}, "last"),
     ({"last": 101}, "last"),
-    ({"first": 1, "last": 1}, "last"),
+    ({"first": 1, "last": 101}, "last"),
+    ({"first": 101, "last": 1}, "first"),
     *(
         ({"after": text}, "after")
         for text in (
