@@ -69,6 +69,7 @@ OPTIONS = ("host", "port", "workers")
 """The settings that the command line takes as well."""
 CONSOLE = Path(__file__).parent / "console" / "dist"
 _LIMITS = Limits()
+DAY_S = 24 * 60 * 60
 
 _log = logging.getLogger("latchkey")
 
@@ -119,6 +120,21 @@ class Settings(BaseSettings):
     max_query_tokens: int = Field(_LIMITS.tokens, ge=1, description="words in a GraphQL document")
     max_query_depth: int = Field(_LIMITS.depth, ge=1, description="fields within fields")
     max_query_cost: int = Field(_LIMITS.cost, ge=1, description="objects that one operation may resolve")
+    max_sockets: int = Field(
+        _LIMITS.sockets, ge=1, description="WebSockets that one credential may hold open, in one process"
+    )
+    max_socket_operations: int = Field(
+        _LIMITS.socket_operations, ge=1, description="operations that may run at once on one WebSocket"
+    )
+    socket_init_timeout_s: int = Field(
+        int(_LIMITS.init_timeout_s), ge=1, le=DAY_S, description="seconds until a WebSocket has to be initialised"
+    )
+    socket_idle_timeout_s: int = Field(
+        int(_LIMITS.idle_timeout_s),
+        ge=1,
+        le=DAY_S,
+        description="seconds until a WebSocket on which nothing runs is closed",
+    )
     operations_file: Path | None = Field(
         None, description="manifest of the operations that clients may ask for by id: Relay's, or Apollo's"
     )
@@ -296,6 +312,10 @@ class Settings(BaseSettings):
             tokens=self.max_query_tokens,
             depth=self.max_query_depth,
             cost=self.max_query_cost,
+            sockets=self.max_sockets,
+            socket_operations=self.max_socket_operations,
+            init_timeout_s=self.socket_init_timeout_s,
+            idle_timeout_s=self.socket_idle_timeout_s,
         )
 
 

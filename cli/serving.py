@@ -14,6 +14,8 @@ from uvicorn.supervisors import Multiprocess
 
 GRACE_S = 10
 """How long requests under way may go on after SIGTERM."""
+PING_S = 20
+"""How often a WebSocket is pinged, and how long it may take to answer."""
 BACKLOG = 2048
 PATIENCE_S = 60
 """How long a process may take until it answers."""
@@ -91,6 +93,8 @@ def _config(app: ASGIApp, protocol: type[asyncio.Protocol], frame_limit_bytes: i
         http=protocol,
         ws="websockets-sansio",
         ws_max_size=frame_limit_bytes,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
         lifespan="on",
         workers=workers,
         timeout_worker_healthcheck=PATIENCE_S,

@@ -18,6 +18,9 @@ from resolvers.uses import Use
 ANSWERS_KEPT = 32_768
 """How many answers one memory keeps, each of some hundred bytes."""
 
+ENDING = "ending"
+"""Where the state of a request has an event to set when the server ends: it waits for all that ends by itself."""
+
 Header = tuple[bytes, bytes]
 
 

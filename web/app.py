@@ -15,7 +15,7 @@ from resolvers.callers import Caller, Request
 from web import deprecations, introspection, proxied
 from web.answers import Heard, Settled
 from web.credentials import Gate
-from web.endpoint import Endpoint
+from web.endpoint import METHODS, Endpoint
 from web.execution import Engine
 from web.exports import Exports
 from web.forward_auth import PREFIX, ForwardAuth
@@ -28,7 +28,7 @@ from web.limits import Limits
 from web.proxies import Proxies
 from web.rates import EXPOSED
 from web.sessions import Sessions, SignedIn
-from web.sockets import INIT_TIMEOUT_S, Sockets
+from web.sockets import Sockets
 from web.tables import ENTRIES, TOKENS
 from web.trusted import Trusted
 
@@ -50,7 +50,6 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     limits: Limits | None = None,
     open_introspection: bool = False,
     trusted: Trusted | None = None,
-    init_timeout_s: float = INIT_TIMEOUT_S,
     routes: Sequence[BaseRoute] = (),
 ) -> "Application":
     """Assemble the application.
@@ -63,7 +62,7 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     proxies = proxies or Proxies()
     gate = Gate(asking, identify, public_url, proxies)
     endpoint = Endpoint(engine, gate, body_limit_bytes=limits.body_bytes)
-    sockets = Sockets(engine, gate, frame_limit_bytes=limits.body_bytes, init_timeout_s=init_timeout_s)
+    sockets = Sockets(engine, gate, limits)
 
     @asynccontextmanager
     async def living(app: Starlette) -> AsyncIterator[None]:
@@ -134,7 +133,7 @@ def _shared(endpoint: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     return CORSMiddleware(
         endpoint,
         allow_origins=origins,
-        allow_methods=["POST"],
+        allow_methods=METHODS,
         allow_headers=["Authorization"],
         expose_headers=["X-Request-Id", "WWW-Authenticate", *EXPOSED, *deprecations.EXPOSED],
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 from starlette.datastructures import Headers
@@ -59,6 +60,27 @@ async def read_json(request: Request, limit_bytes: int) -> Any:  # noqa: ANN401 
         return orjson.loads(await read_body(request, limit_bytes))
     except orjson.JSONDecodeError:
         raise RejectedError(400, "the body is not JSON, or nests too deeply") from None
+
+
+MAX_QUERY_BYTES = 1 << 15
+"""Of a URL's query: what is longer is sent by POST."""
+_MAX_PARAMETERS = 16
+_IN_JSON = frozenset({"variables", "extensions"})
+
+
+def read_query(request: Request) -> dict[str, Any]:
+    """Read the query of a URL; what is empty counts as left out. Raises `RejectedError`: 414 for its size, else 400."""
+    query: bytes = request.scope["query_string"]
+    if len(query) > MAX_QUERY_BYTES:
+        raise RejectedError(414, f"the URL is longer than {MAX_QUERY_BYTES} bytes: send it by POST")
+    try:
+        told = parse_qsl(query.decode("ascii"), errors="strict", max_num_fields=_MAX_PARAMETERS)
+        read = {name: orjson.loads(value) if name in _IN_JSON else value for name, value in told}
+    except ValueError:
+        raise RejectedError(400, "the URL must be encoded as a form, `variables` and `extensions` in JSON") from None
+    if len(read) < len(told):
+        raise RejectedError(400, "a parameter is given twice")
+    return read
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:

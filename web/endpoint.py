@@ -1,4 +1,7 @@
-"""GraphQL over HTTP, as the specification's draft has it: POST, JSON in, one of two media types out."""
+"""GraphQL over HTTP, as the specification's draft has it, and over server-sent events where they are asked for first.
+
+docs/specifications.md says what is followed.
+"""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -14,15 +17,29 @@ from core.errors import RateLimited, Unauthenticated
 from resolvers.callers import Caller, Request, recognised, use_of
 from resolvers.house import House
 from schema.context import Context
-from web import deprecations
+from web import deprecations, events
 from web.answers import Answer, Heard, Settled
-from web.bodies import NO_STORE, REQUEST_ID, Asked, Found, is_compressed, media_header, read_json, reply, reply_errors
+from web.bodies import (
+    NO_STORE,
+    REQUEST_ID,
+    Asked,
+    Found,
+    is_compressed,
+    media_header,
+    read_json,
+    read_query,
+    reply,
+    reply_errors,
+)
 from web.credentials import MAX_CREDENTIAL_LENGTH, Gate, Presented
 from web.errors import RejectedError, RequestError, masked, refused
-from web.execution import Engine, Parameters
+from web.events import EventStream
+from web.execution import Engine, Operation, Parameters
 from web.execution import Response as Content
-from web.media import GRAPHQL_RESPONSE, JSON, is_json, negotiated, wants_page
+from web.media import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, is_json, negotiated, wants_page
 from web.rates import told
+
+METHODS = ("GET", "POST")
 
 
 class Endpoint:
@@ -55,11 +72,11 @@ class Endpoint:
         headers = Found(list(heard.headers))
         media = negotiated(tuple(headers.getlist("accept")))
         presented = headers.getlist("authorization")
-        if heard.method != "POST" or media is None or len(presented) != 1 or headers.get("origin") is not None:
+        if heard.method != "POST" or len(presented) != 1 or headers.get("origin") is not None:
             return None
-        if not is_json(headers.get("content-type", "")) or is_compressed(headers):
+        if len(heard.body) > self._body_limit_bytes or is_compressed(headers):
             return None
-        if len(heard.body) > self._body_limit_bytes:
+        if media is None or media == EVENT_STREAM or not is_json(headers.get("content-type", "")):
             return None
         secret = Presented.in_header(presented[0]).secret
         address, agent = self._gate.whence(heard.peer, headers)
@@ -97,48 +114,68 @@ class Endpoint:
     async def _answer(self, http: Asked, request: Request) -> Response:
         accept = tuple(http.headers.getlist("accept"))
         media = negotiated(accept)
-        told = media or JSON
+        told = JSON if media is None else _read_by_all(media)
         try:
-            if http.method != "POST":
-                return self._not_post(http, request, wants_page=wants_page(accept))
+            if http.method == "GET" and wants_page(accept):
+                return reply(None, request.id, status=303, headers={"Location": "/"})
             return await self._executed(http, request, media)
         except RejectedError as error:
             return reply_errors(error.errors, request.id, status=error.status, media=told, headers=error.headers)
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
             return reply_errors([masked(error, request.id)], request.id, status=500, media=told)
 
-    def _not_post(self, http: Asked, request: Request, *, wants_page: bool) -> Response:
-        if http.method == "GET" and wants_page:
-            return reply(None, request.id, status=303, headers={"Location": "/"})
-        raise RejectedError(405, "operations are sent by POST", headers={"Allow": "POST"})
-
     async def _executed(self, http: Asked, request: Request, media: str | None) -> Response:
+        if http.method not in METHODS:
+            problem = "operations are sent by POST, or queries by GET"
+            raise RejectedError(405, problem, headers={"Allow": ", ".join(METHODS)})
         if media is None:
-            raise RejectedError(406, f"the answer is `{GRAPHQL_RESPONSE}` or `{JSON}`")
+            raise RejectedError(406, f"the answer is `{GRAPHQL_RESPONSE}`, `{JSON}` or `{EVENT_STREAM}`")
         presented = Presented.by(http)
         if presented and presented.ambient:
             self._gate.guard(http.headers)
+        told = _read_by_all(media)
         try:
             caller = await self._gate.caller_of(presented, request)
         except Unauthenticated as error:
-            return reply_errors([refused(error)], request.id, status=401, media=media, headers=self._forget(presented))
+            return reply_errors([refused(error)], request.id, status=401, media=told, headers=self._forget(presented))
         except RateLimited as error:
             headers = {"Retry-After": str(error.retry_after_s)}
-            return reply_errors([refused(error)], request.id, status=429, media=media, headers=headers)
-        body = await read_json(http, self._body_limit_bytes)
-        try:
-            parameters = Parameters.parse(body)
-        except RequestError as error:
-            return reply_errors(error.errors, request.id, status=400, media=media)
+            return reply_errors([refused(error)], request.id, status=429, media=told, headers=headers)
+        parameters = await self._parameters(http)
         try:
             operation = self._engine.prepare(parameters, Context(request, caller))
-            if operation.type is OperationType.SUBSCRIPTION:
-                raise RequestError.of("a subscription needs a WebSocket", "BAD_REQUEST")
+            _sent_rightly(operation, http.method, media)
         except RequestError as error:
+            if media == EVENT_STREAM:
+                return EventStream(events.told_refusal(error), request.id)
             status = error.status if media == GRAPHQL_RESPONSE else 200
             return reply_errors(error.errors, request.id, status=status, media=media)
+        if media == EVENT_STREAM:
+            lasts = operation.type is OperationType.SUBSCRIPTION
+            return EventStream(events.told(self._engine, operation), request.id, lasts=lasts)
         return reply(await self._engine.run(operation), request.id, media=media)
+
+    async def _parameters(self, http: Asked) -> Parameters:
+        """Read what is asked. Raises `RejectedError` for what is no GraphQL request."""
+        raw = await read_json(http, self._body_limit_bytes) if http.method == "POST" else read_query(http)
+        try:
+            return Parameters.parse(raw)
+        except RequestError as error:
+            raise RejectedError(400, str(error)) from None
 
     def _forget(self, presented: Presented | None) -> Mapping[str, str]:
         """Take a dead session out of the browser, which would present it for ever."""
         return {"Set-Cookie": self._gate.cookie("")} if presented and presented.ambient else {}
+
+
+def _read_by_all(media: str) -> str:
+    """Choose the media type of an answer that is no stream, though one was asked for: its status says why."""
+    return JSON if media == EVENT_STREAM else media
+
+
+def _sent_rightly(operation: Operation, method: str, media: str) -> None:
+    """Raise `RejectedError` for a mutation by GET, and `RequestError` for a subscription that cannot be answered."""
+    if operation.type is OperationType.MUTATION and method == "GET":
+        raise RejectedError(405, "mutations are sent by POST", headers={"Allow": "POST"})
+    if operation.type is OperationType.SUBSCRIPTION and media != EVENT_STREAM:
+        raise RequestError.of(f"a subscription needs a WebSocket, or `Accept: {EVENT_STREAM}`", "BAD_REQUEST")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Upper bounds of one request. All but `cost` are properties of the text alone."""
+    """Upper bounds of one request, which up to `selections` are of its text alone, and of connections that last."""
 
     body_bytes: int = 1 << 20
     """Of an HTTP body, and of one WebSocket frame."""
@@ -23,3 +23,11 @@ class Limits:
     """Fields once the fragments are put in. N of one name in one place count N * N: validation compares all pairs."""
     cost: int = 5000
     """Objects that one operation may resolve; see `web.costs`."""
+    sockets: int = 100
+    """WebSockets that one credential may hold open, or one address without a credential."""
+    socket_operations: int = 100
+    """How many may run at once on one WebSocket."""
+    init_timeout_s: float = 10.0
+    """Until a WebSocket has to be initialised."""
+    idle_timeout_s: float = 300.0
+    """Until a WebSocket on which nothing runs is closed."""

@@ -7,8 +7,9 @@ from functools import lru_cache
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
 
-_OFFERED = (JSON, GRAPHQL_RESPONSE)
+_OFFERED = (JSON, GRAPHQL_RESPONSE, EVENT_STREAM)
 _PARAMETER = re.compile(r""";\s*([^\s;="]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;"]*)""")
 
 
@@ -51,7 +52,8 @@ def is_json(content_type: str) -> bool:
 def negotiated(accept: tuple[str, ...]) -> str | None:
     """Choose the media type of the answer from the `Accept` headers; None if none of ours will do.
 
-    The highest weight wins, then the one named outright, then the one named first. Without a preference: JSON.
+    The highest weight wins, then the one named outright, then the one named first. Without a preference: JSON. A
+    stream of events is what no range asks for, only its own name.
     """
     if not any(header.strip() for header in accept):
         return JSON
@@ -75,10 +77,12 @@ def _preference(offered: str, ranges: Sequence[MediaType]) -> tuple[float, int, 
 
 
 _EXACT = 2
+_RANGES = {"*/*": 0, "application/*": 1}
 
 
 def _matching(offered: str, ranges: Sequence[MediaType]) -> Iterator[tuple[int, int, float]]:
+    wider = {} if offered == EVENT_STREAM else _RANGES
     for index, accepted in enumerate(ranges):
-        specificity = {"*/*": 0, "application/*": 1, offered: _EXACT}.get(accepted.name)
+        specificity = _EXACT if accepted.name == offered else wider.get(accepted.name)
         if specificity is not None and accepted.is_utf8:
             yield specificity, -index, accepted.quality

@@ -5,7 +5,7 @@ Each operation gets a context of its own and its caller anew, so that a connecti
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from typing import Any
 
 import orjson
@@ -19,11 +19,10 @@ from web.bodies import reply_errors
 from web.credentials import Gate, Presented
 from web.errors import RejectedError, RequestError, masked, refused
 from web.execution import Engine, Parameters
+from web.limits import Limits
+from web.places import Places
 
 PROTOCOL = "graphql-transport-ws"
-INIT_TIMEOUT_S = 10.0
-MAX_OPERATIONS = 100
-"""How many operations may run at once on one connection."""
 MAX_REASON_BYTES = 123
 """A close frame carries no longer reason."""
 
@@ -40,13 +39,11 @@ class _CloseError(Exception):
 class Sockets:
     """Answers WebSocket requests to the GraphQL path."""
 
-    def __init__(
-        self, engine: Engine, gate: Gate, *, frame_limit_bytes: int, init_timeout_s: float = INIT_TIMEOUT_S
-    ) -> None:
-        self._engine = engine
-        self._gate = gate
-        self._frame_limit_bytes = frame_limit_bytes
-        self._init_timeout_s = init_timeout_s
+    def __init__(self, engine: Engine, gate: Gate, limits: Limits) -> None:
+        self.engine = engine
+        self.gate = gate
+        self.limits = limits
+        self.places = Places(limits.sockets)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; see ASGI."""
@@ -54,9 +51,9 @@ class Sockets:
         try:
             presented = Presented.by(socket)
             if presented and presented.ambient:
-                self._gate.guard(socket.headers)
+                self.gate.guard(socket.headers)
         except RejectedError as error:
-            request = self._gate.request_of(socket)
+            request = self.gate.request_of(socket)
             await socket.send_denial_response(reply_errors(error.errors, request.id, status=error.status))
             return
         if PROTOCOL not in scope["subprotocols"]:
@@ -64,29 +61,31 @@ class Sockets:
             await socket.close(4406, "Subprotocol not acceptable")
             return
         await socket.accept(PROTOCOL)
-        connection = _Connection(self._engine, self._gate, socket, presented, self._frame_limit_bytes)
         with suppress(WebSocketDisconnect, WebSocketDisconnected):
-            await connection.serve(self._init_timeout_s)
+            await _Connection(self, socket, presented).serve()
 
 
 class _Connection:
     """One accepted connection and the operations that run on it."""
 
-    def __init__(
-        self, engine: Engine, gate: Gate, socket: WebSocket[Any], presented: Presented | None, frame_limit_bytes: int
-    ) -> None:
-        self._engine = engine
-        self._gate = gate
+    def __init__(self, sockets: Sockets, socket: WebSocket[Any], presented: Presented | None) -> None:
+        self._engine = sockets.engine
+        self._gate = sockets.gate
+        self._places = sockets.places
+        self._limits = sockets.limits
         self._socket = socket
         self._presented = presented
-        self._frame_limit_bytes = frame_limit_bytes
         self._acknowledged = False
         self._operations: dict[str, asyncio.Task[None]] = {}
+        self._held = ExitStack()
+        self._deadline = asyncio.timeout(self._limits.init_timeout_s)
+        """Until it is acknowledged, and from then on, whenever nothing runs."""
 
-    async def serve(self, init_timeout_s: float) -> None:
+    async def serve(self) -> None:
         """Take messages until either side ends the connection; then end what runs on it."""
         try:
-            await self._take_messages(init_timeout_s)
+            with self._held:
+                await self._take_messages()
         except _CloseError as close:
             await self._socket.close(close.code, close.reason)
         except (WebSocketDisconnect, WebSocketDisconnected):
@@ -94,24 +93,38 @@ class _Connection:
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
             masked(error, self._gate.request_of(self._socket).id)
             await self._socket.close(4500, "Internal server error")
-        finally:
-            running = list(self._operations.values())
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
 
-    async def _take_messages(self, init_timeout_s: float) -> None:
-        deadline = asyncio.timeout(init_timeout_s)
+    async def _take_messages(self) -> None:
         try:
-            async with deadline:
-                while True:
-                    await self._take(await self._message())
-                    if self._acknowledged:
-                        deadline.reschedule(None)
+            async with self._deadline:
+                try:
+                    while True:
+                        await self._take(await self._message())
+                finally:
+                    await self._end()  # here, as what ends by itself sets the deadline
         except TimeoutError:
-            if not deadline.expired():
+            if not self._deadline.expired():
                 raise
+            if self._acknowledged:
+                raise _CloseError(1000, "Nothing runs here") from None
             raise _CloseError(4408, "Connection initialisation timeout") from None
+
+    async def _end(self) -> None:
+        running = list(self._operations.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _ended(self, operation_id: str) -> asyncio.Task[None] | None:
+        """Forget an operation, if it runs; with the last of them the wait for another begins."""
+        task = self._operations.pop(operation_id, None)
+        if task is not None:
+            self._rest()
+        return task
+
+    def _rest(self) -> None:
+        idle_since = asyncio.get_running_loop().time()
+        self._deadline.reschedule(None if self._operations else idle_since + self._limits.idle_timeout_s)
 
     async def _message(self) -> dict[str, Any]:
         event = await self._socket.receive()
@@ -120,7 +133,7 @@ class _Connection:
         text = event.get("text")
         if text is None:
             raise _CloseError(4400, "Invalid message: a text frame is expected")
-        if len(text) > self._frame_limit_bytes:
+        if len(text) > self._limits.body_bytes:
             raise _CloseError(1009, "Message too big")
         try:
             message = orjson.loads(text)
@@ -138,7 +151,7 @@ class _Connection:
             case "subscribe":
                 self._subscribe(_id(message), payload)
             case "complete":
-                if task := self._operations.pop(_id(message), None):
+                if task := self._ended(_id(message)):
                     task.cancel()
             case "ping":
                 _object(payload)
@@ -158,13 +171,19 @@ class _Connection:
             if not isinstance(presented[0], str):
                 raise _CloseError(4400, "Invalid message: `authorization` must be a string")
             self._presented = Presented.parse(presented[0])
+        request = self._gate.request_of(self._socket)
         try:
-            await self._gate.caller_of(self._presented, self._gate.request_of(self._socket))
+            await self._gate.caller_of(self._presented, request)
         except Unauthenticated as error:
             raise _CloseError(4401, error.message if isinstance(error, Retired) else "Unauthorized") from None
         except RateLimited:  # each operation says so and when to try again, which no code of the protocol does
             pass
+        try:
+            self._held.enter_context(self._places.taken(self._presented or request.address))
+        except RateLimited:
+            raise _CloseError(4403, "Too many connections") from None
         self._acknowledged = True
+        self._rest()
         await self._send({"type": "connection_ack"})
 
     def _subscribe(self, operation_id: str, payload: object) -> None:
@@ -172,19 +191,20 @@ class _Connection:
             raise _CloseError(4401, "Unauthorized")
         if operation_id in self._operations:
             raise _CloseError(4409, f"Subscriber for {operation_id} already exists")
-        if len(self._operations) >= MAX_OPERATIONS:
-            raise _CloseError(4400, f"Invalid message: {MAX_OPERATIONS} operations are running")
+        if len(self._operations) >= self._limits.socket_operations:
+            raise _CloseError(4400, f"Invalid message: {self._limits.socket_operations} operations are running")
         try:
             parameters = Parameters.parse(payload)
         except RequestError as error:
             raise _CloseError(4400, f"Invalid message: {error}") from None
         self._operations[operation_id] = asyncio.create_task(self._operate(operation_id, parameters))
+        self._rest()
 
     async def _operate(self, operation_id: str, parameters: Parameters) -> None:
         with suppress(WebSocketDisconnect, WebSocketDisconnected):
             last = await self._operated(operation_id, parameters)
             # The id is free again before the client can know of it.
-            self._operations.pop(operation_id, None)
+            self._ended(operation_id)
             await self._send({"id": operation_id, **last})
 
     async def _operated(self, operation_id: str, parameters: Parameters) -> dict[str, Any]:

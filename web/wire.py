@@ -10,7 +10,7 @@ import httptools
 from uuid_utils import uuid7
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from web.answers import Answer, Answers, Header, Heard, Prompt, Settled, lines
+from web.answers import ENDING, Answer, Answers, Header, Heard, Prompt, Settled, lines
 
 MAX_BODY_BYTES = 16_384
 """Of what is answered at once."""
@@ -79,6 +79,14 @@ class Wire(HttpToolsProtocol):
         # Exactly one request, from its first byte to its last: equal bytes, read from the same state, are an equal one.
         if digest is not None and self._settled is not None and self._begun == 1:
             self.sent.keep(digest, self._settled)
+
+    def shutdown(self) -> None:
+        """Have what is under way end, a stream of events at once; see uvicorn."""
+        super().shutdown()
+        if self.cycle is not None:
+            ending = self.cycle.scope.get("state", {}).get(ENDING)
+            if ending is not None:
+                ending.set()
 
     def on_message_begin(self) -> None:
         """Begin a request; see httptools."""

@@ -103,6 +103,7 @@ def test_every_section_that_shows_code_is_run() -> None:
         "urql",
         "relay",
         "subscriptions",
+        "server-sent-events",
     ]
 
 

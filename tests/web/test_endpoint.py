@@ -1,6 +1,8 @@
 """GraphQL over HTTP: statuses, media types, codes."""
 
+import json
 import logging
+from itertools import product
 from typing import Any
 
 import httpx2
@@ -10,6 +12,7 @@ from tests.web.house import ALIVE, ORIGIN, World, build
 
 RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
+EVENTS = "text/event-stream"
 BEARER = {"authorization": f"Bearer {ALIVE}"}
 
 
@@ -35,7 +38,9 @@ def codes(answer: httpx2.Response) -> list[str]:
         (f"{RESPONSE};q=0.5, */*;q=0.1", RESPONSE),
         (f"{RESPONSE};q=0, */*", JSON),
         (f"text/html, {JSON};q=0, */*;q=0.1", RESPONSE),
-        (f"{RESPONSE}, application/graphql+json, {JSON}, text/event-stream, multipart/mixed", RESPONSE),
+        (f"{RESPONSE}, application/graphql+json, {JSON}, {EVENTS}, multipart/mixed", RESPONSE),
+        (f"{EVENTS};q=0.9, {JSON}", JSON),
+        (f"*/*, {EVENTS};q=0.9", JSON),
     ],
 )
 async def test_the_answer_comes_in_the_media_type_that_is_preferred(
@@ -51,7 +56,8 @@ async def test_the_answer_comes_in_the_media_type_that_is_preferred(
 
 
 @pytest.mark.parametrize(
-    "accept", ["text/html", f"{JSON};q=0", f"{JSON};charset=latin-1", "image/*", f"{JSON};q=x", f"{JSON};q=nan"]
+    "accept",
+    ["text/html", "text/*", f"{JSON};q=0", f"{JSON};charset=latin-1", "image/*", f"{JSON};q=x", f"{JSON};q=nan"],
 )
 async def test_an_answer_that_nobody_accepts_is_not_made(client: httpx2.AsyncClient, world: World, accept: str) -> None:
     answer = await ask(client, "{ hello }", accept)
@@ -186,10 +192,82 @@ async def test_a_body_past_the_limit_is_refused_announced_or_not(client: httpx2.
     assert within.json() == {"data": {"hello": "hello you"}}
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
-async def test_only_post_is_taken(client: httpx2.AsyncClient, world: World, method: str) -> None:
-    answer = await client.request(method, "/graphql?query=mutation{change(input:{})}")
-    assert (answer.status_code, answer.headers["allow"], dict(world.calls)) == (405, "POST", {})
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_no_other_method_is_taken(client: httpx2.AsyncClient, world: World, method: str) -> None:
+    answer = await client.request(method, "/graphql?query={hello}")
+    assert (answer.status_code, answer.headers["allow"], dict(world.calls)) == (405, "GET, POST", {})
+
+
+async def get(client: httpx2.AsyncClient, accept: str = RESPONSE, **parameters: object) -> httpx2.Response:
+    told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
+    return await client.get("/graphql", params=told, headers={"accept": accept})
+
+
+async def test_a_query_may_be_asked_by_get(client: httpx2.AsyncClient) -> None:
+    query = "query a { hello } query b($name: String!) { hello(name: $name) }"
+    answer = await get(client, query=query, operationName="b", variables={"name": "Grün & Söhne"}, extensions={})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, f"{RESPONSE}; charset=utf-8")
+    assert (answer.json(), answer.headers["cache-control"]) == ({"data": {"hello": "hello Grün & Söhne"}}, "no-store")
+    empty = await get(client, "*/*", query="{ hello }", operationName="", variables="", extensions="")
+    assert (empty.headers["content-type"], empty.json()) == (f"{JSON}; charset=utf-8", {"data": {"hello": "hello you"}})
+    invalid = [await get(client, accept, query="{ nothing }") for accept in (RESPONSE, JSON)]
+    assert [(each.status_code, codes(each)) for each in invalid] == [
+        (400, ["GRAPHQL_VALIDATION_FAILED"]),
+        (200, ["GRAPHQL_VALIDATION_FAILED"]),
+    ]
+
+
+async def test_nothing_is_changed_by_get(client: httpx2.AsyncClient, world: World) -> None:
+    several = "query a { hello } mutation b { change(input: {}) }"
+    for accept in (RESPONSE, JSON, EVENTS):
+        refused = await get(client, accept, query=several, operationName="b")
+        assert (refused.status_code, refused.headers["allow"], codes(refused)) == (405, "POST", ["BAD_REQUEST"])
+    assert not world.calls
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 400),
+        ("query=", 400),
+        ("query={hello}&query={hello}", 400),
+        ("query={hello}&operationName=a&operationName=b", 400),
+        ("query=%ff", 400),
+        ("query={hello}&variables={", 400),
+        *((f"query={{hello}}&{name}={bad}", 400) for name in ("variables", "extensions") for bad in ("[]", "0", "x")),
+        ("query={hello}" + "&x=1" * 16, 400),
+        ("query={hello}&x=" + "x" * (1 << 15), 414),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else None,
+)
+async def test_a_malformed_url_is_refused_under_every_type(
+    client: httpx2.AsyncClient, world: World, query: str, status: int
+) -> None:
+    for accept in (RESPONSE, JSON, EVENTS):
+        answer = await client.get(f"/graphql?{query}", headers={"accept": accept})
+        assert (answer.status_code, codes(answer), dict(world.calls)) == (status, ["BAD_REQUEST"], {})
+
+
+async def test_who_is_not_let_in_is_told_by_the_status_under_every_type(
+    client: httpx2.AsyncClient, world: World
+) -> None:
+    cookie = {"cookie": "latchkey_session=lkt_session"}
+    for accept, method in product((RESPONSE, JSON, EVENTS), ("GET", "POST")):
+        asked: dict[str, Any] = (
+            {"params": {"query": "{ hello }"}} if method == "GET" else {"json": {"query": "{ hello }"}}
+        )
+        headers = [{"authorization": "Bearer lkp_dead"}, cookie, {**cookie, "sec-fetch-site": "cross-site"}]
+        answers = [
+            await client.request(method, "/graphql", headers={"accept": accept, **each}, **asked) for each in headers
+        ]
+        told = [(answer.status_code, codes(answer)) for answer in answers]
+        assert told == [(401, ["UNAUTHENTICATED"]), (403, ["FORBIDDEN"]), (403, ["FORBIDDEN"])]
+        assert answers[0].headers["www-authenticate"] == "Bearer"
+        media = JSON if accept == EVENTS else accept
+        assert {answer.headers["content-type"] for answer in answers} == {f"{media}; charset=utf-8"}
+        ours = {**cookie, "sec-fetch-site": "same-origin", "accept": accept}
+        assert (await client.request(method, "/graphql", headers=ours, **asked)).status_code == 200
+    assert world.calls["hello"] == 6
 
 
 async def test_a_browser_that_asks_for_a_page_is_led_to_the_console(client: httpx2.AsyncClient) -> None:

@@ -14,7 +14,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.web.house import ORIGIN, World
+from tests.web.conftest import serving, until
+from tests.web.house import ORIGIN, World, build
+from web.limits import Limits
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
 INIT = {"type": "connection_init"}
@@ -264,6 +266,10 @@ async def test_a_frame_past_the_limit_closes_with_1009(server: str) -> None:
         await say(socket, {"type": "ping", "payload": {"x": "x" * (1 << 20)}})
         code, _ = await ending(socket)
         assert code == 1009
+    async with acknowledged(server) as socket:
+        await socket.send(["x" * (1 << 19)] * 3)  # three frames of one message
+        code, _ = await ending(socket)
+        assert code == 1009
 
 
 async def test_a_connection_runs_a_hundred_operations_at_once_and_no_more(server: str) -> None:
@@ -320,3 +326,46 @@ async def test_a_client_of_somebody_elses_agrees(server: str) -> None:
         assert await session.execute(gql("{ hello }")) == {"hello": "hello you"}
         with pytest.raises(TransportQueryError):
             await session.execute(gql("{ nothing }"))
+
+
+async def test_a_credential_has_so_many_connections(world: World) -> None:
+    async with (
+        serving(build(world, limits=Limits(sockets=2))) as server,
+        acknowledged(server),
+        acknowledged(server) as second,
+        acknowledged(server, None),
+    ):
+        async with opened(server, authorization="lkp_alive") as third:
+            await say(third, INIT)
+            assert await ending(third) == (4403, "Too many connections")
+        await second.close()
+        async with acknowledged(server):
+            pass
+
+
+async def test_a_connection_on_which_nothing_runs_is_closed(world: World) -> None:
+    limits = Limits(idle_timeout_s=0.2, socket_operations=1)
+    async with serving(build(world, limits=limits)) as server, opened(server) as busy:
+        await say(busy, INIT, subscribe("1", "subscription { forever }"))
+        await hear(busy, 2)
+        async with opened(server) as idle:
+            await say(idle, INIT, subscribe("1", "{ hello }"))
+            assert [message["type"] for message in await hear(idle, 3)] == ["connection_ack", "next", "complete"]
+            assert await ending(idle) == (1000, "Nothing runs here")
+        await say(busy, {"type": "ping"}, {"id": "other", "type": "complete"})
+        assert await hear(busy) == [{"type": "pong"}]
+        await say(busy, {"id": "1", "type": "complete"})
+        assert await ending(busy) == (1000, "Nothing runs here")
+        async with opened(server) as full:
+            await say(full, INIT, *[subscribe(str(number), "subscription { forever }") for number in range(2)])
+            assert await ending(full) == (4400, "Invalid message: 1 operations are running")
+
+
+async def test_who_answers_no_ping_is_gone(world: World) -> None:
+    async with serving(build(world), ws_ping_interval=0.1, ws_ping_timeout=1.5) as server, acknowledged(server) as deaf:
+        await say(deaf, subscribe("1", "subscription { forever }"))
+        await hear(deaf)
+        deaf.transport.pause_reading()
+        await until(lambda: world.finished)
+        deaf.transport.resume_reading()
+        assert (await ending(deaf))[0] == 1011
