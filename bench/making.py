@@ -1,13 +1,16 @@
 """What making a token costs, its entry in the audit log included, beside what the disk can make durable.
 
 On SQLite every commit waits for the disk, so the rate is told as a part of the disk's own, measured in the same folder
-in turns with it. On PostgreSQL accounts do not wait for each other: one is compared with eight.
+in turns with it. So is that of sqlite3 with nothing around it, committing as many rows: no server before it does better.
+On PostgreSQL accounts do not wait for each other: one is compared with eight.
 """
 
 import argparse
+import sqlite3
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -21,6 +24,8 @@ from bench.peers import run
 from bench.postgres import Postgres, postgres
 from bench.results import keep
 
+ROWS_BYTES = (500, 150, 100, 900, 250)
+"""About how long the rows are that making a token writes: token, secret, head, entry and access."""
 TOGETHER = 16
 ACCOUNTS = 8
 
@@ -46,6 +51,8 @@ def measured(on: Sequence[str], rounds: int, seconds: int) -> dict[str, Any]:
             taken = _taken(_ways(organisation, database), folder, rounds, seconds)
         fsyncs = statistics.median(rate for rate, _ in taken["sequential"])
         measures = {name: Measure.median([measure for _, measure in each]) for name, each in taken.items()}
+        if database is None:
+            measures["bare"] = Measure.median([_bare(seconds) for _ in range(rounds)])
         figures[kind] = {"fsyncs_per_s": fsyncs, **{name: asdict(measure) for name, measure in measures.items()}}
         say(f"{kind}: {fsyncs:.0f} fsyncs/s")
         for name, measure in measures.items():
@@ -63,6 +70,26 @@ def _taken(
             disk = fsyncs_per_s(folder, 1)
             taken[name].append((disk, pressed(target, seconds, connections=together)))
     return taken
+
+
+def _bare(seconds: int) -> Measure:
+    """Commit such rows with sqlite3 alone, in one thread."""
+    took_ms: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as folder:
+        connection = sqlite3.connect(f"{folder}/bare.sqlite3", isolation_level=None)
+        connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE row (id, said)")
+        begin, begin_cpu = time.perf_counter(), time.process_time()
+        while time.perf_counter() - begin < seconds:
+            at = time.perf_counter()
+            connection.execute("BEGIN IMMEDIATE")
+            for number, length in enumerate(ROWS_BYTES):
+                connection.execute("INSERT INTO row VALUES (?, ?)", (len(took_ms) * TOGETHER + number, "x" * length))
+            connection.execute("COMMIT")
+            took_ms.append((time.perf_counter() - at) * 1e3)
+        took_s, cpu_s = time.perf_counter() - begin, time.process_time() - begin_cpu
+        connection.close()
+    percentiles = statistics.quantiles(took_ms, n=100)
+    return Measure(len(took_ms) / took_s, cpu_s / len(took_ms) * 1e6, percentiles[49], percentiles[89], percentiles[98])
 
 
 def _ways(organisation: Organisation, database: Postgres | None) -> dict[str, tuple[Target, int]]:

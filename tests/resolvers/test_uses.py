@@ -429,7 +429,7 @@ async def test_a_transaction_writes_no_more_than_others_can_wait_for(
     monkeypatch.setattr(tallies, "write", noted)
     await gathered.flush()
     assert max(sizes) <= uses.BATCH_ROWS
-    assert len(sizes) == 3
+    assert len(sizes) == 7
     assert await TokenAccess.all().count() == 60 * 40
 
 
