@@ -20,7 +20,6 @@ from resolvers.callers import Caller
 from resolvers.house import House
 from resolvers.keyed import defining
 from resolvers.reading import readable
-from resolvers.realms import catalogue_of
 from resolvers.uses import NO_ACTION, Deed, deed
 from resolvers.writing import At, Done, Said, change
 
@@ -152,9 +151,11 @@ async def _recalled(house: House, account_key: str, key: str) -> CompiledGate | 
         row = await Gate.get_or_none(account_id=account.id, key=key) if account else None
         if account is None or row is None:
             return None
-        gate = CompiledGate(row, account, await catalogue_of(account))
+        realm = house.realms.find(account) or await house.realms.read(account)
+        gate = CompiledGate(row, account, realm.catalogue)
         if await gate.is_current(house.database):  # what raced with a change may be torn between two states
             break
+    house.realms.keep(realm)
     _remembered[account_key, key] = gate
     if len(_remembered) > MEMORY_SIZE:
         _remembered.popitem(last=False)

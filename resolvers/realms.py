@@ -10,7 +10,7 @@ from tortoise.expressions import Subquery
 from core.catalogue import Catalogue
 from core.vocabulary import OWN_KINDS, BuiltInRole
 from models import Account, Member, MemberRole, ResourceKind, Role
-from resolvers.statements import Statement, found
+from resolvers.statements import Found, Statement, found
 
 MEMORY_SIZE = 1_000
 """How many accounts' realms a process keeps, the latest of each."""
@@ -25,6 +25,8 @@ class Realm:
     account: Account
     catalogue: Catalogue
     owner_id: str | None
+    read_as: Found = field(default=(), repr=False)
+    """What the catalogue and the owner were read from."""
     _held: dict[UUID, list[Role]] = field(default_factory=dict, repr=False)
 
     async def roles_of(self, member: Member) -> list[Role]:
@@ -56,14 +58,19 @@ class Realms:
             self._known.popitem(last=False)
 
     async def read(self, account: Account) -> Realm:
-        """Read a realm from the database alone. A catalogue that says what the last one said is the same object."""
+        """Read a realm from the database alone. A catalogue that says what the last one said is the same object.
+
+        Nor is it made again where the database says the same: most of what happens changes no catalogue.
+        """
         owners = Member.filter(account_id=account.id, base_role=BuiltInRole.OWNER)
         kinds = ResourceKind.filter(account_id=account.id).order_by("key")
         statement = Statement.of(kinds.annotate(owner=Subquery(owners.values("id"))))
-        rows = await found(statement.sql, statement.values)
+        rows, last = await found(statement.sql, statement.values), self._known.get(account.id)
         owner_id = str(rows[0]["owner"]) if rows and rows[0]["owner"] else await owner_of(account.id)
-        catalogue, last = _catalogue(statement.rows(rows)), self._known.get(account.id)
-        return Realm(account, last.catalogue if last and last.catalogue == catalogue else catalogue, owner_id)
+        if last and last.read_as == rows:
+            return Realm(account, last.catalogue, owner_id, last.read_as)
+        catalogue = _catalogue(statement.rows(rows))
+        return Realm(account, last.catalogue if last and last.catalogue == catalogue else catalogue, owner_id, rows)
 
 
 def _catalogue(rows: Sequence[ResourceKind]) -> Catalogue:

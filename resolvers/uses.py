@@ -28,8 +28,10 @@ from resolvers import tallies
 from resolvers.tallies import DAY_S, Decided, Tally
 
 FLUSH_EVERY_S = 5.0
-BATCH, BATCH_ROWS = 500, 1_000
+BATCH, BATCH_ROWS = 100, 400
 """Of how many tokens the uses are written in one transaction, and how much of them in all: other writers wait."""
+SLICE = 50
+"""How many uses are added up at a time; requests are answered in between."""
 MOST_PENDING = 1_000
 """How many uses are kept before they are added up, and ten times as many deeds that they came to."""
 MOST_KEPT = 100_000
@@ -253,7 +255,11 @@ class Uses:
 
     async def flush(self) -> None:
         """Write what was gathered. A later use that another process wrote stays; a token being changed waits."""
-        self._settle_all()
+        pending, self._pending, self._pending_deeds = self._pending, [], 0
+        for start in range(0, len(pending), SLICE):
+            for use in pending[start : start + SLICE]:
+                self.settle(use)
+            await asyncio.sleep(0)
         left, self._tallies, self._kept = self._tallies, {}, 0
         lost, self._lost = self._lost, 0
         if lost:

@@ -25,7 +25,7 @@ from resolvers import jobs
 from resolvers.callers import Caller, Request, of_job, with_credential
 from resolvers.house import House
 from resolvers.lists import TokenFilter
-from resolvers.statements import Statement
+from resolvers.statements import Statement, found
 from resolvers.tokens import DESCENDANTS, revoke_descendants
 from resolvers.writing import At, Line, Said, append_all, because, change, opened
 
@@ -180,8 +180,12 @@ async def _chunk(caller: Caller, job: Job) -> int | None:
 async def _next(caller: Caller, job: Job) -> list[Token]:
     """Find the tokens of the next chunk, those made last first, and none made since the job was started."""
     wanted = await jobs.targets(caller, TokenFilter.parse(job.wanted))
-    rows = wanted.filter(id__lt=job.after_id or job.id).order_by("-id").limit(CHUNK)
-    tokens = await Statement.of(rows).run()
+    rows = Statement.of(wanted.filter(id__lt=job.after_id or job.id).order_by("-id").limit(CHUNK))
+    raw = await found(rows.sql, rows.values)
+    tokens: list[Token] = []
+    for start in range(0, len(raw), SLICE):
+        tokens += rows.rows(raw[start : start + SLICE])
+        await asyncio.sleep(BREATH_S)
     roles = TokenRole.filter(account_id=job.account_id, token_id__in=[token.id for token in tokens])
     held = defaultdict[UUID, list[TokenRole]](list)
     for row in await roles.select_related("role"):
