@@ -1,7 +1,7 @@
 """What making a token costs, its entry in the audit log included, beside what the disk can make durable.
 
 On SQLite every commit waits for the disk, so the rate is told as a part of the disk's own, measured in the same folder
-in turns with it. So is that of sqlite3 with nothing around it, committing as many rows: no server before it does better.
+in turns with it. So is that of sqlite3 with nothing around it, committing as many rows: no server does better.
 On PostgreSQL accounts do not wait for each other: one is compared with eight.
 """
 
