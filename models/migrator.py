@@ -15,13 +15,16 @@ from pathlib import Path
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext
 from tortoise.migrations.executor import MigrationExecutor
+from tortoise.migrations.graph import MigrationKey
 from tortoise.migrations.schema_editor import BaseSchemaEditor
+from tortoise.migrations.schema_generator.state import State
 from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
 from models.database import APPS, CONNECTION, plain, prepare, tortoise_config
 from models.engines.asyncpg import Connection, Held, connect
 from models.engines.sqlite_editor import KeepingSchemaEditor
+from models.migration_state import LateApps, LateState
 from models.urls import Server, parse
 
 PATIENCE_S = 600.0
@@ -134,6 +137,16 @@ class _Executor(MigrationExecutor):
         """List the migrations that the database has."""
         await self.recorder.ensure_schema(self._schema_editor(atomic=False))  # a failed query ends a transaction
         return {(key.app_label, key.name) for key in await self.recorder.applied_migrations()}
+
+    async def _project_state(self, applied: set[MigrationKey], *, upto: MigrationKey | None = None) -> State:
+        connections = {label: str(app["default_connection"]) for label, app in self.loader.apps_config.items()}
+        state = LateState({}, lambda: LateApps(connections))
+        for key in self._full_plan():
+            if key == upto:
+                break
+            if key in applied and (migration := self.loader.graph.nodes[key]):
+                await migration.apply(state, dry_run=True)
+        return state
 
     def _schema_editor(self, atomic: bool = True, collect_sql: bool = False) -> BaseSchemaEditor:
         if self.connection.capabilities.dialect == "sqlite":
