@@ -8,7 +8,7 @@ import sqlite3
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from socket import socket as Socket  # noqa: N812 - a class, as its name should say
@@ -23,19 +23,21 @@ from tortoise.exceptions import OperationalError
 
 from cli import accounts as account_commands
 from cli import audit as audit_commands
+from cli import backups as backup_commands
 from cli import configuration as configuration_commands
 from cli import demo, links, serving
 from cli import imports as import_commands
+from cli import keys as key_commands
 from cli import members as member_commands
 from cli.arguments import parser
 from cli.keys import KeysError, server_keys
 from core.errors import Invalid, Refusal
 from core.secret import ServerKeys
-from models import Account, new_id
+from models import backups, new_id, now
 from models.database import Database, opened
-from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_current, is_kept, migrate
+from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_current, is_kept, migrate, refuse_newer
 from models.urls import parse
-from resolvers import sessions
+from resolvers import callers, sessions
 from resolvers.announcing import announcing
 from resolvers.callers import Request, used
 from resolvers.deliveries import delivering
@@ -115,6 +117,10 @@ class Settings(BaseSettings):
     )
     account: str = Field("main", description="key of the account that a first start makes")
     owner_email: str = Field("owner@localhost", description="e-mail address of that account's owner")
+    shutdown_grace_s: int = Field(10, ge=1, le=3600, description="seconds that requests under way have at the end")
+    shutdown_delay_s: int = Field(
+        0, ge=0, le=3600, description="seconds before it, in which all is answered and `/readyz` says that it ends"
+    )
     session_lifetime_s: int = Field(12 * 60 * 60, ge=60, description="seconds until a session ends")
     max_body_bytes: int = Field(_LIMITS.body_bytes, ge=1024, description="bytes of a request, or of a WebSocket frame")
     max_query_tokens: int = Field(_LIMITS.tokens, ge=1, description="words in a GraphQL document")
@@ -305,6 +311,11 @@ class Settings(BaseSettings):
         return Trusted.read(self.operations_file, only=self.only_trusted_operations)
 
     @property
+    def bounds(self) -> serving.Bounds:
+        """How it is served."""
+        return serving.Bounds(self.max_body_bytes, self.shutdown_grace_s)
+
+    @property
     def limits(self) -> Limits:
         """What one request may ask for."""
         return Limits(
@@ -348,15 +359,37 @@ async def _working(house: House) -> AsyncIterator[None]:
         yield
 
 
-def assembled(settings: Settings, house: House) -> "Application":
-    """Assemble the application around an open house."""
+@asynccontextmanager
+async def _living(house: House, ending: serving.Ending, keys_file: Path | None) -> AsyncIterator[None]:
+    """Work until signals end it, and with the keys that its file has at the time."""
+    ending.await_signals()
+    rereading = nullcontext() if keys_file is None else key_commands.rereading(house, keys_file, _forget)
+    async with rereading, _working(house):
+        yield
+
+
+def _forget() -> None:
+    callers.forget()
+    Wire.forget()
+
+
+def assembled(
+    settings: Settings, house: House, ending: serving.Ending | None = None, keys_file: Path | None = None
+) -> "Application":
+    """Assemble the application around an open house: with its `ending`, as all there is in a process."""
     # Here, as the schema takes a second to make, which no command but serving should wait for.
     from schema import schema  # noqa: PLC0415 - see above
     from web.app import application  # noqa: PLC0415
     from web.console import console_routes  # noqa: PLC0415
+    from web.health import EndingError  # noqa: PLC0415
 
     def asking(request_id: str, address: str | None, user_agent: str | None) -> Request:
         return Request(house, request_id, address, user_agent)
+
+    async def answers() -> None:
+        if ending is not None and ending.begun:
+            raise EndingError
+        await refuse_newer()
 
     return application(
         schema=schema,
@@ -364,8 +397,8 @@ def assembled(settings: Settings, house: House) -> "Application":
         identify=used,
         sign_in=sessions.sign_in,
         sign_out=sessions.sign_out,
-        database_answers=Account.exists,
-        lifespan=lambda _: _working(house),
+        database_answers=answers,
+        lifespan=lambda _: _living(house, ending, keys_file) if ending else _working(house),
         public_url=house.public_url,
         cors_origins=settings.cors_origins,
         proxies=Proxies.parse(settings.trusted_proxies),
@@ -378,10 +411,14 @@ def assembled(settings: Settings, house: House) -> "Application":
 @asynccontextmanager
 async def housed(settings: Settings, url: str, keys: ServerKeys, public_url: str) -> AsyncIterator[House]:
     """Open the database, brought up to this version, and what the server shares around it."""
-    for name in await migrate(url):
-        _log.info("applied the migration `%s`", name)
+    await _migrate(url)
     async with opened(url) as database:
         yield _house(settings, database, keys, public_url)
+
+
+async def _migrate(url: str) -> None:
+    for name in await migrate(url):
+        _log.info("applied the migration `%s`", name)
 
 
 def _house(settings: Settings, database: Database, keys: ServerKeys, public_url: str) -> House:
@@ -412,11 +449,12 @@ def serve(settings: Settings) -> int:
     def ready() -> None:
         _log.info("ready: %s", address)
 
-    if settings.workers == 1:
-        return _run(_serve(settings, keys, socket, ready))
-    _run(_prepared(settings, keys))
-    worker = Worker(settings)
-    ended_well = serving.serve_from_many(worker, Wire, socket, settings.max_body_bytes, ready, settings.workers)
+    with socket:
+        if settings.workers == 1:
+            return _run(_serve(settings, keys, socket, ready))
+        _run(_prepared(settings, keys, socket))
+        worker = Worker(settings)
+        ended_well = serving.serve_from_many(worker, Wire, socket, settings.bounds, ready, settings.workers)
     return 0 if ended_well else _failed("a process could not start")
 
 
@@ -425,17 +463,27 @@ async def _keys(settings: Settings) -> ServerKeys:
 
 
 async def _serve(settings: Settings, keys: ServerKeys, socket: Socket, ready: Callable[[], None]) -> int:
+    await _migrated(settings, socket)
     async with housed(settings, settings.database, keys, settings.public_url or "") as house:
         await _welcomed(settings, house)
-        await serving.serve(assembled(settings, house), Wire, socket, settings.max_body_bytes, ready)
+        app = assembled(settings, house, serving.Ending(settings.shutdown_delay_s), settings.keys)
+        await serving.serve(app, Wire, socket, settings.bounds, ready)
     return 0
 
 
-async def _prepared(settings: Settings, keys: ServerKeys) -> int:
+async def _prepared(settings: Settings, keys: ServerKeys, socket: Socket) -> int:
     """Do once what every start does, so that no two workers do it."""
+    await _migrated(settings, socket)
     async with housed(settings, settings.database, keys, settings.public_url or "") as house:
         await _welcomed(settings, house)
     return 0
+
+
+async def _migrated(settings: Settings, socket: Socket) -> None:
+    """Bring the database up to this version, while whoever asks is told so: it may take a while."""
+    if not await is_current(settings.database):
+        async with serving.migrating(socket):
+            await _migrate(settings.database)
 
 
 async def _welcomed(settings: Settings, house: House) -> None:
@@ -470,9 +518,9 @@ class Worker:
         serving.end_with_supervisor()
         settings = self._settings
         async with opened(settings.database) as database:
-            self._app = assembled(
-                settings, _house(settings, database, await _keys(settings), settings.public_url or "")
-            )
+            house = _house(settings, database, await _keys(settings), settings.public_url or "")
+            ending = serving.Ending(settings.shutdown_delay_s, supervised=True)
+            self._app = assembled(settings, house, ending, settings.keys)
             serving.settle()
             await self._app(scope, receive, send)
 
@@ -495,9 +543,9 @@ async def serve_demo(settings: Settings, *, as_json: bool) -> int:
         async with housed(settings, _url(path), ServerKeys.mint("demo"), public_url) as house:
             given = await demo.load(house)
             believing = settings.model_copy(update={"trusted_proxies": (*settings.trusted_proxies, *LOOPBACK)})
-            app = assembled(believing, house)
+            app = assembled(believing, house, serving.Ending(settings.shutdown_delay_s))
             text = _told_json(address, given) if as_json else _told(public_url, address, given)
-            await serving.serve(app, Wire, socket, settings.max_body_bytes, lambda: _say(text))
+            await serving.serve(app, Wire, socket, settings.bounds, lambda: _say(text))
     return 0
 
 
@@ -547,10 +595,44 @@ async def _verify(settings: Settings, arguments: Namespace) -> int:
         return audit_commands.tell(await audit_commands.verify(arguments.account, heads, keys), sys.stdout)
 
 
+async def _restore(settings: Settings, arguments: Namespace) -> int:
+    """Put a copy in the place of the database, once it is known to be whole and to fit the keys."""
+    path = backup_commands.file_of(settings.database, instead="pg_restore")
+    keys = server_keys(settings.keys, database_exists=True)
+    backup_commands.refuse_lost(path, replaces=arguments.force)
+    with backups.drafted(path) as draft:
+        ends = backups.copy(arguments.file, draft)
+        undone = backups.undone(draft, path) if path.exists() else None
+        await _migrate(_url(draft))
+        backups.leap(draft)
+        async with housed(settings, _url(draft), keys, "") as house:
+            request = Request(house, str(new_id()), None, "latchkey restore")
+            if not arguments.any_keys:
+                await backup_commands.refuse_misfits(request)
+            await backup_commands.revoke_again(request, undone.revoked if undone else ())
+        aside = backups.replace(draft, path, now())
+    _say(backup_commands.restored(ends, aside, undone))
+    return 0
+
+
 async def command(settings: Settings, arguments: Namespace) -> int:
     """Run a command other than serving, on the database that the settings name; returns the exit status."""
-    if arguments.command == "audit verify":
-        return await _verify(settings, arguments)
+    match arguments.command:
+        case "audit verify":
+            return await _verify(settings, arguments)
+        case "restore":
+            return await _restore(settings, arguments)
+        case "backup":
+            path = backup_commands.file_of(settings.database, instead="pg_dump")
+            _say(backup_commands.backup(path, arguments.file, settings.keys, replaces=arguments.force))
+        case "keys add" | "keys promote" | "keys rotate":
+            _say(await key_commands.change(arguments.command, settings.keys, getattr(arguments, "id", None)))
+        case _:
+            await _in_house(settings, arguments)
+    return 0
+
+
+async def _in_house(settings: Settings, arguments: Namespace) -> None:
     keys = await _keys(settings)
     public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
     async with housed(settings, settings.database, keys, public_url) as house:
@@ -569,11 +651,14 @@ async def command(settings: Settings, arguments: Namespace) -> int:
             case "import-tokens":
                 wanted = import_commands.Wanted(arguments.file, arguments.comment, dry_run=arguments.dry_run)
                 _say(await import_commands.bring(request, arguments.account, wanted))
+            case "keys list":
+                _say(await key_commands.listed(request))
+            case "keys retire":
+                _say(await key_commands.retire(request, settings.keys, arguments.id, force=arguments.force))
             case _:
                 told = await _about_audit(request, arguments)
                 if told is not None:
                     _say(told)
-    return 0
 
 
 async def _about_audit(request: Request, arguments: Namespace) -> str | None:

@@ -52,7 +52,46 @@ def parser(variables: str) -> ArgumentParser:
     for command in (export, apply, bring):
         command.add_argument("--account", metavar="KEY", help="the account, where there are several")
     _add_audit(commands.add_parser("audit", help="verify the audit log, and write it out"))
+    _add_backups(
+        commands.add_parser("backup", help="copy the embedded database to a file, also while a server runs"),
+        commands.add_parser("restore", help="put such a copy in its place, while no server runs"),
+    )
+    _add_keys(commands.add_parser("keys", help="rotate the server's keys"))
     return top
+
+
+def _add_backups(backup: ArgumentParser, restore: ArgumentParser) -> None:
+    """Add the commands about copies of the embedded database."""
+    backup.set_defaults(command="backup")
+    restore.set_defaults(command="restore")
+    backup.add_argument("file", metavar="FILE", type=Path, help="the file to write; the keys are not in it")
+    backup.add_argument("--force", action="store_true", help="replace a file that is there")
+    restore.add_argument("file", metavar="FILE", type=Path, help="the copy; it stays as it is")
+    restore.add_argument("--force", action="store_true", help="put a database that is there aside")
+    restore.add_argument(
+        "--any-keys", action="store_true", help="go on although what hangs on other keys will not work"
+    )
+
+
+def _add_keys(keys: ArgumentParser) -> None:
+    """Add the commands about the server's keys."""
+    commands = keys.add_subparsers(metavar="COMMAND", required=True)
+    listed = commands.add_parser("list", help="list the keys, and what hangs on each")
+    rotate = commands.add_parser("rotate", help="make a new key, under which everything new is kept from then on")
+    add = commands.add_parser("add", help="only add a new key, to be given to all machines before it is promoted")
+    promote = commands.add_parser("promote", help="have everything new kept under a key that all machines know")
+    retire = commands.add_parser("retire", help="take a key away that nothing hangs on any more")
+    for name, command in (
+        ("list", listed),
+        ("rotate", rotate),
+        ("add", add),
+        ("promote", promote),
+        ("retire", retire),
+    ):
+        command.set_defaults(command=f"keys {name}")
+    for command in (promote, retire):
+        command.add_argument("id", metavar="ID", help="the key's id, as `latchkey keys list` has it")
+    retire.add_argument("--force", action="store_true", help="revoke the tokens that hang on it, and take it away")
 
 
 def _add_audit(audit: ArgumentParser) -> None:

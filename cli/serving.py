@@ -3,23 +3,80 @@
 import asyncio
 import gc
 import multiprocessing
+import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-GRACE_S = 10
-"""How long requests under way may go on after SIGTERM."""
 PING_S = 20
 """How often a WebSocket is pinged, and how long it may take to answer."""
 BACKLOG = 2048
 PATIENCE_S = 60
 """How long a process may take until it answers."""
+HEAD_S = 5.0
+"""How long a client may take to ask a server that is not ready yet."""
 _ANY = {"0.0.0.0": "localhost", "::": "localhost"}  # noqa: S104 - compared with, not listened on
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+_UP = "200 OK", "", "ok\n"
+_MIGRATING = "503 Service Unavailable", "Retry-After: 1\r\n", "the database is being migrated\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How large a frame of a WebSocket may be, and how long requests under way may go on once the end has begun."""
+
+    frame_bytes: int
+    grace_s: int
+
+
+class Ending:
+    """The end of a process: it begins with the first SIGINT or SIGTERM.
+
+    For `delay_s` all is answered as ever, and only readiness says so; then no connection is taken any more. A second
+    signal ends the process at once, unless it has a supervisor, of whom that one came. One that is being replaced hears
+    of it by SIGHUP beforehand: another is ready in its place, so that nobody has to be told.
+    """
+
+    def __init__(self, delay_s: float, *, supervised: bool = False) -> None:
+        self.begun = False
+        self._delay_s = delay_s
+        self._supervised = supervised
+        self._replaced = False
+
+    def await_signals(self) -> None:
+        """Hear of signals before uvicorn, which has taken them by the time its lifespan starts."""
+        loop = asyncio.get_running_loop()
+        for number in _ENDING:
+            signal.signal(number, partial(self._hear, loop, signal.getsignal(number)))
+        if self._supervised:
+            signal.signal(signal.SIGHUP, self._give_way)
+
+    def _give_way(self, *_: object) -> None:
+        self._replaced = True
+
+    def _hear(self, loop: asyncio.AbstractEventLoop, then: Any, number: int, _: FrameType | None) -> None:  # noqa: ANN401 - a handler, as `signal` has it
+        if self._replaced:
+            then(number, None)
+        elif not self.begun:
+            self.begun = True
+            loop.call_soon_threadsafe(loop.call_later, self._delay_s, then, number, None)
+        elif not self._supervised:
+            _die(number)
+
+
+def _die(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 def listening(host: str, port: int) -> tuple[socket.socket, str]:
@@ -37,16 +94,37 @@ def listening(host: str, port: int) -> tuple[socket.socket, str]:
     return listening, f"http://{shown}:{listening.getsockname()[1]}"
 
 
+@asynccontextmanager
+async def migrating(listening: socket.socket) -> AsyncIterator[None]:
+    """Tell whoever asks meanwhile that the process is up, and not ready."""
+    server = await asyncio.start_server(_tell, sock=listening.dup())
+    try:
+        yield
+    finally:
+        server.close()
+
+
+async def _tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        async with asyncio.timeout(HEAD_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+            status, more, text = _UP if head.startswith(b"GET /healthz ") else _MIGRATING
+            told = f"Connection: close\r\nCache-Control: no-store\r\nContent-Length: {len(text)}\r\n"
+            writer.write(f"HTTP/1.1 {status}\r\n{told}{more}Content-Type: text/plain\r\n\r\n{text}".encode())
+            await writer.drain()
+    writer.close()
+
+
 async def serve(
     app: ASGIApp,
     protocol: type[asyncio.Protocol],
     listening: socket.socket,
-    frame_limit_bytes: int,
+    bounds: Bounds,
     answers: Callable[[], None],
 ) -> None:
     """Serve until SIGINT or SIGTERM, and come back. `answers` is called once, when requests are answered."""
-    config = _config(app, protocol, frame_limit_bytes)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    config = _config(app, protocol, bounds)
+    for number in _ENDING:
         signal.signal(number, _nothing_more)  # uvicorn sends the signal again once it has shut down
     await _Server(config, answers).serve([listening])
 
@@ -55,16 +133,17 @@ def serve_from_many(  # noqa: PLR0913, PLR0917 - as `serve`
     app: ASGIApp,
     protocol: type[asyncio.Protocol],
     listening: socket.socket,
-    frame_limit_bytes: int,
+    bounds: Bounds,
     answers: Callable[[], None],
     workers: int,
 ) -> bool:
     """Serve from several processes until SIGINT or SIGTERM; says whether they ended because of that.
 
     Each gets a copy of `app`, whose lifespan opens what it needs. One that dies is replaced; SIGHUP replaces all, one
-    after the other. What is being answered is answered; a connection that has not asked yet may be closed.
+    after the other. What is being answered is answered; a connection that has not asked yet may be closed. A second
+    signal ends all of them at once.
     """
-    supervisor = _Supervisor(_config(app, protocol, frame_limit_bytes, workers), listening, answers)
+    supervisor = _Supervisor(_config(app, protocol, bounds, workers), listening, answers)
     supervisor.run()
     return not any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
 
@@ -87,12 +166,12 @@ def settle() -> None:
     gc.freeze()
 
 
-def _config(app: ASGIApp, protocol: type[asyncio.Protocol], frame_limit_bytes: int, workers: int = 1) -> uvicorn.Config:
+def _config(app: ASGIApp, protocol: type[asyncio.Protocol], bounds: Bounds, workers: int = 1) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=protocol,
         ws="websockets-sansio",
-        ws_max_size=frame_limit_bytes,
+        ws_max_size=bounds.frame_bytes,
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
         lifespan="on",
@@ -102,22 +181,46 @@ def _config(app: ASGIApp, protocol: type[asyncio.Protocol], frame_limit_bytes: i
         access_log=False,
         server_header=False,
         proxy_headers=False,  # whom to believe about addresses, `web.proxies` knows
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=bounds.grace_s,
     )
 
 
 class _Supervisor(Multiprocess):
-    """Uvicorn's supervisor, which tells when all processes answer."""
+    """Uvicorn's supervisor, which tells when all processes answer, and ends at once where it is told twice."""
 
     def __init__(self, config: uvicorn.Config, listening: socket.socket, answers: Callable[[], None]) -> None:
         super().__init__(config, [listening])
         self._answers = answers
+        self._told = False
+        for number in _ENDING:
+            signal.signal(number, self._hear)
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        if self._told:
+            for process in self.processes:
+                process.process.kill()
+            _die(number)
+        self._told = True
+        self.signal_queue.append(number)
 
     def init_processes(self) -> None:
         """Start, then tell."""
         super().init_processes()
         if all(process.wait_until_ready(PATIENCE_S, self.should_exit) for process in self.processes):
             self._answers()
+
+    def restart_all(self) -> None:
+        """Replace all processes, one after the other."""
+        for process in self.processes:
+            if process.pid is not None:
+                os.kill(process.pid, signal.SIGHUP)
+        super().restart_all()
+
+    def terminate_all(self) -> None:
+        """Tell all processes to end; once they all have stopped listening, whoever connects is refused."""
+        super().terminate_all()
+        for listening in self.sockets:
+            listening.close()
 
 
 def _nothing_more(*_: object) -> None:

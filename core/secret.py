@@ -167,6 +167,18 @@ class ServerKeys:
             raise Malformed("a key ring names each key once")
         return cls(keys)
 
+    def beside(self, key_id: str) -> "ServerKeys":
+        """Add a new key behind the others: known from then on, and nothing new is made under it yet."""
+        return ServerKeys({**self.keys, **ServerKeys.mint(key_id).keys})
+
+    def led_by(self, key_id: str) -> "ServerKeys":
+        """Make one of the keys the newest. Raises KeyError if it is none of them."""
+        return ServerKeys({key_id: self.keys[key_id], **self.keys})
+
+    def without(self, key_id: str) -> "ServerKeys":
+        """Retire a key. Raises Malformed if it is the last."""
+        return ServerKeys({each: key for each, key in self.keys.items() if each != key_id})
+
     def json(self) -> str:
         """Write what `parse` reads. This text is as secret as the keys."""
         pairs = [{"id": key_id, "key": base64.b64encode(key).decode()} for key_id, key in self.keys.items()]

@@ -8,11 +8,14 @@ middle leaves nothing behind. Only what starts the server calls this, never its 
 import asyncio
 import pkgutil
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import closing
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.connection import get_connections
 from tortoise.context import TortoiseContext
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.migrations.graph import MigrationKey
@@ -81,6 +84,12 @@ async def is_current(url: str) -> bool:
     """Say whether the database exists and has every migration. Changes nothing. Raises DatabaseTooNewError."""
     known = _known(APPS)
     return await is_kept(url) and _not_newer(await _applied(parse(url)), known) == known
+
+
+async def refuse_newer() -> None:
+    """Ask the open database which migrations it has by now. Raises DatabaseTooNewError, or why it does not answer."""
+    rows = await get_connections().get(CONNECTION).execute_query_dict(_APPLIED)
+    _not_newer({(row["app"], row["name"]) for row in rows}, _ours())
 
 
 async def is_kept(url: str) -> bool:
@@ -165,6 +174,11 @@ def _known(apps: Apps) -> Applied:
     }
 
 
+@cache
+def _ours() -> frozenset[tuple[str, str]]:
+    return frozenset(_known(APPS))
+
+
 async def _applied(place: Path | Server) -> Applied:
     """List the migrations that the database has, without Tortoise: most starts end here."""
     if isinstance(place, Path):
@@ -187,7 +201,7 @@ def _applied_to_file(path: Path) -> Applied:
         return set(connection.execute(_APPLIED).fetchall()) if exists else set()
 
 
-def _not_newer(applied: Applied, known: Applied) -> Applied:
+def _not_newer(applied: Applied, known: AbstractSet[tuple[str, str]]) -> Applied:
     if unknown := sorted(name for _, name in applied - known):
         raise DatabaseTooNewError(
             f"the database was migrated by a later version, which knows `{'`, `'.join(unknown)}`;"

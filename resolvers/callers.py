@@ -249,6 +249,11 @@ _remembered: OrderedDict[bytes, Caller] = OrderedDict()
 _MARK_KEY = secrets.token_bytes(32)
 
 
+def forget() -> None:
+    """Forget all callers: the server has other keys, so each is found anew, under the newest."""
+    _remembered.clear()
+
+
 def _mark(credential: str) -> bytes:
     """Digest a presented secret for this process's memory, under a key that nothing else knows."""
     return blake2b(credential.encode("utf-8", "surrogatepass"), key=_MARK_KEY, digest_size=32).digest()

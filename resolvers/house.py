@@ -35,9 +35,9 @@ class Looked(NamedTuple):
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class House:
-    """One running server: its database, its keys and its lifetimes."""
+    """One running server: its database, its keys, which alone change while it runs, and its lifetimes."""
 
     database: Database
     keys: ServerKeys = field(repr=False)

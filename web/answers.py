@@ -156,3 +156,7 @@ class Answers:
         self._kept.move_to_end(digest)
         if len(self._kept) > ANSWERS_KEPT:
             self._kept.popitem(last=False)
+
+    def forget(self) -> None:
+        """Forget them all."""
+        self._kept.clear()

@@ -59,6 +59,12 @@ class Wire(HttpToolsProtocol):
         self._defaults_of: list[Header] | None = None
         self._defaults = b""
 
+    @classmethod
+    def forget(cls) -> None:
+        """Forget what was answered."""
+        cls.sent.forget()
+        cls.heard.forget()
+
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's own
         """Start; see asyncio."""
         super().connection_made(transport)

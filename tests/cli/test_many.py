@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +24,7 @@ ASKED_OFTEN = 40
 """So many connections that each of two processes gets some."""
 PRESSED_S = 6
 HELD_S = 1.0
+PATIENCE_S = 60
 
 
 def works(url: str, secret: str) -> bool:
@@ -34,6 +35,26 @@ def works(url: str, secret: str) -> bool:
         if refused.code != 401:
             raise
         return False
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+
+
+def status(url: str, path: str) -> int | None:
+    """Ask on a connection of its own; None if nobody takes it."""
+    try:
+        with urllib.request.urlopen(f"{url}{path}") as answer:  # noqa: S310 - our own server
+            return int(answer.status)
+    except HTTPError as refused:
+        with refused:
+            return refused.code
+    except OSError:
+        return None
 
 
 def children(pid: int) -> set[int]:
@@ -55,10 +76,7 @@ def test_workers_share_a_database_and_one_that_dies_is_replaced(tmp_path: Path) 
         before = children(process.pid)
         assert len(before) == 2
         os.kill(min(before), signal.SIGKILL)
-        until = time.monotonic() + 30
-        while not (len(children(process.pid)) == 2 and min(before) not in children(process.pid)):
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        until(lambda: len(children(process.pid)) == 2 and min(before) not in children(process.pid))
         assert all(works(url, owner) for _ in range(ASKED_OFTEN))
         assert ended(process)[0] == 0
     assert {path.name for path in tmp_path.iterdir()} >= {"latchkey.sqlite3", "latchkey.keys.json"}
@@ -74,10 +92,10 @@ def hung_up() -> Iterator[None]:
             raise
 
 
-def test_workers_are_replaced_while_others_serve(tmp_path: Path) -> None:
+def test_workers_are_replaced_while_others_serve_and_all_end_when_readiness_says_so(tmp_path: Path) -> None:
     answers: list[bool] = []
     over = threading.Event()
-    with started(tmp_path, "--workers", "2") as process:
+    with started(tmp_path, "--workers", "2", LATCHKEY_SHUTDOWN_DELAY_S="3600") as process:
         url, _ = until_ready(process)
         owner = signed_in(tmp_path, url)
         before = children(process.pid)
@@ -85,21 +103,29 @@ def test_workers_are_replaced_while_others_serve(tmp_path: Path) -> None:
         def use() -> None:
             while not over.is_set():
                 with hung_up():
-                    answers.append(works(url, owner))
+                    answers.append(works(url, owner) and status(url, "/readyz") in {200, None})
 
         with ThreadPoolExecutor() as pool:
             using = [pool.submit(use) for _ in range(3)]
             process.send_signal(signal.SIGHUP)
-            until = time.monotonic() + 60
-            while before & children(process.pid) and time.monotonic() < until:
-                time.sleep(0.1)
-            over.set()
+            try:
+                until(lambda: not before & children(process.pid))
+            finally:
+                over.set()
             for each in using:
                 each.result()
-        assert not before & children(process.pid)
-        assert ended(process)[0] == 0
-    assert len(answers) > 10
-    assert all(answers)
+        assert len(answers) > 10
+        assert all(answers)
+
+        process.send_signal(signal.SIGTERM)
+        until(lambda: all(status(url, "/readyz") == 503 for _ in range(ASKED_OFTEN)))
+        assert status(url, "/healthz") == 200
+        assert works(url, owner)
+        assert process.poll() is None
+        workers = children(process.pid)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == -signal.SIGTERM, "the second one ends all at once"
+        until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
 
 
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
@@ -107,10 +133,7 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
         until_ready(process)
         workers = children(process.pid)
         process.kill()
-        until = time.monotonic() + 30
-        while any(Path(f"/proc/{worker}").exists() for worker in workers):
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
 
 
 def test_workers_that_cannot_start_end_the_server(tmp_path: Path) -> None:

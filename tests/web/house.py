@@ -28,7 +28,7 @@ class World:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     finished: list[str] = field(default_factory=list)
-    ready: bool = True
+    trouble: Exception | None = None
 
     def asking(self, request_id: str, address: str | None, user_agent: str | None) -> Request:
         request = Request(cast("Any", self), request_id, address, user_agent)
@@ -59,8 +59,8 @@ class World:
         self.calls[f"sign_out {caller}"] += 1
 
     async def answers(self) -> None:
-        if not self.ready:
-            raise ConnectionError("gone")
+        if self.trouble is not None:
+            raise self.trouble
 
 
 def world(info: strawberry.Info) -> World:

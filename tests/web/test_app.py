@@ -1,6 +1,7 @@
 """What stands beside the GraphQL path: other origins, the schema's text, health, and the end of the process."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,10 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from cli.serving import migrating
+from models.migrator import DatabaseTooNewError
 from tests.web.house import ORIGIN, World, build, schema
+from web.health import EndingError
 
 FRIEND = "https://app.latchkey.test"
 
@@ -60,10 +64,30 @@ async def test_the_schema_is_there_as_text(client: httpx2.AsyncClient) -> None:
 
 async def test_health_is_the_process_and_readiness_the_database(client: httpx2.AsyncClient, world: World) -> None:
     assert [(await client.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 200]
-    world.ready = False
-    answer = await client.get("/readyz")
-    assert (answer.status_code, answer.text) == (503, "the database does not answer\n")
-    assert (await client.get("/healthz")).status_code == 200
+    for trouble, told in (
+        (ConnectionError("gone"), "the database does not answer\n"),
+        (DatabaseTooNewError("0099_later"), "the database was migrated by a later version\n"),
+        (EndingError(), "the server is about to end\n"),
+    ):
+        world.trouble = trouble
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, told)
+        assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_server_says_that_it_is_up_while_it_migrates() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = "http://{}:{}".format(*listening.getsockname())
+        async with httpx2.AsyncClient(base_url=url) as client, migrating(listening):
+            answers = [await client.get(path) for path in ("/healthz", "/readyz", "/graphql")]
+        assert [(answer.status_code, answer.text) for answer in answers] == [
+            (200, "ok\n"),
+            *[(503, "the database is being migrated\n")] * 2,
+        ]
+        assert [answer.headers.get("retry-after") for answer in answers] == [None, "1", "1"]
+        asking = socket.create_connection(listening.getsockname())
+        with asking, listening.accept()[0]:  # whoever comes now is answered by the server itself
+            pass
 
 
 async def test_the_path_has_no_twin_with_a_slash(client: httpx2.AsyncClient) -> None:
