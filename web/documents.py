@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphql import (
+    ArgumentNode,
     DocumentNode,
+    GraphQLError,
     GraphQLSchema,
     GraphQLSyntaxError,
+    ObjectFieldNode,
     OperationDefinitionNode,
     parse,
     specified_rules,
@@ -25,7 +28,18 @@ from web.errors import RequestError
 from web.limits import Limits
 from web.shapes import CycleError, Shape, selections
 
-RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+
+class NullRule(MaybeNullValidationRule):
+    """Strawberry's rule that what may be left out is not null, told without Python's words for it."""
+
+    def report_error(self, error: GraphQLError) -> None:
+        """Report it."""
+        node = error.nodes[0] if error.nodes else None
+        name = node.name.value if isinstance(node, ArgumentNode | ObjectFieldNode) else "it"
+        super().report_error(GraphQLError(f"`{name}` may be left out, but must not be null", error.nodes))
+
+
+RULES = (*specified_rules, NullRule, OneOfInputValidationRule)
 """What a document must obey: the specification, and what Strawberry adds to it."""
 MAX_VALIDATION_ERRORS = 10
 MAX_TOLD_COST = 1 << 31

@@ -377,6 +377,7 @@ async def test_left_out_is_not_null(client: httpx2.AsyncClient, world: World) ->
     literal = await ask(client, "mutation { change(input: {name: null}) }")
     assert out.json() == {"data": {"change": None}}
     assert (codes(null), codes(literal)) == (["BAD_USER_INPUT"], ["GRAPHQL_VALIDATION_FAILED"])
+    assert literal.json()["errors"][0]["message"] == "`name` may be left out, but must not be null"
     assert world.calls["change"] == 1
 
 
