@@ -16,8 +16,8 @@ from tests.organisation import Organisation
 from tests.web.conftest import serving
 
 ROOT = Path(__file__).parents[2]
-MOSTLY = 0.95
-"""The share of answers that are not about the credential, at least."""
+MOSTLY = 0.9
+"""At least so much of what was drawn was asked, and of what was asked is not answered about the credential."""
 
 
 async def asked(organisation: Organisation, cases: int, seconds: int, sessions: int) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def check(told: dict[str, Any], fields: int, cases: int) -> None:
     for name, caller in told["callers"].items():
         assert caller["failures"] == [], name
         asked = sum(caller["codes"].values())
-        assert asked >= cases * len(told["operations"])
+        assert asked >= MOSTLY * cases * len(told["operations"])  # some fields have fewer cases
         assert caller["codes"]["UNAUTHENTICATED"] <= asked * (1 - MOSTLY)
     assert len(told["operations"]) > 60
     assert len(told["callers"]["owner"]["done"]) >= fields
