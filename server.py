@@ -37,7 +37,7 @@ from models import backups, new_id, now
 from models.database import Database, opened
 from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_current, is_kept, migrate, refuse_newer
 from models.urls import parse
-from resolvers import callers, sessions
+from resolvers import callers, devices, sessions
 from resolvers.announcing import announcing
 from resolvers.callers import Request, used
 from resolvers.deliveries import delivering
@@ -397,6 +397,7 @@ def assembled(
         identify=used,
         sign_in=sessions.sign_in,
         sign_out=sessions.sign_out,
+        note_device=devices.note,
         database_answers=answers,
         lifespan=lambda _: _living(house, ending, keys_file) if ending else _working(house),
         public_url=house.public_url,

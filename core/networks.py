@@ -23,6 +23,8 @@ _UNICAST = IPv6Network("2000::/3")
 _SPECIAL = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "3fff::/20")))
 """What `ipaddress` may call global, but is the protocols' own, or leads to another address through a tunnel."""
 _LONGEST = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
+_HOST_BITS = 64
+"""How many bits of an IPv6 address whoever has a network fills as they like."""
 _MAPPED_BITS = 96
 """How many bits of an IPv6 address come before the IPv4 one that is written in it."""
 
@@ -87,6 +89,20 @@ def plain_address(text: str) -> Address:
     """
     address = ip_address(text)
     return address.ipv4_mapped or IPv6Address(int(address)) if isinstance(address, IPv6Address) else address
+
+
+def neighbourhood(address: str | None) -> str:
+    """Say in which network one who came from an address may have any other: in 64 bits of IPv6, and none of IPv4.
+
+    Those of whom no address is known are in one.
+    """
+    try:
+        given = plain_address(address or "")
+    except ValueError:
+        return address or "-"
+    if isinstance(given, IPv4Address):
+        return str(given)
+    return str(IPv6Address(int(given) >> _HOST_BITS << _HOST_BITS))
 
 
 def is_public(address: Address) -> bool:

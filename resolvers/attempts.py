@@ -1,16 +1,73 @@
-"""How often somebody may fail to sign in, per e-mail address and per network address."""
+"""How often somebody may fail to sign in, and how long they wait after that.
+
+Some failures are free. After each further one the next try waits twice as long, from a second on, and failures are
+forgotten one by one, so that in the end there is one guess in the time it takes to forget one. They are counted by
+network, by e-mail address at a network, and by e-mail address everywhere: against who guesses from many networks at
+once. The last does not hold where the member has signed in before, and none of them on a device where they have, so
+that nobody who knows an e-mail address keeps its member out.
+"""
 
 import math
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 from core.errors import RateLimited
+from core.networks import neighbourhood
 
-WINDOW_S = 5 * 60
-PER_EMAIL = 10
-PER_ADDRESS = 50
+MOST = 50_000
+"""How many are remembered; of more, whoever has not tried for longest is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many failures are free, and how long it takes to forget one."""
+
+    free: int
+    forgotten_each_s: int
+
+
+NETWORK = Limit(50, 6)
+"""Of all who come from one network, which may be an office."""
+HERE = Limit(10, 5 * 60)
+"""Of one e-mail address at one network or device, and of one session that is asked for the password again."""
+ANYWHERE = Limit(50, 30)
+"""Of one e-mail address, from wherever its member has not signed in before."""
+
+
+@dataclass(slots=True)
+class _Failures:
+    """How many are not forgotten yet, since when the next one is being forgotten, and when the last was."""
+
+    count: int = 0
+    since_s: float = 0.0
+    last_s: float = 0.0
+
+    def forget(self, limit: Limit, at_s: float) -> None:
+        """Forget as many as there was time for."""
+        forgotten = int((at_s - self.since_s) // limit.forgotten_each_s)
+        self.count = max(0, self.count - forgotten)
+        self.since_s += forgotten * limit.forgotten_each_s
+
+    def wait_s(self, limit: Limit, at_s: float) -> float:
+        """Say how long the next try has to wait."""
+        self.forget(limit, at_s)
+        return 0.0 if self.count < limit.free else self.last_s + 2.0 ** (self.count - limit.free) - at_s
+
+    def add(self, at_s: float) -> float:
+        """Count one more. Gives when the last one was, for `take_back`."""
+        self.since_s = self.since_s if self.count else at_s
+        last_s, self.last_s = self.last_s, at_s
+        self.count += 1
+        return last_s
+
+    def take_back(self, at_s: float, last_s: float) -> None:
+        """Count one less, which was none after all."""
+        self.count = max(0, self.count - 1)
+        if self.last_s == at_s:
+            self.last_s = last_s
 
 
 class Attempts:
@@ -18,33 +75,54 @@ class Attempts:
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
-        self._tried_at_s: OrderedDict[str, deque[float]] = OrderedDict()  # whoever tried last comes last
+        self._failures: OrderedDict[str, _Failures] = OrderedDict()  # whoever tried last comes last
+
+    def presses(self, email_key: str) -> bool:
+        """Say whether so many failed in a member's name that strangers have to wait."""
+        known = self._failures.get(_anywhere(email_key))
+        return known is not None and known.wait_s(ANYWHERE, self._clock_s()) > 0
+
+    def signing_in(
+        self, email_key: str, address: str | None, *, device: str | None = None, is_known_here: bool = False
+    ) -> AbstractContextManager[None]:
+        """Try to sign in with an e-mail address, with which somebody did in this network or on this device before."""
+        if device is not None:
+            return self._counted({f"device/{device}": HERE})
+        network = neighbourhood(address)
+        watched = {f"network/{network}": NETWORK, f"here/{network}/{email_key}": HERE}
+        if not is_known_here:
+            watched[_anywhere(email_key)] = ANYWHERE
+        return self._counted(watched)
+
+    def proving(self, session_id: str, address: str | None) -> AbstractContextManager[None]:
+        """Try a password in a session. Each is counted by itself, so that whoever stole one holds up no other."""
+        return self._counted({f"network/{neighbourhood(address)}": NETWORK, f"session/{session_id}": HERE})
+
+    def opening(self, address: str | None) -> AbstractContextManager[None]:
+        """Try a one-time link, of which chance finds none: what is counted is the work of looking for it."""
+        return self._counted({f"network/{neighbourhood(address)}": NETWORK})
 
     @contextmanager
-    def counted(self, email_key: str, address: str | None) -> Iterator[None]:
+    def _counted(self, watched: Mapping[str, Limit]) -> Iterator[None]:
         """Try what is inside; it costs nothing if it ends well. Raises `RateLimited` while there are too many failures.
 
         It is counted before it begins, so that many at once are no way around the limit.
         """
         at_s = self._clock_s()
-        self._forget(at_s - WINDOW_S)
-        watched = {f"email/{email_key}": PER_EMAIL, f"address/{address or '-'}": PER_ADDRESS}
-        for whose, most in watched.items():
-            failed = [since_s for since_s in self._tried_at_s.get(whose, ()) if since_s > at_s - WINDOW_S]
-            if len(failed) >= most:
-                raise RateLimited(math.ceil(failed[-most] + WINDOW_S - at_s))
-        for whose in watched:
-            self._tried_at_s.setdefault(whose, deque(maxlen=PER_ADDRESS)).append(at_s)
-            self._tried_at_s.move_to_end(whose)
+        known = {whose: self._failures.get(whose) or _Failures() for whose in watched}
+        wait_s = max(failures.wait_s(watched[whose], at_s) for whose, failures in known.items())
+        if wait_s > 0:
+            raise RateLimited(math.ceil(wait_s))
+        added = [(failures, failures.add(at_s)) for failures in known.values()]
+        for whose, failures in known.items():
+            self._failures[whose] = failures
+            self._failures.move_to_end(whose)
+        while len(self._failures) > MOST:
+            self._failures.popitem(last=False)
         yield
-        for whose in watched:
-            if at_s in (tried := self._tried_at_s.get(whose, deque())):
-                tried.remove(at_s)
+        for failures, last_s in added:
+            failures.take_back(at_s, last_s)
 
-    def _forget(self, until_s: float) -> None:
-        """Forget those who have not tried since; they come first."""
-        while self._tried_at_s:
-            whose, tried = next(iter(self._tried_at_s.items()))
-            if tried and tried[-1] > until_s:
-                return
-            del self._tried_at_s[whose]
+
+def _anywhere(email_key: str) -> str:
+    return f"anywhere/{email_key}"

@@ -62,6 +62,8 @@ class Request:
     id: str
     address: str | None = None
     user_agent: str | None = None
+    device: str | None = None
+    """What its browser keeps of having been signed in with; see `resolvers.devices`."""
     allowance: Allowance = field(default_factory=Allowance, compare=False, repr=False)
     """What all proofs of this request together may cost."""
     uses: list[Use] = field(default_factory=list, compare=False, repr=False)

@@ -14,6 +14,7 @@ from resolvers.passwords import LONGEST, SHORTEST
 KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
 _CONTROL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_EAST_ASIAN = {"BOPOMOFO", "CJK", "HANGUL", "HIRAGANA", "IDEOGRAPHIC", "KATAKANA", "KATAKANA-HIRAGANA"}
 
 
 def name(field: str, text: str, *, most: int = 256) -> str:
@@ -38,12 +39,40 @@ def key(field: str, text: str) -> str:
 
 
 def email(field: str, text: str) -> tuple[str, str]:
-    """Take an e-mail address; returns it as typed and as it is compared (NFKC, case-folded)."""
+    """Take an e-mail address; returns it as it is shown and as it is compared (NFKC, case-folded).
+
+    The domain is shown as DNS has it, in ASCII: so no letter in it looks like another. Neither side mixes alphabets,
+    but those that East Asia writes beside each other.
+    """
     typed = _shown(field, text, 320)
-    compared = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", typed).casefold())
-    if not _EMAIL.fullmatch(typed) or not _EMAIL.fullmatch(compared):
+    local, _, domain = typed.rpartition("@")
+    ascii_domain, domain = _domain(field, domain)
+    compared = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", f"{local}@{domain}").casefold())
+    shown = _short(field, f"{local}@{ascii_domain}", 320)
+    if not _EMAIL.fullmatch(shown) or not _EMAIL.fullmatch(compared):
         raise Invalid(field, "must be an e-mail address")
-    return typed, compared
+    for part in re.split(r"[@.]", compared):
+        if len(_alphabets(part) - _EAST_ASIAN) > 1:
+            raise Invalid(field, "must not mix letters of different alphabets, which look alike")
+    return shown, compared
+
+
+def _domain(field: str, text: str) -> tuple[str, str]:
+    """Read a domain; returns it as DNS has it and as people write it."""
+    if text.isascii() and "xn--" not in text.lower():
+        return text, text
+    try:
+        in_dns = text.lower().encode("idna").decode()
+        return in_dns, in_dns.encode().decode("idna")
+    except UnicodeError:
+        raise Invalid(field, "must be an e-mail address") from None
+
+
+def _alphabets(text: str) -> set[str]:
+    """Name the alphabets that a text has letters of, by the first word of what Unicode calls these."""
+    if text.isascii():
+        return set()
+    return {unicodedata.name(character, "").partition(" ")[0] for character in text if character.isalpha()}
 
 
 def password(field: str, text: str) -> str:

@@ -116,14 +116,8 @@ async def accept_invite(request: Request, link: str, name: str | None, password:
 
     A link is worth no more than who made it: their rights of now must still cover the member's.
     """
-    try:
-        digests = request.house.keys.candidates(Secret.parse(link))
-    except Malformed:
-        raise Unauthenticated from None
-    found = Link.filter(digest__in=[digest.hex for digest in digests], expires_at__gt=now())
-    row = await found.select_related("account", "member", "inviter").first()
-    if row is None:
-        raise Unauthenticated
+    with request.house.attempts.opening(request.address):
+        row = await _living_link(request, link)
     kept = await passwords.hashed(typed.password("password", password))
     caller = await with_credential(row.account, request, ActorKind.LINK, row.member, row)
     async with change(caller, Action.ACCEPT_INVITE, At(Member, row.member_id)) as deed:
@@ -136,6 +130,18 @@ async def accept_invite(request: Request, link: str, name: str | None, password:
             member.name = typed.name("name", name)
         await set_password(member, kept)
     return Done(deed.row, deed.entry)
+
+
+async def _living_link(request: Request, link: str) -> Link:
+    try:
+        digests = request.house.keys.candidates(Secret.parse(link))
+    except Malformed:
+        raise Unauthenticated from None
+    found = Link.filter(digest__in=[digest.hex for digest in digests], expires_at__gt=now())
+    row = await found.select_related("account", "member", "inviter").first()
+    if row is None:
+        raise Unauthenticated
+    return row
 
 
 async def _require_inviter(deed: Deed[Member], link: Link) -> None:

@@ -1,5 +1,6 @@
 """Sessions: got by signing in, listed and ended like tokens."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ from tortoise.expressions import F
 from tortoise.queryset import QuerySet
 
 from core.errors import Conflict, Forbidden, Invalid, Unauthenticated
+from core.networks import neighbourhood
 from core.secret import Secret, SecretKind
 from core.vocabulary import Action
 from models import (
@@ -24,11 +26,17 @@ from models import (
     new_id,
     now,
 )
+from resolvers import devices, passwords, refusing
 from resolvers import input as typed
-from resolvers import passwords, refusing
 from resolvers.callers import Caller, Credential, Request, with_credential
 from resolvers.reading import readable_sessions
 from resolvers.writing import At, Done, Said, change
+
+UNNAMED = 2
+"""How many passwords are tried at least for whoever does not say which account: as many as for an e-mail address that
+is in two of them, so that the time tells nobody of the other."""
+SESSIONS_SEEN = 200
+"""How many of somebody's sessions are looked through for it, the newest first."""
 
 
 async def sign_in(request: Request, email: str, password: str, account_key: str | None = None) -> Done[Token]:
@@ -38,9 +46,12 @@ async def sign_in(request: Request, email: str, password: str, account_key: str 
     with the accounts' keys where the same e-mail address and password open several.
     """
     _, email_key = typed.email("email", email)
-    with request.house.attempts.counted(email_key, request.address):
+    attempts = request.house.attempts
+    device = devices.known(request, email_key)
+    is_known = device is None and attempts.presses(email_key) and await _is_known_here(email_key, request.address)
+    with attempts.signing_in(email_key, request.address, device=device, is_known_here=is_known):
         found = await _named(email_key, account_key)
-        members = await _with_password(found, password)
+        members = await _with_password(found, password, least=UNNAMED if account_key is None else 1)
         if not members:
             await _note_failure(request, found, account_key)
             raise Unauthenticated
@@ -55,11 +66,25 @@ async def _named(email_key: str, account_key: str | None) -> list[Member]:
     return [member for member in await found if account_key in (None, member.account.key)]
 
 
-async def _with_password(found: Sequence[Member], password: str) -> list[Member]:
+async def _is_known_here(email_key: str, address: str | None) -> bool:
+    """Say whether a session of the e-mail address's members was used in this network of late."""
+    members = await Member.filter(email_key=email_key, state__not=MemberState.REMOVED)
+    sessions = Token.filter(
+        kind=TokenKind.SESSION,
+        account_id__in=[member.account_id for member in members] or [new_id()],  # asked also where there is none
+        owner_id__in=[member.id for member in members] or [new_id()],
+        last_used_at__gte=now() - devices.REMEMBERED,
+    )
+    seen = await sessions.order_by("-id").limit(SESSIONS_SEEN).only("id", "last_used_address")
+    return neighbourhood(address) in {neighbourhood(each.last_used_address) for each in seen if each.last_used_address}
+
+
+async def _with_password(found: Sequence[Member], password: str, least: int) -> list[Member]:
+    """Give the active ones with this password. `least` as many hashes are run, if need be for nobody."""
     members = [member for member in found if member.state is MemberState.ACTIVE]
-    if not members:
-        await passwords.holds(password, None)
-    return [member for member in members if await passwords.holds(password, member.password_hash)]
+    kept = [member.password_hash for member in members] + [None] * (least - len(members))
+    held = await asyncio.gather(*(passwords.holds(password, each) for each in kept))
+    return [member for member, is_theirs in zip(members, held, strict=False) if is_theirs]
 
 
 async def _note_failure(request: Request, found: Sequence[Member], account_key: str | None) -> None:
@@ -147,7 +172,7 @@ async def proved(caller: Caller, action: Action, field: str, password: str) -> M
     if not caller.is_session or member is None:
         raise Forbidden(action.value, why="only a session may do this, with the password")
     # Counted apart from signing in, where anybody may fail in the member's name.
-    with caller.request.house.attempts.counted(str(member.id), caller.request.address):
+    with caller.request.house.attempts.proving(str(caller.token and caller.token.id), caller.request.address):
         if not await passwords.holds(password, member.password_hash):
             raise Invalid(field, "is not your password")
     return member

@@ -126,9 +126,9 @@ class Organisation:
         self.owner = await identify(self.secrets[str(self.owner.token.id)], self.request)  # type: ignore[union-attr]
 
 
-async def founded(database: Database, key: str = "main") -> Organisation:
-    """Make an account whose owner is signed in."""
-    house = House(database, ServerKeys.mint("first"))
+async def founded(database: Database, key: str = "main", house: House | None = None) -> Organisation:
+    """Make an account whose owner is signed in, on a server of its own or on one that is there."""
+    house = house or House(database, ServerKeys.mint("first"))
     request = Request(house, str(new_id()), "192.0.2.1", "tests")
     account = (await accounts.create(request, key, key.title(), f"owner@{key}.example")).row
     owner = await Member.get(account_id=account.id)

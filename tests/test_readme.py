@@ -20,3 +20,10 @@ def test_the_walk_runs_as_it_is_written(tmp_path: Path) -> None:
 def test_the_table_names_every_setting() -> None:
     named = re.findall(rf"^\| `{PREFIX}(\w+)` \|", section("Settings"), re.MULTILINE)
     assert named == [name.upper() for name in Settings.model_fields]
+
+
+def test_every_test_that_the_threat_model_points_at_is_there() -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/[^`]+)`", page))
+    assert len(named) > 30
+    assert {name for name in named if not (ROOT / name).is_file()} == set()

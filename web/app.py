@@ -42,6 +42,7 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     identify: Callable[[str, Request], Awaitable[Caller]],
     sign_in: Callable[[Request, str, str, str | None], Awaitable[SignedIn]],
     sign_out: Callable[[Caller], Awaitable[object]],
+    note_device: Callable[[Request, str], str],
     database_answers: Callable[[], Awaitable[object]],
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
     public_url: str,
@@ -76,7 +77,7 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     own: list[BaseRoute] = [
         Route(GRAPHQL_PATH, graphql),
         WebSocketRoute(GRAPHQL_PATH, sockets),
-        Route("/session", Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out)),
+        Route("/session", Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out, note_device=note_device)),
         Route(INTROSPECTION_PATH, introspecting),
         Route(LEAKS_PATH, Leaks(gate)),
         *(Route(f"{path}.{ending}", export) for path, export in exports.items() for ending in ("csv", "jsonl")),

@@ -117,6 +117,7 @@ class Reply(Response):
 
 
 NO_STORE = (b"cache-control", b"no-store")
+NOSNIFF = (b"x-content-type-options", b"nosniff")
 REQUEST_ID = b"x-request-id"
 
 
@@ -129,9 +130,9 @@ def media_header(media: str) -> tuple[bytes, bytes]:
 def reply(
     content: object, request_id: str, *, status: int = 200, media: str = JSON, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Answer in JSON, which nobody may keep."""
+    """Answer in JSON, which nobody may keep, nor take for anything else."""
     body = b"" if content is None else orjson.dumps(content)
-    told = [NO_STORE, media_header(media)]
+    told = [NO_STORE, NOSNIFF, media_header(media)]
     if status != 204:  # noqa: PLR2004 - the HTTP status
         told.append((b"content-length", b"%d" % len(body)))
     if headers:

@@ -13,10 +13,12 @@ from uuid_utils import uuid7
 from core.errors import Unauthenticated
 from core.secret import LONGEST
 from resolvers.callers import Caller, Request
+from resolvers.devices import REMEMBERED
 from web.errors import RejectedError
 from web.proxies import Proxies
 
 COOKIE = "latchkey_session"
+DEVICE_COOKIE = "latchkey_device"
 MAX_CREDENTIAL_LENGTH = LONGEST
 MAX_USER_AGENT_LENGTH = 256
 
@@ -39,23 +41,6 @@ class Presented:
         """Read the value of an `Authorization` header, as it is read off the wire: in Latin-1."""
         return cls.parse(decoded(value))
 
-    @classmethod
-    def by(cls, connection: HTTPConnection[Any]) -> "Presented | None":
-        """Find a request's credential; a header wins over the cookie. Raises `RejectedError` for two headers."""
-        headers = connection.headers.getlist("authorization")
-        if len(headers) > 1:
-            raise RejectedError(400, "more than one `Authorization` header")
-        if headers:
-            return cls.in_header(headers[0])
-        return cls.in_cookie(connection)
-
-    @classmethod
-    def in_cookie(cls, connection: HTTPConnection[Any]) -> "Presented | None":
-        """Find the session that the browser sent along."""
-        cookies = (cookie_parser(header) for header in connection.headers.getlist("cookie"))
-        secrets = [found[COOKIE] for found in cookies if COOKIE in found]
-        return cls(secrets[0], ambient=True) if secrets else None
-
 
 def decoded(value: str) -> str:
     """Decode a header that was read as Latin-1 and is UTF-8, as most programs write now. What is not is Latin-1."""
@@ -63,6 +48,14 @@ def decoded(value: str) -> str:
         return value if value.isascii() else value.encode("latin-1").decode()
     except UnicodeDecodeError:
         return value
+
+
+def program_of(header: str | None) -> str | None:
+    """Take what a program calls itself; what would break or hide a line, wherever it is written, is marked."""
+    shown = decoded(header or "")[:MAX_USER_AGENT_LENGTH]
+    if shown.isprintable():
+        return shown or None
+    return "".join(each if each.isprintable() else "\ufffd" for each in shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +79,21 @@ class Gate:
     def whence(self, peer: str | None, headers: Headers) -> tuple[str | None, str | None]:
         """Say where a request comes from, and by which program."""
         address = self.proxies.client_of(peer, ",".join(headers.getlist("x-forwarded-for")))
-        agent = headers.get("user-agent")
-        return address, agent[:MAX_USER_AGENT_LENGTH] if agent else None
+        return address, program_of(headers.get("user-agent"))
+
+    def presented(self, connection: HTTPConnection[Any]) -> Presented | None:
+        """Find a request's credential; a header wins over the cookie. Raises `RejectedError` for two headers."""
+        headers = connection.headers.getlist("authorization")
+        if len(headers) > 1:
+            raise RejectedError(400, "more than one `Authorization` header")
+        if headers:
+            return Presented.in_header(headers[0])
+        return self.in_cookie(connection)
+
+    def in_cookie(self, connection: HTTPConnection[Any]) -> Presented | None:
+        """Find the session that the browser sent along."""
+        secret = self._sent(connection, COOKIE)
+        return None if secret is None else Presented(secret, ambient=True)
 
     async def caller_of(self, presented: Presented | None, request: Request) -> Caller | None:
         """Make the caller, None if no credential was presented. Raises `Unauthenticated` for one that does not work."""
@@ -115,12 +121,36 @@ class Gate:
         port = "" if parts.port in {None, {"http": 80, "https": 443}.get(parts.scheme)} else f":{parts.port}"
         return f"{parts.scheme}://{parts.hostname}{port}"
 
+    @property
+    def is_secure(self) -> bool:
+        """Whether browsers reach this server by TLS."""
+        return urlsplit(self.public_url).scheme == "https"
+
     def cookie(self, secret: str) -> str:
         """Write the header that gives the browser a session; an empty secret takes it away."""
-        cookie: SimpleCookie = SimpleCookie({COOKIE: secret})
-        morsel = cookie[COOKIE]
+        return self._cookie(COOKIE, secret, None if secret else 0)
+
+    def device_cookie(self, note: str) -> str:
+        """Write the header that has the browser remember that somebody signed in."""
+        return self._cookie(DEVICE_COOKIE, note, int(REMEMBERED.total_seconds()))
+
+    def device_in(self, connection: HTTPConnection[Any]) -> str | None:
+        """Find what the browser remembers of who signed in."""
+        return self._sent(connection, DEVICE_COOKIE)
+
+    def _cookie(self, name: str, value: str, age_s: int | None) -> str:
+        cookie: SimpleCookie = SimpleCookie({self._named(name): value})
+        morsel = cookie[self._named(name)]
         morsel["path"], morsel["httponly"], morsel["samesite"] = "/", True, "Strict"
-        morsel["secure"] = urlsplit(self.public_url).scheme == "https"
-        if not secret:
-            morsel["max-age"] = 0
+        morsel["secure"] = self.is_secure
+        if age_s is not None:
+            morsel["max-age"] = age_s
         return morsel.OutputString()
+
+    def _sent(self, connection: HTTPConnection[Any], name: str) -> str | None:
+        cookies = (cookie_parser(header) for header in connection.headers.getlist("cookie"))
+        return next((found[self._named(name)] for found in cookies if self._named(name) in found), None)
+
+    def _named(self, name: str) -> str:
+        """Name a cookie. With this prefix a browser takes it from this very host alone, by TLS: no other plants one."""
+        return f"__Host-{name}" if self.is_secure else name

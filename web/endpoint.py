@@ -21,6 +21,7 @@ from web import deprecations, events
 from web.answers import Answer, Heard, Settled
 from web.bodies import (
     NO_STORE,
+    NOSNIFF,
     REQUEST_ID,
     Asked,
     Found,
@@ -88,7 +89,7 @@ class Endpoint:
         if content is None:
             return None
         body = orjson.dumps(content)
-        shown = (NO_STORE, media_header(media), (b"content-length", b"%d" % len(body)))
+        shown = (NO_STORE, NOSNIFF, media_header(media), (b"content-length", b"%d" % len(body)))
         return Settled(Answer(200, (*deprecations.told(known.deprecations), *shown), body, REQUEST_ID, request.id))
 
     def _run_at_once(self, caller: Caller, request: Request, body: bytes) -> Content | None:
@@ -130,7 +131,7 @@ class Endpoint:
             raise RejectedError(405, problem, headers={"Allow": ", ".join(METHODS)})
         if media is None:
             raise RejectedError(406, f"the answer is `{GRAPHQL_RESPONSE}`, `{JSON}` or `{EVENT_STREAM}`")
-        presented = Presented.by(http)
+        presented = self._gate.presented(http)
         if presented and presented.ambient:
             self._gate.guard(http.headers)
         told = _read_by_all(media)

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from core.errors import Refusal
 from web.answers import ENDING
-from web.bodies import NO_STORE, REQUEST_ID, media_header
+from web.bodies import NO_STORE, NOSNIFF, REQUEST_ID, media_header
 from web.errors import Formatted, RequestError, masked, refused
 from web.execution import Engine, Operation
 from web.media import EVENT_STREAM
@@ -50,7 +50,13 @@ class EventStream(Response):
 
     def __init__(self, told: AsyncGenerator[bytes, None], request_id: str, *, lasts: bool = False) -> None:
         self.status_code = 200
-        self.raw_headers = [NO_STORE, media_header(EVENT_STREAM), _UNBUFFERED, (REQUEST_ID, request_id.encode())]
+        self.raw_headers = [
+            NO_STORE,
+            NOSNIFF,
+            media_header(EVENT_STREAM),
+            _UNBUFFERED,
+            (REQUEST_ID, request_id.encode()),
+        ]
         self.background = None
         self._told = told
         self._lasts = lasts

@@ -20,7 +20,7 @@ from resolvers.callers import Caller, Request, current
 from schema.context import Context
 from web import deprecations
 from web.bodies import reply_errors
-from web.credentials import Gate, Presented
+from web.credentials import Gate
 from web.errors import Formatted, RejectedError, RequestError, masked, refused
 from web.execution import Engine, Parameters
 from web.rates import told
@@ -62,7 +62,7 @@ class Exports:
     async def _answer(self, http: HTTPRequest, request: Request) -> Response:
         if http.method != "GET":
             raise RejectedError(405, "files are had by GET", headers={"Allow": "GET"})
-        presented = Presented.by(http)
+        presented = self._gate.presented(http)
         if presented and presented.ambient:
             self._gate.guard(http.headers)
         caller = await self._gate.caller_of(presented, request)

@@ -26,7 +26,7 @@ from resolvers.refusing import refusal_of
 from resolvers.uses import NO_ACTION, Deed, deed
 from web import deprecations
 from web.answers import Answer, Header, Heard, Party, Settled
-from web.credentials import MAX_CREDENTIAL_LENGTH, MAX_USER_AGENT_LENGTH
+from web.credentials import MAX_CREDENTIAL_LENGTH, program_of
 from web.errors import Formatted, masked, refused
 from web.proxied import AGENT, FORWARDED_FOR, PREFIX, Asked
 from web.proxies import Proxies
@@ -118,7 +118,7 @@ class ForwardAuth:
     def _whence(self, heard: Heard, asked: Asked) -> tuple[str | None, str | None]:
         """Say which client the proxy asks for: its address, and its program."""
         address = self._proxies.client_of(heard.peer, asked.text(FORWARDED_FOR))
-        return address, asked.text(AGENT)[:MAX_USER_AGENT_LENGTH] or None
+        return address, program_of(asked.text(AGENT))
 
     def _warn(self, peer: str | None) -> None:
         """Tell the log of a peer that is not trusted, once."""

@@ -49,6 +49,7 @@ _NO_STORE = {"Pragma": "no-cache"}  # beside `Cache-Control`, for what is older 
 _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"pragma", b"no-cache"),
+    (b"x-content-type-options", b"nosniff"),
     (b"content-type", b"application/json; charset=utf-8"),
 )
 _INACTIVE = b'{"active":false}'

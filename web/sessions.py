@@ -5,6 +5,7 @@ Both are for this server's own pages: scripts sign in by the `signIn` mutation a
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 from starlette.requests import ClientDisconnect
@@ -12,7 +13,7 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from core.errors import Invalid, RateLimited, Refusal, Unauthenticated
+from core.errors import Invalid, RateLimited, Refusal
 from resolvers.callers import Caller, Request
 from schema.context import Context
 from web.bodies import read_json, reply, reply_errors
@@ -37,7 +38,7 @@ class SignedIn(Protocol):
 
 
 class Sessions:
-    """Answers requests to `/session`."""
+    """Answers requests to `/session`. Signing in makes a new session and ends the one that the browser had."""
 
     def __init__(
         self,
@@ -46,12 +47,14 @@ class Sessions:
         *,
         sign_in: Callable[[Request, str, str, str | None], Awaitable[SignedIn]],
         sign_out: Callable[[Caller], Awaitable[object]],
+        note_device: Callable[[Request, str], str],
     ) -> None:
         engine.learn(VIEWER)
         self._engine = engine
         self._gate = gate
         self._sign_in = sign_in
         self._sign_out = sign_out
+        self._note_device = note_device
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; see ASGI."""
@@ -86,22 +89,28 @@ class Sessions:
         account = body.get("account")
         if not isinstance(account, str | None):
             raise Invalid("account", "must be a string or null")
-        signed_in = await self._sign_in(request, _text(body, "email"), _text(body, "password"), account)
+        email, request = _text(body, "email"), replace(request, device=self._gate.device_in(http))
+        signed_in = await self._sign_in(request, email, _text(body, "password"), account)
+        await self._end(http, request)  # the browser forgets it, and nobody is to go on with it
         secret = signed_in.secret or ""
         caller = await self._gate.caller_of(Presented(secret), request)
         operation = self._engine.prepare(Parameters(VIEWER, None, None), Context(request, caller))
-        response = await self._engine.run(operation)
-        viewer = {"viewer": response["data"]["viewer"]}
-        return reply(viewer, request.id, headers={"Set-Cookie": self._gate.cookie(secret)})
+        answer = await self._engine.run(operation)
+        viewer = {"viewer": answer["data"]["viewer"]}
+        response = reply(viewer, request.id, headers={"Set-Cookie": self._gate.cookie(secret)})
+        response.headers.append("Set-Cookie", self._gate.device_cookie(self._note_device(request, email)))
+        return response
 
     async def _ended(self, http: HTTPRequest, request: Request) -> Response:
-        """End the browser's session. One that is dead already is as good as ended."""
-        presented = Presented.in_cookie(http)
-        with suppress(Unauthenticated):
-            caller = await self._gate.caller_of(presented, request)
+        """End the browser's session."""
+        await self._end(http, request)
+        return reply(None, request.id, status=204, headers={"Set-Cookie": self._gate.cookie("")})
+
+    async def _end(self, http: HTTPRequest, request: Request) -> None:
+        with suppress(Refusal):  # what is dead, or no session, is as good as ended
+            caller = await self._gate.caller_of(self._gate.in_cookie(http), request)
             if caller is not None:
                 await self._sign_out(caller)
-        return reply(None, request.id, status=204, headers={"Set-Cookie": self._gate.cookie("")})
 
 
 def _text(body: dict[str, Any], field: str) -> str:

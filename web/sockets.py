@@ -49,7 +49,7 @@ class Sockets:
         """Serve one connection; see ASGI."""
         socket: WebSocket[Any] = WebSocket(scope, receive, send)
         try:
-            presented = Presented.by(socket)
+            presented = self.gate.presented(socket)
             if presented and presented.ambient:
                 self.gate.guard(socket.headers)
         except RejectedError as error:

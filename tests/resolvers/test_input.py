@@ -14,6 +14,8 @@ from models import now
 from resolvers import input as typed
 
 HIDDEN = ["\x00", "\x1b", "\x7f", "\u200b", "\u202e", "\u2028", "\ufeff", "\ud800"]
+CYRILLIC = "\u0430\u0434\u0430"
+MIXED = "ex\u0430mple".encode("idna").decode()
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,11 @@ HIDDEN = ["\x00", "\x1b", "\x7f", "\u200b", "\u202e", "\u2028", "\ufeff", "\ud80
         (typed.key, "a" * 64, "a" * 64),
         (typed.email, " Ada@Example.COM ", ("Ada@Example.COM", "ada@example.com")),
         (typed.email, "Stra\u00dfe@example.com", ("Stra\u00dfe@example.com", "strasse@example.com")),
+        (typed.email, "ada@B\u00fccher.example", ("ada@xn--bcher-kva.example", "ada@b\u00fccher.example")),
+        (typed.email, "ada@XN--BCHER-KVA.example", ("ada@xn--bcher-kva.example", "ada@b\u00fccher.example")),
+        (typed.email, "ada@\uff45xample\u3002com", ("ada@example.com", "ada@example.com")),
+        (typed.email, "名前2ada@例え.jp", ("名前2ada@xn--r8jz45g.jp", "名前2ada@例え.jp")),
+        (typed.email, f"{CYRILLIC}@example.com", (f"{CYRILLIC}@example.com", f"{CYRILLIC}@example.com")),
         (typed.password, "x" * 12, "x" * 12),
         (typed.password, "x" * 256, "x" * 256),
         (typed.comment, None, None),
@@ -52,6 +59,9 @@ def test_what_is_fine_is_taken(take: Callable[[str, Any], object], given: object
         *((typed.key, bad) for bad in ["", "A", "a b", "a" * 65, "a" * 300, ".a", "a\n", "é", "٣", "a/b", "a*"]),
         *((typed.email, bad) for bad in ["", "a", "@", "a@", "@b", "a@b@c", "a b@c", "a@b c", "a\x00@b"]),
         *((typed.email, bad) for bad in ["x" * 65 + "@b", "a@" + "x" * 256, "a\uff20b@c", "\ufdfa" * 9 + "@b"]),
+        *((typed.email, bad) for bad in ["\u0430da@example.com", "ad\u03b1@example.com", "ada@ex\u0430mple.com"]),
+        *((typed.email, bad) for bad in [f"ada@{MIXED}.com", "ada@xn--\u0430.com"]),
+        *((typed.email, bad) for bad in ["ada@xn--ab\u00df-.com", "a@\u00e9..com", "a@" + "\u00e9" * 64 + ".com"]),
         *((typed.password, bad) for bad in ["", "x" * 11, "x" * 257]),
         *((typed.comment, bad) for bad in ["x" * 1025, "a\x00"]),
         *((typed.idempotency_key, bad) for bad in ["", "a b", "é", "x" * 129, "a\n"]),

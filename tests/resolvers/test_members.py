@@ -214,7 +214,9 @@ async def test_a_bad_invitation_names_the_field(
     assert dict(refusal.value.extensions) == {"code": "BAD_USER_INPUT", "field": field}
 
 
-@pytest.mark.parametrize("email", ["ada@example.com", " ADA@EXAMPLE.COM", "\uff41da@example.com"])
+@pytest.mark.parametrize(
+    "email", ["ada@example.com", " ADA@EXAMPLE.COM", "\uff41da@example.com", "ada@example\u3002com"]
+)
 async def test_an_address_belongs_to_one_living_member(
     organisation: Organisation, refused: Refused, email: str
 ) -> None:

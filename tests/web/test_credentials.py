@@ -120,16 +120,39 @@ async def test_signing_in_sets_a_cookie_that_no_script_reads(client: httpx2.Asyn
             "account": {"key": "acme", "name": "Acme"},
         }
     }
-    assert answer.headers["set-cookie"] == "latchkey_session=lkt_session; HttpOnly; Path=/; SameSite=Strict"
+    assert answer.headers.get_list("set-cookie") == [
+        "latchkey_session=lkt_session; HttpOnly; Path=/; SameSite=Strict",
+        "latchkey_device=note-of-ada; HttpOnly; Max-Age=7776000; Path=/; SameSite=Strict",
+    ]
     assert "lkt_session" not in answer.text
 
 
-async def test_under_https_the_cookie_is_secure(world: World) -> None:
+async def test_under_https_the_cookie_is_secure_and_none_that_a_neighbour_can_plant(world: World) -> None:
     transport = httpx2.ASGITransport(app=build(world, public_url="https://keys.latchkey.test:443/"))
     async with httpx2.AsyncClient(transport=transport, base_url="https://keys.latchkey.test") as client:
         headers = {"origin": "https://keys.latchkey.test"}
         answer = await client.post("/session", json=CREDENTIALS, headers=headers)
-    assert answer.headers["set-cookie"] == "latchkey_session=lkt_session; HttpOnly; Path=/; SameSite=Strict; Secure"
+        assert answer.headers.get_list("set-cookie") == [
+            "__Host-latchkey_session=lkt_session; HttpOnly; Path=/; SameSite=Strict; Secure",
+            "__Host-latchkey_device=note-of-ada; HttpOnly; Max-Age=7776000; Path=/; SameSite=Strict; Secure",
+        ]
+        planted = await client.post("/graphql", json=VIEWER, headers={**headers, **COOKIE})
+        assert planted.json()["data"] == {"viewer": None}
+        ours = await client.post("/graphql", json=VIEWER, headers={**headers, "cookie": f"__Host-{COOKIE['cookie']}"})
+        assert ours.json() == ADA
+
+
+async def test_signing_in_ends_the_session_that_the_browser_had(client: httpx2.AsyncClient, world: World) -> None:
+    for cookie, ended in (("lkt_session", 1), ("dead", 0), ("", 0)):
+        client.cookies.clear()
+        world.calls.clear()
+        headers = {**OURS, "cookie": f"latchkey_session={cookie}"}
+        answer = await client.post("/session", json=CREDENTIALS, headers=headers)
+        assert (answer.status_code, world.calls["sign_out ada"]) == (200, ended)
+        client.cookies.clear()
+        wrong = {**CREDENTIALS, "password": "wrong"}
+        assert (await client.post("/session", json=wrong, headers=headers)).status_code == 401
+        assert world.calls["sign_out ada"] == ended
 
 
 @pytest.mark.parametrize(
