@@ -54,7 +54,7 @@ from resolvers.signatures import PublicKeys
 from resolvers.sinks import FileSink, Sink, SyslogSink, WebSink
 from resolvers.working import working
 from web.answers import Heard, Settled
-from web.limits import Limits
+from web.limits import Audience, Limits
 from web.mailing import Mailer, MailServer, sender
 from web.posting import Poster
 from web.proxies import LOOPBACK, Proxies
@@ -141,6 +141,25 @@ class Settings(BaseSettings):
         le=DAY_S,
         description="seconds until a WebSocket on which nothing runs is closed",
     )
+    max_anonymous_cost: int = Field(
+        _LIMITS.anonymous_cost, ge=1, description="objects that one operation without a credential may resolve"
+    )
+    max_cost_a_minute: int | None = Field(
+        None, ge=1, description="objects that the operations of one credential may resolve in a minute (any number)"
+    )
+    max_anonymous_cost_a_minute: int = Field(
+        _LIMITS.anonymous_cost_a_minute,
+        ge=1,
+        description="objects that the operations of one address without a credential may resolve in a minute",
+    )
+    max_query_s: float = Field(_LIMITS.seconds, gt=0, description="seconds that a query may take")
+    max_running: int = Field(
+        _LIMITS.running, ge=1, description="operations of one credential that run at once; others wait"
+    )
+    introspection: Audience = Field(
+        "callers", description="who may ask what the schema is: `nobody`, `callers` with a credential, or `anyone`"
+    )
+    graphiql: bool = Field(default=True, description="have GraphiQL in the console")
     operations_file: Path | None = Field(
         None, description="manifest of the operations that clients may ask for by id: Relay's, or Apollo's"
     )
@@ -327,6 +346,11 @@ class Settings(BaseSettings):
             socket_operations=self.max_socket_operations,
             init_timeout_s=self.socket_init_timeout_s,
             idle_timeout_s=self.socket_idle_timeout_s,
+            cost_a_minute=self.max_cost_a_minute,
+            anonymous_cost=self.max_anonymous_cost,
+            anonymous_cost_a_minute=self.max_anonymous_cost_a_minute,
+            seconds=self.max_query_s,
+            running=self.max_running,
         )
 
 
@@ -404,8 +428,9 @@ def assembled(
         cors_origins=settings.cors_origins,
         proxies=Proxies.parse(settings.trusted_proxies),
         limits=settings.limits,
+        introspection=settings.introspection,
         trusted=settings.trusted,
-        routes=console_routes(CONSOLE),
+        routes=console_routes(CONSOLE, graphiql=settings.graphiql),
     )
 
 
@@ -728,7 +753,7 @@ def _served(settings: Settings, arguments: Namespace) -> int:
     from schema import schema  # noqa: PLC0415 - see `assembled`
     from web.execution import Engine  # noqa: PLC0415
 
-    Engine(schema, settings.limits, open_introspection=False, trusted=settings.trusted)  # before anything is begun
+    Engine(schema, settings.limits, trusted=settings.trusted)  # before anything is begun
     if not arguments.demo:
         return serve(settings)
     if settings.workers > 1:

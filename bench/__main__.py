@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from bench import growth, machine, making, memory, questions, report, revoking, staleness, throughput
+from bench import attacks, growth, machine, making, memory, questions, report, revoking, staleness, throughput
 from bench.load import say
 from bench.results import keep
 
@@ -28,6 +28,7 @@ def main() -> int:
         "staleness": lambda: staleness.measured(BOTH, rounds=50),
         "memory": memory.measured,
         "revoking": revoking.measured,
+        "attacks": attacks.measured,
         "questions": lambda: questions.measured(BOTH, rounds=30),
         "growth": lambda: growth.measured(BOTH, large=options.large, rounds=3, seconds=4),
     }

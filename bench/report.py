@@ -26,17 +26,16 @@ GOALS = {
     "flat_1e3_1e7": "at least 0.7",
     "createtoken_vs_fsync": "at least 0.5",
     "revoking_vs_idle": "at most 2, of the p99",
+    "attacked_vs_idle": "at most 2, of the p99",
     "questions_1e4_1e6": "at most 2, the slowest to grow",
 }
+PARTS = ("machine", "throughput", "making", "growth", "questions", "staleness", "memory", "revoking", "attacks")
 Row = Sequence[object]
 
 
 def main() -> None:
     """Write the report and say the ratios."""
-    figures = {
-        part: kept(part)
-        for part in ("machine", "throughput", "making", "growth", "questions", "staleness", "memory", "revoking")
-    }
+    figures = {part: kept(part) for part in PARTS}
     found = ratios(figures)
     sections = [_heading(found), *_sections(figures)]
     RESULTS.write_text("\n\n".join(section for section in sections if section) + "\n", encoding="utf-8")
@@ -69,9 +68,17 @@ def ratios(figures: Mapping[str, Any]) -> dict[str, Any]:
         speeds = {way: each["requests_per_s"] for way, each in making.items() if way != "fsyncs_per_s"}
         found["createtoken_vs_fsync"] = max(speeds["sequential"], speeds["concurrent"]) / making["fsyncs_per_s"]
         found["bare_vs_fsync"] = speeds["bare"] / making["fsyncs_per_s"]
+    found |= _beside_idle(figures)
+    return {name: round(ratio, 3) if isinstance(ratio, float) else ratio for name, ratio in found.items()}
+
+
+def _beside_idle(figures: Mapping[str, Any]) -> dict[str, float]:
+    found = {}
     if revoking := figures["revoking"]:
         found["revoking_vs_idle"] = revoking["meanwhile"]["all"]["p99_ms"] / revoking["idle"]["all"]["p99_ms"]
-    return {name: round(ratio, 3) if isinstance(ratio, float) else ratio for name, ratio in found.items()}
+    if attacks := figures["attacks"]:
+        found["attacked_vs_idle"] = max(each["meanwhile_p99_ms"] / each["idle_p99_ms"] for each in attacks.values())
+    return found
 
 
 def _heading(found: Mapping[str, Any]) -> str:
@@ -95,6 +102,7 @@ def _sections(figures: Mapping[str, Any]) -> Iterator[str]:
         ("staleness", _staleness),
         ("memory", _memory),
         ("revoking", _revoking),
+        ("attacks", _attacks),
     ):
         if figures[part]:
             yield write(figures[part])
@@ -261,6 +269,25 @@ with idle times between them. Proxies asked a hundred times a second meanwhile, 
 tokens.
 
 {_table(("", "idle p50 ms", "idle p99 ms", "meanwhile p50 ms", "meanwhile p99 ms"), rows)}"""
+
+
+def _attacks(figures: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            name,
+            f"{each['bytes']:,}",
+            f"{each['cpu_ms']:.1f}",
+            f"{each['idle_p99_ms']:.2f}",
+            f"{each['meanwhile_p99_ms']:.2f}",
+        )
+        for name, each in figures.items()
+    ]
+    return f"""## Attacks
+
+Requests made to cost as much as they can, all refused: the CPU that one takes the server, and the 99th percentile of an
+ordinary request, a hundred a second, while one client sends ten of them a second.
+
+{_table(("", "bytes", "CPU ms", "idle p99 ms", "meanwhile p99 ms"), rows)}"""
 
 
 def _configurations() -> str:

@@ -98,3 +98,12 @@ class TooComplex(Refusal):
 
     def __init__(self, cost: int, limit: int) -> None:
         super().__init__(f"the operation costs {cost}, the limit is {limit}", cost=cost, limit=limit)
+
+
+class TimedOut(Refusal):
+    """It took too long. Told of a field of a mutation, it was not begun. `limit_s` is in seconds."""
+
+    code = "TIMED_OUT"
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(f"the operation took longer than {limit_s:g} s", limit=limit_s)

@@ -218,6 +218,10 @@ class Spot:
         self.complete = _completing(step, type_)
 
 
+def _never() -> None:
+    """Refuse nothing."""
+
+
 class Run:
     """One run of an operation, for one context."""
 
@@ -230,12 +234,12 @@ class Run:
         self.hide_suggestions = hide_suggestions
         self.errors = CollectedErrors()
 
-    async def answer(self) -> ExecutionResult:
-        """Run to the end."""
+    async def answer(self, refusal: Callable[[], Exception | None] = _never) -> ExecutionResult:
+        """Run to the end. What `refusal` gives, the next field of a mutation is refused with, before it is begun."""
         data: Any
         try:
             if self.plan.operation.operation is OperationType.MUTATION:
-                data = await self._in_turn(self.plan.root(self))
+                data = await self._in_turn(self.plan.root(self), refusal)
             else:
                 data = self._begun()
                 if is_awaitable(data):
@@ -263,9 +267,14 @@ class Run:
         self.plan.waits = self.plan.waits or is_awaitable(data)
         return data
 
-    async def _in_turn(self, root: Selection) -> dict[str, Any]:
-        answers = {}
+    async def _in_turn(self, root: Selection, refusal: Callable[[], Exception | None]) -> dict[str, Any]:
+        answers: dict[str, Any] = {}
         for step in root.steps:
+            refused = refusal()
+            if refused is not None:
+                self.failed(step.spot, Path(None, step.key, step.on.name), refused)
+                answers[step.key] = None
+                continue
             answer = self._field(step, None, None)
             answers[step.key] = await answer if is_awaitable(answer) else answer
         return answers

@@ -491,7 +491,7 @@ async def test_a_refused_field_wedges_nothing_that_its_sibling_has_begun(organis
             ended["counted"] += 1
             return entries
 
-    engine = Engine(strawberry.Schema(Query), Limits(), open_introspection=False)
+    engine = Engine(strawberry.Schema(Query), Limits())
 
     async def ask() -> Response:
         parameters = Parameters("{ denied stats }", None, None)

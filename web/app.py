@@ -24,7 +24,7 @@ from web.introspection import PATH as INTROSPECTION_PATH
 from web.introspection import Introspection
 from web.leaks import PATH as LEAKS_PATH
 from web.leaks import Leaks
-from web.limits import Limits
+from web.limits import Audience, Limits
 from web.proxies import Proxies
 from web.rates import EXPOSED
 from web.sessions import Sessions, SignedIn
@@ -49,7 +49,7 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     cors_origins: Sequence[str] = (),
     proxies: Proxies | None = None,
     limits: Limits | None = None,
-    open_introspection: bool = False,
+    introspection: Audience = "callers",
     trusted: Trusted | None = None,
     routes: Sequence[BaseRoute] = (),
 ) -> "Application":
@@ -59,7 +59,7 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     only after the last mutation whose caller left.
     """
     limits = limits or Limits()
-    engine = Engine(schema, limits, open_introspection=open_introspection, trusted=trusted)
+    engine = Engine(schema, limits, introspection=introspection, trusted=trusted)
     proxies = proxies or Proxies()
     gate = Gate(asking, identify, public_url, proxies)
     endpoint = Endpoint(engine, gate, body_limit_bytes=limits.body_bytes)
@@ -81,7 +81,7 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
         Route(INTROSPECTION_PATH, introspecting),
         Route(LEAKS_PATH, Leaks(gate)),
         *(Route(f"{path}.{ending}", export) for path, export in exports.items() for ending in ("csv", "jsonl")),
-        Route("/schema.graphql", _sdl(schema.as_str())),
+        *([] if introspection == "nobody" else [Route("/schema.graphql", _sdl(schema.as_str()))]),
         Route("/healthz", healthz),
         Route("/readyz", readyz(database_answers)),
     ]

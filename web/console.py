@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 POLICY = (
@@ -44,14 +44,20 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 """What Vite calls a file. No such name leads out of the folder."""
 
 
-def console_routes(folder: Path) -> list[BaseRoute]:
-    """Serve the build in a folder: its page at `/`, and beneath `/assets` the files whose names hold their digest."""
+def console_routes(folder: Path, *, graphiql: bool = True) -> list[BaseRoute]:
+    """Serve the build in a folder: its page at `/`, and beneath `/assets` the files whose names hold their digest.
+
+    Without GraphiQL, the page is told that it has none.
+    """
 
     def page(_: Request) -> Response:
         index = folder / "index.html"
         if not index.is_file():
             return _told("The console is not built. `make install` builds it.", 503)
-        return _file(index, "no-cache")
+        if graphiql:
+            return _file(index, "no-cache")
+        told = index.read_text(encoding="utf-8").replace("<html", '<html data-graphiql="off"', 1)
+        return HTMLResponse(told, headers={**HEADERS, "Cache-Control": "no-cache"})
 
     def asset(request: Request) -> Response:
         name: str = request.path_params["name"]

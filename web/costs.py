@@ -4,12 +4,13 @@ A field that returns an object costs one and what is asked of that object. A con
 `first` or `last`, the lists of an object that is asked for with a list as long as that one, any other list as its
 longest list argument, as its `@listSize` or as `LIST_SIZE`. A list of leaves, and JSON, costs one; single leaves are
 free, and bounded by the aliases. Fields that merge, types that exclude each other, `@skip` and `@include` are not told
-apart.
+apart. What is asked of the schema itself costs as much of `INTROSPECTION_COST` as it is of all that there is to ask.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, cast
 
 from graphql import (
     DocumentNode,
@@ -26,13 +27,21 @@ from graphql import (
     IntValueNode,
     ListValueNode,
     OperationDefinitionNode,
+    SchemaMetaFieldDef,
     SelectionSetNode,
+    TypeMetaFieldDef,
     ValueNode,
     VariableNode,
+    get_introspection_query,
     get_named_type,
     get_nullable_type,
+    is_abstract_type,
     is_composite_type,
+    is_enum_type,
+    is_input_object_type,
+    is_introspection_type,
     is_list_type,
+    parse,
 )
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
@@ -45,8 +54,8 @@ MAX_PAGE_SIZE = 100
 """No page is longer: the resolvers refuse a larger `first` or `last`."""
 LIST_SIZE = 10
 """The length that a list without pages is taken for."""
-INTROSPECTION_COST = 1000
-"""Of one `__schema` or `__type`, whatever is asked beneath it: it reads memory, not rows."""
+INTROSPECTION_COST = 2500
+"""Of the whole schema, as tools ask for it. It is read from memory, so that an object of it costs less than a row."""
 
 _PAGE_ARGUMENTS = ("first", "last")
 
@@ -69,16 +78,17 @@ class _Field:
     within: "_Selection"
     usual: int = LIST_SIZE
     """How long the list is taken to be where nothing else says."""
+    whole: int | None = None
+    """Of a field that asks of the schema: how many objects of it there are to ask for in all."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Selection:
-    flat: int
     fields: tuple[_Field, ...]
     spreads: tuple[str, ...]
 
 
-_LARGE_LEAF = _Field(many=False, paged=False, pages=(), lengths=(), within=_Selection(0, (), ()))
+_LARGE_LEAF = _Field(many=False, paged=False, pages=(), lengths=(), within=_Selection((), ()))
 """A list of leaves, or JSON: one object's worth, however often it is asked for under other names."""
 
 
@@ -121,7 +131,7 @@ class _Evaluation:
         self._counted: dict[tuple[str, int | None], int] = {}
 
     def selection(self, selection: _Selection, page: int | None) -> int:
-        cost = selection.flat + sum(self._field(field, page) for field in selection.fields)
+        cost = sum(self.field(field, page) for field in selection.fields)
         return cost + sum(self._fragment(name, page) for name in selection.spreads)
 
     def _fragment(self, name: str, page: int | None) -> int:
@@ -130,9 +140,10 @@ class _Evaluation:
             known = self._counted[name, page] = self.selection(self._fragments[name], page)
         return known
 
-    def _field(self, field: _Field, page: int | None) -> int:
+    def field(self, field: _Field, page: int | None) -> int:
         own_page = self._page(field)
-        return self._times(field, page if own_page is None else own_page) * (1 + self.selection(field.within, own_page))
+        cost = self._times(field, page if own_page is None else own_page) * (1 + self.selection(field.within, own_page))
+        return cost if field.whole is None else -(-cost * INTROSPECTION_COST // field.whole)  # rounded up
 
     def _times(self, field: _Field, page: int | None) -> int:
         if not field.many:
@@ -156,20 +167,22 @@ class _Evaluation:
 
 
 def _selection(schema: GraphQLSchema, on: GraphQLNamedType | None, selection_set: SelectionSetNode) -> _Selection:
-    flat = 0
     fields: list[_Field] = []
     spreads: list[str] = []
     for parent, node in _merged(schema, on, selection_set):
         if isinstance(node, FragmentSpreadNode):
             spreads.append(node.name.value)
         elif node.name.value in INTROSPECTION_FIELDS:
-            flat += INTROSPECTION_COST
+            asked = _field(schema, _INTROSPECTING[node.name.value], node, 1)
+            fields.extend(replace(each, whole=_whole(schema)) for each in asked)
         elif isinstance(parent, GraphQLObjectType | GraphQLInterfaceType) and node.name.value in parent.fields:
-            fields.extend(_field(schema, parent.fields[node.name.value], node))
-    return _Selection(flat, tuple(fields), tuple(spreads))
+            field = parent.fields[node.name.value]
+            usual = _sizes(schema).get(node.name.value, 1) if is_introspection_type(parent) else _usual(field)
+            fields.extend(_field(schema, field, node, usual))
+    return _Selection(tuple(fields), tuple(spreads))
 
 
-def _field(schema: GraphQLSchema, field: GraphQLField, node: FieldNode) -> Iterator[_Field]:
+def _field(schema: GraphQLSchema, field: GraphQLField, node: FieldNode, usual: int) -> Iterator[_Field]:
     named = get_named_type(field.type)
     if not is_composite_type(named) or node.selection_set is None:
         if _is_large(field.type):
@@ -187,7 +200,7 @@ def _field(schema: GraphQLSchema, field: GraphQLField, node: FieldNode) -> Itera
             for count in _count(given[name])
         ),
         within=_selection(schema, named, node.selection_set),
-        usual=_usual(field),
+        usual=usual,
     )
 
 
@@ -195,6 +208,46 @@ def _usual(field: GraphQLField) -> int:
     declared = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     sizes = [given.assumed_size for given in getattr(declared, "directives", ()) if isinstance(given, ListSize)]
     return sizes[0] if sizes else LIST_SIZE
+
+
+_INTROSPECTING = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
+
+
+@lru_cache(maxsize=16)
+def _whole(schema: GraphQLSchema) -> int:
+    """Count what tools ask for that want to know the whole schema."""
+    asked = get_introspection_query(
+        specified_by_url=True,
+        directive_is_repeatable=True,
+        schema_description=True,
+        input_value_deprecation=True,
+        one_of=True,
+    )
+    operation, *fragments = cast("tuple[Any, ...]", parse(asked).definitions)
+    known = {
+        node.name.value: _selection(schema, schema.get_type(node.type_condition.name.value), node.selection_set)
+        for node in fragments
+    }
+    [root] = _field(schema, SchemaMetaFieldDef, operation.selection_set.selections[0], 1)
+    return _Evaluation(known, {}).field(root, None)
+
+
+@lru_cache(maxsize=16)
+def _sizes(schema: GraphQLSchema) -> Mapping[str, int]:
+    """Say how long the lists are that tell of the schema, on average, by the names of their fields."""
+    types = list(schema.type_map.values())
+    objects = [each for each in types if isinstance(each, GraphQLObjectType | GraphQLInterfaceType)]
+    fields = [field for each in objects for field in each.fields.values()]
+    found: dict[str, tuple[Iterable[Sized], Sized]] = {
+        "fields": ((each.fields for each in objects), types),
+        "interfaces": ((each.interfaces for each in objects), types),
+        "possibleTypes": ((schema.get_possible_types(each) for each in types if is_abstract_type(each)), types),
+        "inputFields": ((each.fields for each in types if is_input_object_type(each)), types),
+        "enumValues": ((each.values for each in types if is_enum_type(each)), types),
+        "args": ((field.args for field in fields), fields),
+    }
+    sizes = {name: max(1, -(-sum(map(len, lists)) // len(among))) for name, (lists, among) in found.items()}
+    return {**sizes, "types": len(types), "directives": len(schema.directives)}
 
 
 def _count(value: ValueNode) -> Iterator[_Count]:

@@ -20,13 +20,13 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from core.errors import TooComplex
 from schema.plans import Plan, Shared
 from schema.variables import Variables
 from web.costs import Costs
 from web.errors import RequestError
 from web.limits import Limits
 from web.shapes import CycleError, Shape, selections
+from web.words import Words
 
 
 class NullRule(MaybeNullValidationRule):
@@ -42,8 +42,6 @@ class NullRule(MaybeNullValidationRule):
 RULES = (*specified_rules, NullRule, OneOfInputValidationRule)
 """What a document must obey: the specification, and what Strawberry adds to it."""
 MAX_VALIDATION_ERRORS = 10
-MAX_TOLD_COST = 1 << 31
-"""Fragments multiply costs to numbers that no JSON holds; beyond this one, all are told alike."""
 TOKEN_BYTES = 300
 """What one token weighs once it is a part of a syntax tree; measured."""
 SELECTION_BYTES = 800
@@ -67,11 +65,10 @@ class Operation:
         self._costs = costs
         self._cost = None if node.variable_definitions else costs.evaluate(self._name, {})
 
-    def afford(self, variables: Mapping[str, Any], limit: int) -> None:
-        """Raise `RequestError` if it may cost more than the limit with these coerced variables."""
+    def cost(self, variables: Mapping[str, Any]) -> int:
+        """Say what it may cost with these coerced variables: at least one, for the work that any operation is."""
         cost = self._costs.evaluate(self._name, variables) if self._cost is None else self._cost
-        if cost > limit:
-            raise RequestError.because(TooComplex(min(cost, MAX_TOLD_COST), limit))
+        return cost or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +206,15 @@ class Documents:
         if len(text) > self._limits.text_length:
             raise _over(f"has {len(text)} characters", self._limits.text_length)
         limit = self._limits.tokens
+        words = Words.of(text, limit)
+        if words.count > limit:
+            raise _over(f"has more than {limit} tokens", limit)
+        for number, most, what in (
+            (words.aliases, self._limits.aliases, "aliases"),
+            (words.directives, self._limits.directives, "directives"),
+        ):
+            if number > most:
+                raise _over(f"has {number} {what}", most)
         try:
             return parse(text, max_tokens=limit)
         except GraphQLSyntaxError as error:
@@ -220,7 +226,6 @@ class Documents:
         for number, limit, problem in (
             (shape.fragments, self._limits.fragments, "defines {} fragments"),
             (shape.depth, self._limits.depth, "is {} fields deep"),
-            (shape.aliases, self._limits.aliases, "has {} aliases"),
             (shape.root_fields, self._limits.root_fields, "asks for {} root fields"),
         ):
             if number > limit:

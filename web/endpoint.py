@@ -122,6 +122,9 @@ class Endpoint:
             return await self._executed(http, request, media)
         except RejectedError as error:
             return reply_errors(error.errors, request.id, status=error.status, media=told, headers=error.headers)
+        except RateLimited as error:
+            headers = {"Retry-After": str(error.retry_after_s)}
+            return reply_errors([refused(error)], request.id, status=429, media=told, headers=headers)
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
             return reply_errors([masked(error, request.id)], request.id, status=500, media=told)
 
@@ -139,22 +142,19 @@ class Endpoint:
             caller = await self._gate.caller_of(presented, request)
         except Unauthenticated as error:
             return reply_errors([refused(error)], request.id, status=401, media=told, headers=self._forget(presented))
-        except RateLimited as error:
-            headers = {"Retry-After": str(error.retry_after_s)}
-            return reply_errors([refused(error)], request.id, status=429, media=told, headers=headers)
         parameters = await self._parameters(http)
         try:
             operation = self._engine.prepare(parameters, Context(request, caller))
             _sent_rightly(operation, http.method, media)
+            if media == EVENT_STREAM:
+                lasts = operation.type is OperationType.SUBSCRIPTION
+                return EventStream(events.told(self._engine, operation), request.id, lasts=lasts)
+            return reply(await self._engine.run(operation), request.id, media=media)
         except RequestError as error:
             if media == EVENT_STREAM:
                 return EventStream(events.told_refusal(error), request.id)
             status = error.status if media == GRAPHQL_RESPONSE else 200
             return reply_errors(error.errors, request.id, status=status, media=media)
-        if media == EVENT_STREAM:
-            lasts = operation.type is OperationType.SUBSCRIPTION
-            return EventStream(events.told(self._engine, operation), request.id, lasts=lasts)
-        return reply(await self._engine.run(operation), request.id, media=media)
 
     async def _parameters(self, http: Asked) -> Parameters:
         """Read what is asked. Raises `RejectedError` for what is no GraphQL request."""

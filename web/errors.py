@@ -4,6 +4,7 @@ import logging
 import re
 import traceback
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Self
 
 from graphql import GraphQLError
@@ -22,6 +23,8 @@ _VALUE = re.compile(r"[,.]? found: .*|(?<=cannot represent)( [^:]+): .*", re.IGN
 """What graphql-core shows of a value that is no good: it may be a secret, whose place is enough."""
 _GROUPED = frozenset({"FORBIDDEN", "UNAUTHENTICATED", "INTERNAL"})
 """Codes of which one error is told for a field however many rows it failed on."""
+MAX_ERRORS = 100
+"""How many errors of fields are told; one more says of how many others nothing is."""
 _BAD_INPUT = (StrawberryInputCoercionError, GlobalIDValueError, InvalidGlobalIDError)
 
 
@@ -88,7 +91,8 @@ def withheld(message: str) -> str:
 def formatted(errors: Sequence[GraphQLError], request_id: str) -> list[Formatted]:
     """Format what went wrong in fields: refusals as they are, bad input labelled, all else masked.
 
-    A field refused on many rows is one error, at the first of them, with `extensions.count`.
+    A field refused on many rows is one error, at the first of them, with `extensions.count`. Beyond `MAX_ERRORS`, one
+    error stands for all others.
     """
     grouped: dict[object, list[tuple[GraphQLError, Formatted]]] = {}
     for index, error in enumerate(errors):
@@ -97,7 +101,14 @@ def formatted(errors: Sequence[GraphQLError], request_id: str) -> list[Formatted
         place = tuple(part for part in error.path or () if isinstance(part, str))
         key = (place, code, extensions.get("action")) if code in _GROUPED else index
         grouped.setdefault(key, []).append((error, extensions))
-    return [_one(group, request_id) for group in grouped.values()]
+    told = [_one(group, request_id) for group in islice(grouped.values(), MAX_ERRORS)]
+    if len(grouped) > MAX_ERRORS:
+        told.append(_others(len(grouped) - MAX_ERRORS))
+    return told
+
+
+def _others(count: int) -> Formatted:
+    return {"message": f"{count} more errors", "extensions": {"code": "TOO_MANY_ERRORS", "count": count}}
 
 
 def _one(group: list[tuple[GraphQLError, Formatted]], request_id: str) -> Formatted:

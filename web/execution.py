@@ -6,7 +6,7 @@ Strawberry schema are not run.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Hashable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,17 +15,28 @@ import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationType
 from graphql.execution import create_source_event_stream, map_source_to_response_event
 
-from core.errors import Refusal, Unauthenticated
+from core.errors import Refusal, TimedOut, TooComplex, Unauthenticated
+from core.networks import neighbourhood
+from core.rates import Rate
+from resolvers.rates import Standing
 from schema.context import Context
 from schema.plans import Run, is_awaitable
-from web.documents import Documents
-from web.documents import Operation as Known
+from web.budgets import Allowance, Budget
+from web.costs import INTROSPECTION_COST
+from web.documents import Document, Documents
 from web.errors import Formatted, RequestError, formatted, masked, refused
-from web.limits import Limits
+from web.limits import Audience, Limits
 from web.trusted import ManifestError, Trusted, id_of
+from web.turns import Turns
+from web.values import refuse_large
 
 Response = dict[str, Any]
-"""`data`, and `errors` if there are any."""
+"""`data`, `errors` if there are any, and `extensions` if what it cost was asked for."""
+
+READING_COST = 10
+"""Of a document that was not asked for again and again, beside its own: it is parsed and validated."""
+MAX_TOLD_COST = 1 << 31
+"""Fragments multiply costs to numbers that no JSON holds; beyond this one, all are told alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,8 @@ class Parameters:
     operation_name: str | None
     variables: Mapping[str, Any] | None
     document_id: str = ""
+    asks_cost: bool = False
+    """Whether the answer is to say what it cost: `"extensions": {"cost": true}`."""
 
     @classmethod
     def parse(cls, raw: object) -> "Parameters":
@@ -44,8 +57,8 @@ class Parameters:
             raise _malformed("a batch of operations is not taken: send one")
         if not isinstance(raw, dict):
             raise _malformed("the request must be a JSON object")
-        query = raw.get("query")
-        if not isinstance(raw.get("extensions"), dict | None):
+        query, extensions = raw.get("query"), raw.get("extensions")
+        if not isinstance(extensions, dict | None):
             raise _malformed("`extensions` must be an object or null")
         document_id = id_of(raw) if query is None else None
         if document_id is None and not isinstance(query, str):
@@ -55,7 +68,8 @@ class Parameters:
             raise _malformed("`operationName` must be a string or null")
         if not isinstance(variables, dict | None):
             raise _malformed("`variables` must be an object or null")
-        return cls(query, operation_name, variables, document_id or "")
+        asks_cost = extensions is not None and extensions.get("cost") is True
+        return cls(query, operation_name, variables, document_id or "", asks_cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +79,30 @@ class Operation:
     type: OperationType
     context: Context
     run: Run
+    cost: Mapping[str, int] | None
+    """What the answer says that it cost, if it is to."""
 
 
 class Engine:
     """Prepares and runs the operations of one schema."""
 
     def __init__(
-        self, schema: strawberry.Schema, limits: Limits, *, open_introspection: bool, trusted: Trusted | None = None
+        self,
+        schema: strawberry.Schema,
+        limits: Limits,
+        *,
+        introspection: Audience = "callers",
+        trusted: Trusted | None = None,
     ) -> None:
         """Make ready. Raises `ManifestError` naming the first trusted document that the schema does not answer."""
         self._schema = schema._schema  # noqa: SLF001 - Strawberry offers no public way to the graphql-core schema
         self._limits = limits
-        self._open_introspection = open_introspection
+        self._introspection = introspection
+        self._callers = Allowance.of(limits.cost, limits.cost_a_minute)
+        self._strangers = Allowance.of(limits.anonymous_cost, limits.anonymous_cost_a_minute)
         self._documents = Documents(self._schema, limits)
         self._trusted = trusted or Trusted()
+        self._turns = Turns(limits.running, limits.waiting)
         self._unfinished: set[asyncio.Task[Response]] = set()
         for document_id, text in self._trusted.texts.items():
             try:
@@ -91,20 +115,53 @@ class Engine:
         self._documents.learn(text)
 
     def prepare(self, parameters: Parameters, context: Context) -> Operation:
-        """Decide whether and what to run. Raises `RequestError`; nothing has been resolved then."""
-        hints = context.anyone is not None
-        document = self._documents.read(self._text(parameters), hints=hints)
-        if document.introspects and not (hints or self._open_introspection):
-            raise RequestError.because(Unauthenticated(), status=401)
-        return self._affordable(document.operation(parameters.operation_name), parameters, context)
+        """Decide whether and what to run. Raises `RequestError` or `RateLimited`; nothing has been resolved then."""
+        if parameters.variables:
+            refuse_large(parameters.variables, self._limits)
+        document = self._read(self._text(parameters), context)
+        if document.introspects and not self._shows_schema(context):
+            raise self._hidden()
+        return self._affordable(document, parameters, context)
 
-    def _affordable(self, operation: Known, parameters: Parameters, context: Context) -> Operation:
-        hints = context.anyone is not None
+    def _read(self, text: str, context: Context) -> Document:
+        """Find a document, or make it. Where there is a budget that costs, also if no document comes of it."""
+        document = self._documents.known(text)
+        if document is not None:
+            return document
+        budget = self._allowance(context).budget
+        if budget is not None:
+            budget.spend(_whose(context), min(READING_COST, budget.points))
+        return self._documents.read(text, hints=self._shows_schema(context))
+
+    def _allowance(self, context: Context) -> Allowance:
+        return self._strangers if context.anyone is None else self._callers
+
+    def _shows_schema(self, context: Context) -> bool:
+        """Say whether the caller may ask what the schema is, and is told of what is like a name that it lacks."""
+        if self._introspection == "callers":
+            return context.anyone is not None
+        return self._introspection == "anyone"
+
+    def _hidden(self) -> RequestError:
+        if self._introspection == "nobody":
+            return RequestError.of("introspection is turned off", "GRAPHQL_VALIDATION_FAILED")
+        return RequestError.because(Unauthenticated(), status=401)
+
+    def _affordable(self, document: Document, parameters: Parameters, context: Context) -> Operation:
+        operation, hints = document.operation(parameters.operation_name), self._shows_schema(context)
         variables = operation.variables.read(parameters.variables or {}, hints=hints)
         if isinstance(variables, list):
             raise RequestError.labelled(variables, "BAD_USER_INPUT")
-        operation.afford(variables.coerced, self._limits.cost)
-        return Operation(operation.type, context, Run(operation.plan, context, variables, hide_suggestions=not hints))
+        cost = operation.cost(variables.coerced)
+        allowance = self._allowance(context)
+        # The schema is read from memory, and whether a stranger may read it is not a question of what it costs.
+        limit = allowance.cost + INTROSPECTION_COST * (document.introspects and context.anyone is None)
+        if cost > limit:
+            raise RequestError.because(TooComplex(min(cost, MAX_TOLD_COST), limit))
+        left = None if allowance.budget is None else _spent(allowance.budget, cost, context)
+        told = _told(cost, limit, left) if parameters.asks_cost else None
+        run = Run(operation.plan, context, variables, hide_suggestions=not hints)
+        return Operation(operation.type, context, run, told)
 
     def _text(self, parameters: Parameters) -> str:
         if parameters.query is None:
@@ -116,23 +173,63 @@ class Engine:
     def at_once(self, parameters: Parameters, context: Context) -> Response | None:
         """Run a caller's query that is known, and known to wait for nothing; None for any other.
 
-        Raises as `prepare` does.
+        It takes no turn, as it is over before anything else happens. Raises as `prepare` does.
         """
         document = self._documents.known(self._text(parameters))
-        if document is None:
+        if document is None or self._callers.budget is not None:
             return None
-        operation = document.operation(parameters.operation_name)
-        if operation.plan.waits is not False:
+        if document.introspects and self._introspection == "nobody":
             return None
-        result = self._affordable(operation, parameters, context).run.answer_at_once()
-        return None if result is None else _response(result, context.request.id)
+        if document.operation(parameters.operation_name).plan.waits is not False:
+            return None
+        operation = self._affordable(document, parameters, context)
+        result = operation.run.answer_at_once()
+        return None if result is None else _response(result, operation)
 
     async def run(self, operation: Operation) -> Response:
-        """Run a query or a mutation to its end. A mutation goes on when whoever waits for it is cancelled."""
-        if operation.type is not OperationType.MUTATION:
-            return await _completed(operation)
-        task = self._started(_completed(operation))
-        return await asyncio.shield(task)
+        """Run a query or a mutation to its end, once it is the caller's turn.
+
+        A query that takes too long ends there. A mutation that was begun goes on, whoever waits for it: after that time
+        it begins no further field, and what it did is told. Raises `RequestError` where nothing was done, and
+        `RateLimited` if too many wait for their turn.
+        """
+        whose = _whose(operation.context)
+        deadline = asyncio.timeout(self._limits.seconds)
+        try:
+            async with deadline:
+                await self._turns.begin(whose)
+                if operation.type is not OperationType.MUTATION:
+                    return await self._queried(operation, whose)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise RequestError.because(self._late(), status=503) from None
+        return await asyncio.shield(self._changing(operation, whose, deadline.when() or 0))
+
+    async def _queried(self, operation: Operation, whose: Hashable) -> Response:
+        try:
+            return _response(await operation.run.answer(), operation)
+        finally:
+            self._turns.end(whose)
+
+    def _changing(self, operation: Operation, whose: Hashable, ends_at_s: float) -> asyncio.Task[Response]:
+        """Start a mutation that nobody can stop."""
+        loop = asyncio.get_running_loop()
+
+        def refusal() -> TimedOut | None:
+            return self._late() if loop.time() > ends_at_s else None
+
+        async def changed() -> Response:
+            return _response(await operation.run.answer(refusal), operation)
+
+        task = loop.create_task(changed())
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        task.add_done_callback(lambda _: self._turns.end(whose))
+        return task
+
+    def _late(self) -> TimedOut:
+        return TimedOut(self._limits.seconds)
 
     async def subscribe(self, operation: Operation) -> AsyncGenerator[Response, None]:
         """Run a subscription, a response for each event, until its source ends.
@@ -147,7 +244,7 @@ class Engine:
         async with aclosing(map_source_to_response_event(executor, stream)) as results:
             try:
                 async for result in results:
-                    yield _response(result, request_id)
+                    yield _response(result, operation)
             except Exception as error:
                 raise RequestError([_of_source(error, request_id)]) from error
 
@@ -156,21 +253,37 @@ class Engine:
         while self._unfinished:
             await asyncio.wait(self._unfinished)
 
-    def _started(self, running: Coroutine[Any, Any, Response]) -> asyncio.Task[Response]:
-        task = asyncio.create_task(running)
-        self._unfinished.add(task)
-        task.add_done_callback(self._unfinished.discard)
-        return task
+
+def _whose(context: Context) -> Hashable:
+    """Say with whose operations this one is counted: those of its credential, or of a network that sent none."""
+    caller = context.anyone
+    return caller.token.id if caller and caller.token else neighbourhood(context.request.address)
 
 
-async def _completed(operation: Operation) -> Response:
-    return _response(await operation.run.answer(), operation.context.request.id)
+def _spent(budget: Budget, cost: int, context: Context) -> int | None:
+    """Spend what an operation costs, and have the answer say how the budget stands then.
+
+    A stranger is not told: what others spend at the same address is theirs to know.
+    """
+    left, whole_in_s = budget.spend(_whose(context), cost)
+    if context.anyone is None:
+        return None
+    context.request.standings.append(Standing("cost", Rate(budget.points, "minute"), left, whole_in_s))
+    return left
 
 
-def _response(result: ExecutionResult, request_id: str) -> Response:
+def _told(cost: int, limit: int, left: int | None) -> Mapping[str, int]:
+    told = {"requested": cost, "limit": limit}
+    return told if left is None else {**told, "remaining": left}
+
+
+def _response(result: ExecutionResult, operation: Operation) -> Response:
+    response: Response = {"data": result.data}
     if result.errors:
-        return {"data": result.data, "errors": formatted(result.errors, request_id)}
-    return {"data": result.data}
+        response["errors"] = formatted(result.errors, operation.context.request.id)
+    if operation.cost is not None:
+        response["extensions"] = {"cost": operation.cost}
+    return response
 
 
 def _of_source(error: Exception, request_id: str) -> Formatted:

@@ -28,7 +28,6 @@ class Shape:
     """How large a document is, in the units of `Limits`."""
 
     depth: int
-    aliases: int
     root_fields: int
     fragments: int
     introspects: bool
@@ -45,7 +44,6 @@ class Shape:
             walk.depth_of(name)
         return cls(
             depth,
-            walk.aliases,
             max((len(walk.names(node.selection_set)) for node in _operations(document)), default=0),
             len(walk.fragments),
             walk.introspects,
@@ -78,7 +76,6 @@ class _Walk:
 
     def __init__(self, document: DocumentNode) -> None:
         self.fragments = _fragments(document)
-        self.aliases = 0
         self.introspects = False
         self._open: set[str] = set()
         self._depths: dict[str, int] = {}
@@ -91,7 +88,6 @@ class _Walk:
             if isinstance(selection, FragmentSpreadNode):
                 deepest = max(deepest, self.depth_of(selection.name.value))
                 continue
-            self.aliases += selection.alias is not None
             self.introspects |= selection.name.value in INTROSPECTION_FIELDS
             deepest = max(deepest, 1 + (self.depth(selection.selection_set) if selection.selection_set else 0))
         return deepest

@@ -6,6 +6,10 @@ const FACES = { explorer: "GraphiQL", audit: "Audit", tokens: "Tokens" } as cons
 
 export type Face = keyof typeof FACES;
 
+/** The server says in the page if it is to have no GraphiQL. */
+const HAS_GRAPHIQL = document.documentElement.dataset.graphiql !== "off";
+const SHOWN = (Object.keys(FACES) as Face[]).filter((face) => face !== "explorer" || HAS_GRAPHIQL);
+
 export function useFace(): Face {
   const subscribe = (changed: () => void) => {
     addEventListener("hashchange", changed);
@@ -25,7 +29,7 @@ export function turnTo(face: Face) {
 export function Faces({ face }: { face: Face }) {
   return (
     <nav className="faces" aria-label="Console">
-      {(Object.keys(FACES) as Face[]).map((each) => (
+      {SHOWN.map((each) => (
         <a key={each} href={addressOf(each)} aria-current={each === face ? "page" : undefined}>
           {FACES[each]}
         </a>
@@ -40,5 +44,5 @@ function addressOf(face: Face): string {
 
 function faceOf(): Face {
   const found = location.hash.replace(/^#\//, "");
-  return found === "audit" || found === "tokens" ? found : "explorer";
+  return SHOWN.find((face) => face === found) ?? SHOWN[0]!;
 }

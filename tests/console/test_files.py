@@ -56,6 +56,16 @@ async def test_the_page_is_asked_for_anew_each_time(client: httpx2.AsyncClient) 
     assert guards(response) == GUARDS
 
 
+async def test_the_page_is_told_if_it_is_to_have_no_graphiql(build: Path) -> None:
+    (build / "index.html").write_text('<!doctype html>\n<html lang="en"></html>')
+    transport = httpx2.ASGITransport(Starlette(routes=console_routes(build, graphiql=False)))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://latchkey.test") as client:
+        response = await client.get("/")
+    assert response.text == '<!doctype html>\n<html data-graphiql="off" lang="en"></html>'
+    assert response.headers["cache-control"] == "no-cache"
+    assert guards(response) == GUARDS
+
+
 @pytest.mark.parametrize(
     ("name", "media"),
     [

@@ -27,7 +27,7 @@ def test_a_manifest_of_relays_is_served(tmp_path: Path, node: str) -> None:
     succeeded([node, str(HERE / "node_modules" / "relay-compiler" / "cli.js"), "relay.config.json"], tmp_path)
 
     trusted = Trusted.read(tmp_path / "operations.json", only=True)
-    Engine(schema, Limits(), open_introspection=False, trusted=trusted)
+    Engine(schema, Limits(), trusted=trusted)
     ((id_, text),) = json.loads((tmp_path / "operations.json").read_text()).items()
     assert "trustedViewerQuery" in text
     assert trusted.text(Parameters.parse({"doc_id": id_}).document_id) == text

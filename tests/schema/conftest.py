@@ -51,7 +51,7 @@ def ask(organisation: Organisation) -> Ask:
 @pytest.fixture
 def served(organisation: Organisation) -> Served:
     """Run an operation as the server does: within its budget, its errors told as a client reads them."""
-    engine = Engine(schema, Limits(), open_introspection=False)
+    engine = Engine(schema, Limits())
 
     async def served(caller: Caller | None, query: str, **variables: Any) -> Answer:
         try:

@@ -18,6 +18,20 @@ ALIVE = "lkp_alive"
 ORIGIN = "http://latchkey.test"
 
 
+class Known(str):
+    """A caller by their name, which is their token too."""
+
+    __slots__ = ()
+
+    @property
+    def token(self) -> "Known":
+        return self
+
+    @property
+    def id(self) -> str:
+        return str(self)
+
+
 @dataclass
 class World:
     """What the resolvers saw and what they wait for."""
@@ -41,7 +55,7 @@ class World:
             raise RuntimeError("the database has lkp_0123456789abcdef on fire")
         if secret not in self.callers:
             raise Unauthenticated
-        return cast("Caller", self.callers[secret])
+        return cast("Caller", Known(self.callers[secret]))
 
     async def sign_in(self, _: Request, email: str, password: str, account: str | None) -> Any:
         if email == "hasty@latchkey.test":
@@ -86,6 +100,10 @@ class Member:
     def secretive(self, info: strawberry.Info) -> str | None:
         world(info).calls["secretive"] += 1
         raise Forbidden("viewMemberEmail", f"member/{self.id}")
+
+    @strawberry.field
+    def wrong(self) -> str | None:
+        raise Invalid("name", f"is no name of {self.id}")
 
     @strawberry.field
     def friends(self, info: strawberry.Info, first: int | None = None, last: int | None = None) -> "MemberConnection":
@@ -160,6 +178,17 @@ class Query:
     def nodes(self, info: strawberry.Info, ids: list[strawberry.ID]) -> list[Member | None] | None:
         world(info).calls["nodes"] += 1
         return [Member(id=one) for one in ids]
+
+    @strawberry.field
+    async def waiting(self, info: strawberry.Info) -> str | None:
+        world(info).calls["waiting"] += 1
+        world(info).entered.set()
+        try:
+            await world(info).gate.wait()
+        except asyncio.CancelledError:
+            world(info).finished.append("cancelled")
+            raise
+        return "waited"
 
     @strawberry.field
     def broken(self) -> str | None:

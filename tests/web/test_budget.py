@@ -3,19 +3,24 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from graphql import DocumentNode, parse
+from graphql import DocumentNode, get_introspection_query, parse
 
 from schema import schema
-from tests.web.house import World, plain_schema
+from tests.web.house import ALIVE, World, plain_schema
 from web.costs import INTROSPECTION_COST, LIST_SIZE, Costs
 from web.documents import Documents
 from web.errors import RequestError
 from web.limits import Limits
 from web.shapes import Shape
+from web.words import Words
+
+BEARER = {"authorization": ALIVE}
 
 
 def bomb(levels: int) -> str:
@@ -30,6 +35,15 @@ def loop(levels: int) -> str:
     return f"{{viewer{{member{{...F0}}}}}}{''.join(fragments)}fragment F{levels} on Member{{id}}"
 
 
+WHOLE = get_introspection_query(
+    specified_by_url=True,
+    directive_is_repeatable=True,
+    schema_description=True,
+    input_value_deprecation=True,
+    one_of=True,
+)
+WHOLE_SCHEMA, WHOLE_FRAGMENTS = WHOLE[WHOLE.index("__schema") :].split("fragment", 1)
+
 SPREAD_TWICE = """
     { members(first: 2) { ...F } viewer { member { friends(first: 5) { ...F } } } }
     fragment F on MemberConnection { nodes { id } }
@@ -42,6 +56,11 @@ TOO_MUCH = {
         "{viewer{member{" + "".join(f"a{n}:name " for n in range(101)) + "}}}",
         "has 101 aliases, the limit is 100",
     ),
+    "101 directives": (
+        "{viewer{member{" + "name@skip(if:false) " * 99 + "}}...@include(if:true){hello@skip(if:false)}}",
+        "has 101 directives, the limit is 100",
+    ),
+    "a flood of directives that nobody knows": ("{hello" + "@x" * 900 + "}", "has 900 directives, the limit is 100"),
     "21 root fields": (
         "{" + "".join(f"a{n}:hello " for n in range(21)) + "}",
         "asks for 21 root fields, the limit is 20",
@@ -91,9 +110,12 @@ TOO_MUCH = {
         "{members(first:100){nodes{friends(last:100){edges{node{id}}}}}}",
         "the operation costs 20201, the limit is 5000",
     ),
-    "introspection six times": (
-        "{" + "".join(f"a{n}:__schema{{queryType{{name}}}}" for n in range(6)) + "}",
-        "the operation costs 6000, the limit is 5000",
+    "the whole schema six times": (
+        "{"
+        + "".join(f"a{n}:{WHOLE_SCHEMA.rstrip().removesuffix('}')}" for n in range(6))
+        + "}fragment"
+        + WHOLE_FRAGMENTS,
+        "the operation costs 15000, the limit is 5000",
     ),
 }
 
@@ -103,7 +125,7 @@ async def test_too_much_is_refused_before_any_resolver_runs(
     client: httpx2.AsyncClient, world: World, name: str
 ) -> None:
     query, problem = TOO_MUCH[name]
-    headers = {"authorization": "lkp_alive", "accept": "application/graphql-response+json"}
+    headers = {**BEARER, "accept": "application/graphql-response+json"}
     answer = await client.post("/graphql", json={"query": query}, headers=headers)
     (error,) = answer.json()["errors"]
     assert (answer.status_code, error["extensions"]["code"]) == (400, "QUERY_TOO_COMPLEX")
@@ -115,7 +137,7 @@ async def test_too_much_is_refused_before_any_resolver_runs(
 async def test_a_cost_beyond_all_numbers_is_told_as_one(client: httpx2.AsyncClient) -> None:
     spreads = "".join(f"fragment F{n} on Query{{...F{n + 1} ...F{n + 1}}}" for n in range(98))
     query = f"{{...F0}}{spreads}fragment F98 on Query{{viewer{{account{{key}}}}}}"
-    answer = await client.post("/graphql", json={"query": query})
+    answer = await client.post("/graphql", json={"query": query}, headers=BEARER)
     (error,) = answer.json()["errors"]
     assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX", "cost": 2**31, "limit": 5000}
 
@@ -173,7 +195,9 @@ def test_a_fragment_spread_everywhere_costs_what_it_says() -> None:
         ("query ($i: [ID!]!) { nodes(ids: $i) { id } }", {"i": ["1"] * 40}, 40),
         (SPREAD_TWICE, {}, (1 + 2) + (1 + 1 + 1 + 5)),
         ("{ members(first: 2) { ... { nodes { id } } ... on MemberConnection { nodes { id } } } }", {}, 1 + 2 + 2),
-        ("{ __schema { types { fields { type { name } } } } }", {}, INTROSPECTION_COST),
+        (WHOLE.replace("IntrospectionQuery", ""), {}, INTROSPECTION_COST),
+        ("{ __schema { queryType { name } } }", {}, 2),
+        ('{ __type(name: "Member") { fields { name } } }', {}, 5),
         ("{ __typename viewer { __typename } }", {}, 1),
     ],
 )  # fmt: skip
@@ -183,10 +207,10 @@ def test_the_cost_is_the_objects_that_may_be_resolved(query: str, variables: dic
 
 async def test_the_cost_is_known_from_the_coerced_variables(client: httpx2.AsyncClient, world: World) -> None:
     query = "query ($n: Int = 100) { members(first: $n) { nodes { friends(first: 100) { nodes { id } } } } }"
-    refused = await client.post("/graphql", json={"query": query})
+    refused = await client.post("/graphql", json={"query": query}, headers=BEARER)
     assert refused.json()["errors"][0]["extensions"] == {"code": "QUERY_TOO_COMPLEX", "cost": 10201, "limit": 5000}
-    assert not world.calls
-    allowed = await client.post("/graphql", json={"query": query, "variables": {"n": 2}})
+    assert dict(world.calls) == {"identify": 1}
+    allowed = await client.post("/graphql", json={"query": query, "variables": {"n": 2}}, headers=BEARER)
     assert "errors" not in allowed.json()
 
 
@@ -279,3 +303,47 @@ def test_a_document_of_many_operations_is_read_in_linear_time() -> None:
     cpu_s(50)
     few = min(cpu_s(40) for _ in range(3))
     assert min(cpu_s(360) for _ in range(3)) < 3 * 9 * few
+
+
+def nested(depth: int, wrap: Callable[[object], object]) -> object:
+    """Put something into itself."""
+    value: object = "1"
+    for _ in range(depth):
+        value = wrap(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("ids", "problem"),
+    [
+        (["1"] * 20_000, "hold too many values, the limit is 20000"),
+        ([["1"] * 99] * 250, "hold too many values, the limit is 20000"),
+        (nested(100, lambda within: [within]), "nest too deeply, the limit is 100"),
+        (nested(100, lambda within: {"a": within}), "nest too deeply, the limit is 100"),
+    ],
+    ids=["a long list", "long lists in a list", "lists within lists", "objects within objects"],
+)
+async def test_too_much_in_variables_is_refused_before_it_is_read(
+    client: httpx2.AsyncClient, world: World, ids: object, problem: str
+) -> None:
+    body = {"query": "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", "variables": {"ids": ids}}
+    answer = await client.post("/graphql", json=body)
+    (error,) = answer.json()["errors"]
+    assert (error["message"], error["extensions"]["code"]) == (f"the variables {problem}", "QUERY_TOO_COMPLEX")
+    assert not world.calls
+
+
+def test_words_are_counted_as_the_parser_counts_them_and_what_has_too_many_is_not_parsed(parsed: Counter[str]) -> None:
+    queries = [path.read_text() for path in Path("console/src/asked").glob("*.graphql")]
+    odd = [
+        '{a(b:"x\\"y#{",c:-1.5e+3,d:"",e:"""a "quoted" \\""" {{{""")#end\n@x...on B{c}}',
+        "{\ufeffa,,b(c:$d,e:[1 2])}",
+    ]
+    for text in (*queries, *odd):
+        count = parse(text).token_count or 0
+        assert Words.of(text, 2000).count == count
+    documents = Documents(plain_schema, Limits())
+    for text in ("{" + "a" * 9 + " a" * 2000 + "}", "{" * 3000, '"' * 60_001, '"""' + '\\"""' * 9000, "#\n" * 3000):
+        with pytest.raises(RequestError):
+            documents.read(text, hints=False)
+    assert {text[:9]: times for text, times in parsed.items()} == {'"""\\"""\\"': 1}

@@ -381,18 +381,18 @@ async def test_left_out_is_not_null(client: httpx2.AsyncClient, world: World) ->
     assert world.calls["change"] == 1
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "{ helo }",
-        "{ hello(nam: 1) }",
-        "query ($x: Viewr) { hello }",
-        "fragment f on Viewr { account } { ...f }",
-        "mutation { change(input: {nam: 1}) }",
-        "{ ... on Qury { hello } }",
-        "{ hello @skp(if: true) }",
-    ],
+MISSPELT = (
+    "{ helo }",
+    "{ hello(nam: 1) }",
+    "query ($x: Viewr) { hello }",
+    "fragment f on Viewr { account } { ...f }",
+    "mutation { change(input: {nam: 1}) }",
+    "{ ... on Qury { hello } }",
+    "{ hello @skp(if: true) }",
 )
+
+
+@pytest.mark.parametrize("query", MISSPELT)
 async def test_names_of_the_schema_are_suggested_to_the_signed_in_only(client: httpx2.AsyncClient, query: str) -> None:
     stranger = await client.post("/graphql", json={"query": query})
     known = await client.post("/graphql", json={"query": query}, headers=BEARER)
@@ -414,9 +414,29 @@ async def test_introspection_needs_a_caller_unless_it_is_opened(client: httpx2.A
     assert (await client.post("/graphql", json=body)).json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
     assert (await client.post("/graphql", json=body, headers=BEARER)).json() == {"data": {"__type": {"name": "Member"}}}
     async with httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app=build(world, open_introspection=True)), base_url=ORIGIN
+        transport=httpx2.ASGITransport(app=build(world, introspection="anyone")), base_url=ORIGIN
     ) as opened:
         assert (await opened.post("/graphql", json=body)).json() == {"data": {"__type": {"name": "Member"}}}
+
+
+async def test_nobody_is_told_of_the_schema_where_that_is_turned_off(world: World) -> None:
+    app = build(world, introspection="nobody")
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers=BEARER) as client:
+        for query in MISSPELT:
+            answer = await ask(client, query)
+            assert codes(answer) == ["GRAPHQL_VALIDATION_FAILED"] * len(codes(answer))
+            assert "Did you mean" not in answer.text
+        document = "mutation ($i: Change!) { change(input: $i) }"
+        assert "Did you mean" not in (await ask(client, document, variables={"i": {"nam": "x"}})).text
+        for query in (
+            "{ __schema { queryType { name } } }",
+            '{ hello ...f } fragment f on Query { __type(name: "A") { name } }',
+        ):
+            answer = await ask(client, query)
+            assert (answer.status_code, codes(answer)) == (400, ["GRAPHQL_VALIDATION_FAILED"])
+        assert (await client.get("/schema.graphql")).status_code == 404
+        assert (await ask(client, "{ __typename }")).json() == {"data": {"__typename": "Query"}}
 
 
 async def test_nobody_keeps_an_answer_and_each_has_its_id(client: httpx2.AsyncClient, world: World) -> None:

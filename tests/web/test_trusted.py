@@ -181,7 +181,7 @@ def test_a_document_that_is_not_answered_is_named_at_the_start(
 ) -> None:
     path = manifest({"good": "{ __typename }", "bad-one": text})
     with pytest.raises(ManifestError, match="bad-one"):
-        Engine(schema, Limits(), open_introspection=False, trusted=Trusted.read(path))
+        Engine(schema, Limits(), trusted=Trusted.read(path))
     monkeypatch.setenv("LATCHKEY_OPERATIONS_FILE", str(path))
     monkeypatch.setenv("LATCHKEY_DATA_DIR", str(path.parent / "data"))
     assert server.main(["serve"]) == 2
