@@ -36,6 +36,7 @@ from core.secret import ServerKeys
 from models import backups, new_id, now
 from models.database import Database, opened
 from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_current, is_kept, migrate, refuse_newer
+from models.moving import move
 from models.urls import parse
 from resolvers import callers, devices, sessions
 from resolvers.announcing import announcing
@@ -641,6 +642,19 @@ async def _restore(settings: Settings, arguments: Namespace) -> int:
     return 0
 
 
+async def _move(settings: Settings, arguments: Namespace) -> int:
+    """Take the embedded database over to a server, and verify the logs there."""
+    path = backup_commands.file_of(settings.database, instead="pg_dump")
+    server = backup_commands.server_of(arguments.to)
+    keys = server_keys(settings.keys, database_exists=True)
+    backups.refuse_in_use(path)
+    await _migrate(settings.database)
+    await _migrate(arguments.to)
+    _say(backup_commands.moved(await move(path, server), settings.keys))
+    async with opened(arguments.to):
+        return audit_commands.tell(await audit_commands.verify(None, (), PublicKeys.of(keys)), sys.stdout)
+
+
 async def command(settings: Settings, arguments: Namespace) -> int:
     """Run a command other than serving, on the database that the settings name; returns the exit status."""
     match arguments.command:
@@ -648,6 +662,8 @@ async def command(settings: Settings, arguments: Namespace) -> int:
             return await _verify(settings, arguments)
         case "restore":
             return await _restore(settings, arguments)
+        case "move":
+            return await _move(settings, arguments)
         case "backup":
             path = backup_commands.file_of(settings.database, instead="pg_dump")
             _say(backup_commands.backup(path, arguments.file, settings.keys, replaces=arguments.force))

@@ -56,6 +56,9 @@ def parser(variables: str) -> ArgumentParser:
         commands.add_parser("backup", help="copy the embedded database to a file, also while a server runs"),
         commands.add_parser("restore", help="put such a copy in its place, while no server runs"),
     )
+    move = commands.add_parser("move", help="take the embedded database over to PostgreSQL, while no server runs")
+    move.set_defaults(command="move")
+    move.add_argument("--to", metavar="URL", required=True, help="an empty database, as LATCHKEY_DATABASE_URL has it")
     _add_keys(commands.add_parser("keys", help="rotate the server's keys"))
     return top
 

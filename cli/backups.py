@@ -1,11 +1,11 @@
 """The embedded database, backed up beside running servers, and restored where none runs."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from core.errors import Conflict
+from core.errors import Conflict, Invalid
 from models import Account, ActorKind, backups
 from models.backups import End, Revoked, Undone
 from models.urls import Server, parse
@@ -23,6 +23,25 @@ def file_of(url: str, *, instead: str) -> Path:
     if isinstance(place, Server):
         raise Conflict(_ELSEWHERE.format(instead))
     return place
+
+
+def server_of(url: str) -> Server:
+    """Give the server of a URL. Raises `Invalid`."""
+    try:
+        place = parse(url)
+    except ValueError as problem:
+        raise Invalid("--to", f"is no such URL: {problem}") from None
+    if isinstance(place, Path):
+        raise Invalid("--to", "is for `postgresql://…`; a file is moved by `latchkey backup` and `latchkey restore`")
+    return place
+
+
+def moved(rows: Mapping[str, int], keys_file: Path) -> str:
+    """Say what was moved, and what comes next."""
+    return (
+        f"{sum(rows.values())} rows of {len(rows)} tables are there now. Start servers with that URL, and with"
+        f" `LATCHKEY_KEYS_FILE={keys_file}`; start none on the file any more, which stays as it is."
+    )
 
 
 def backup(path: Path, file: Path, keys_file: Path, *, replaces: bool) -> str:

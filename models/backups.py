@@ -132,6 +132,7 @@ def replace(draft: Path, path: Path, at: datetime) -> Path | None:
 
     Raises `Conflict` if somebody has it open.
     """
+    _close(draft)
     exists = path.exists()
     aside = path.with_name(f"{path.name}.{at:%Y%m%dT%H%M%SZ}")
     with _alone(path) if exists else nullcontext():
@@ -190,6 +191,12 @@ def _alone(path: Path) -> Iterator[None]:
         except OSError:
             raise Conflict(f"`{path}` is in use: stop the server first") from None
         yield
+
+
+def _close(draft: Path) -> None:
+    """Have all there is in the file itself."""
+    with closing(sqlite3.connect(draft)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def _own_as(draft: Path, of: Path) -> None:

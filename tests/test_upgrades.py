@@ -4,6 +4,7 @@
 keys and secrets that go with it: they have never opened anything else.
 """
 
+import asyncio
 import json
 import sqlite3
 from contextlib import closing
@@ -23,7 +24,7 @@ from resolvers.house import House
 from resolvers.signatures import PublicKeys
 from resolvers.writing import Said
 from server import main
-from tests.databases import Elsewhere
+from tests.databases import Elsewhere, Postgres
 from tests.organisation import forget
 
 UPGRADES = Path(__file__).parent / "upgrades"
@@ -41,12 +42,42 @@ def left(tmp_path: Path) -> Path:
 
 
 async def test_what_an_earlier_version_left_goes_on(left: Path) -> None:
-    told = json.loads((UPGRADES / "0006.json").read_text(encoding="utf-8"))
-    keys = ServerKeys.parse(json.dumps({"keys": told["keys"]}))
     names = sorted(file.stem for file in (UPGRADES.parents[1] / "models/migrations").glob("0*.py"))
     assert await migrate(f"sqlite://{left}") == [name for name in names if name > NEWEST]
+    await goes_on(f"sqlite://{left}")
+
+
+def test_what_an_earlier_version_left_moves_to_postgresql(
+    left: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LATCHKEY_DATA_DIR", str(left.parent))
+    (left.parent / "latchkey.keys.json").write_text((UPGRADES / "0006.json").read_text(encoding="utf-8"))
+    url = postgres.make("template0")
+    assert main(["move", "--to", url]) == 0
+    said = capsys.readouterr().out
+    assert ("rows of" in said, "main" in said, str(left.parent / "latchkey.keys.json") in said) == (True, True, True)
+    assert counted(left, Elsewhere(url)) == counted(left, Elsewhere(f"sqlite://{left}"))
+    assert main(["move", "--to", url]) == 2
+    assert "the other database is not empty" in capsys.readouterr().err
+    asyncio.run(goes_on(url))
+    assert main(["move", "--to", "postgresql://x:swordfish@localhost"]) == 2
+    assert "swordfish" not in capsys.readouterr().err
+    postgres.drop(url)
+
+
+def counted(path: Path, elsewhere: Elsewhere) -> dict[str, int]:
+    """Count the rows of each of a file's tables elsewhere."""
+    tables = Elsewhere(f"sqlite://{path}")("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    ours = [name for (name,) in tables if name not in {"sqlite_sequence", "tortoise_migrations"}]
+    return {table: elsewhere(f"SELECT COUNT(*) FROM {table}")[0][0] for table in ours}  # noqa: S608 - our own names
+
+
+async def goes_on(url: str) -> None:
+    """Use all that was left: what worked works, with the rights it had, and the log is whole before and after."""
+    told = json.loads((UPGRADES / "0006.json").read_text(encoding="utf-8"))
+    keys = ServerKeys.parse(json.dumps({"keys": told["keys"]}))
     forget()
-    async with opened(f"sqlite://{left}") as database:
+    async with opened(url) as database:
         request = Request(House(database, keys), "upgraded", "192.0.2.1")
         known: dict[str, Caller] = {}
         for name, secret in told["secrets"].items():
