@@ -44,6 +44,7 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("PUBLIC_URL", "tokens.example.com"),
         ("PUBLIC_URL", "https://example.com/tokens"),
         ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://a.example, null"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,proxy"),
         ("WEBHOOK_NETWORKS", "10.0.0.0/8,anywhere"),
         ("WEBHOOK_NETWORKS", "10.0.0.1/8"),

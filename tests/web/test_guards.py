@@ -18,7 +18,7 @@ from resolvers.writing import Said
 from server import Settings, assembled
 from tests.databases import Elsewhere
 from tests.organisation import PASSWORD, Organisation
-from web.answers import Heard
+from web.answers import Answer, Heard
 from web.app import Application
 from web.credentials import COOKIE
 from web.proxies import LOOPBACK
@@ -226,3 +226,9 @@ async def test_what_is_sent_breaks_no_line_of_an_answer_and_none_of_what_is_kept
     assert made.user_agent.startswith("\ufffdINFO latchkey: ready")
     assert made.user_agent.isprintable()
     assert made.address is None, "what cannot be told is not guessed"
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: a=b", b"a\nb", b"a\rb", b"a\x00b"])
+def test_no_header_with_a_line_break_is_written_the_short_way(value: bytes) -> None:
+    with pytest.raises(ValueError, match="control character"):
+        Answer(200, ((b"x-told", value),), b"", b"x-request-id").lines  # noqa: B018 - it is what raises
