@@ -288,15 +288,21 @@ async def test_a_page_ends_where_enough_were_looked_at_and_goes_on_from_there(
     rows = [organisation.owner.member]
     roles = [BuiltInRole.READER] * 6 + [BuiltInRole.WRITER] + [BuiltInRole.READER] * 2
     rows += [await organisation.member(role) for role in roles]
-    seen, after = [], None
+    seen: list[tuple[int, bool]] = []
+    reached: list[str | None] = [None]
     for _ in range(3):
-        answer = await ask(organisation.owner, MEMBERS, first=5, after=after, **FLAG)
+        answer = await ask(organisation.owner, MEMBERS, first=5, after=reached[-1], **FLAG)
         page = answer["data"]["whoMay"]["found"]
-        after = page["pageInfo"]["endCursor"]
+        reached.append(page["pageInfo"]["endCursor"])
         seen.append((len(page["nodes"]), page["pageInfo"]["hasNextPage"]))
     assert seen == [(1, True), (1, True), (0, False)]
+    rows += [await organisation.member(BuiltInRole.WRITER) for _ in range(2)]
+    may = [id_of(row) for row in (rows[0], rows[7], *rows[-2:])]
     for paged in (forwards, backwards):
-        assert await paged(ask, organisation.owner, MEMBERS, FLAG, 5) == [id_of(rows[0]), id_of(rows[7])]
+        assert await paged(ask, organisation.owner, MEMBERS, FLAG, 5) == may
+    answer = await ask(organisation.owner, MEMBERS, first=5, last=1, after=reached[2], **FLAG)
+    page = answer["data"]["whoMay"]["found"]
+    assert ([node["id"] for node in page["nodes"]], page["pageInfo"]["hasPreviousPage"]) == (may[-1:], True)
 
 
 async def test_a_chunk_costs_the_same_statements_whoever_is_in_it(

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -16,6 +16,7 @@ from tests.organisation import Organisation
 from tests.web.conftest import serving, until
 from tests.web.house import ALIVE, ORIGIN, World, build
 from tests.web.test_endpoint import BEARER, EVENTS, JSON, RESPONSE
+from tests.web.test_sockets import acknowledged, ending
 from web import events
 from web.wire import Wire
 
@@ -132,13 +133,15 @@ async def test_a_mutation_is_not_torn_by_who_asked_for_it(server: str, world: Wo
     assert world.finished == ["kept"]
 
 
-async def test_a_server_that_ends_does_not_wait_for_a_stream(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    async with httpx2.AsyncClient(headers={"accept": EVENTS, **BEARER}, timeout=60) as client:
+async def test_a_server_that_ends_ends_streams_and_sockets(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async with AsyncExitStack() as left, httpx2.AsyncClient(headers={"accept": EVENTS, **BEARER}, timeout=60) as client:
         async with serving(build(world), http=Wire, timeout_graceful_shutdown=60) as server:
+            socket = await left.enter_async_context(acknowledged(server))
             asking = client.stream("POST", f"http://{server}/graphql", json={"query": FOREVER})
             stream = Stream(await asking.__aenter__())
             assert await stream.event() == ("next", {"data": {"forever": 0}})
         assert await stream.rest() == []
+        assert (await ending(socket))[0] == 1012
         await asking.__aexit__(None, None, None)
     assert world.finished == ["forever"]
     assert "Cancel" not in caplog.text
