@@ -34,7 +34,7 @@ from cli.keys import KeysError, server_keys
 from core.errors import Invalid, Refusal
 from core.secret import ServerKeys
 from models import backups, new_id, now
-from models.database import Database, opened
+from models.database import Database, check, opened
 from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_current, is_kept, migrate, refuse_newer
 from models.moving import move
 from models.urls import parse
@@ -470,6 +470,8 @@ def _house(settings: Settings, database: Database, keys: ServerKeys, public_url:
 def serve(settings: Settings) -> int:
     """Serve the database that the settings name, making its first account if it is empty."""
     keys = _run(_keys(settings))
+    if not check(settings.database):
+        _log.info("the database is so large that only a part of it was looked through for damage")
     socket, address = serving.listening(settings.host, settings.port)
     settings = settings.model_copy(update={"public_url": settings.public_url or address})
 

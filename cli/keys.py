@@ -58,6 +58,7 @@ def _make(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _drafted(path, ServerKeys.mint(FIRST_KEY_ID)) as draft, suppress(FileExistsError):
         os.link(draft.name, path)  # of two servers that start at once, one wins and both read its keys
+    _keep_names(path.parent)
 
 
 @contextmanager
@@ -80,6 +81,7 @@ def _keep(path: Path, keys: ServerKeys) -> None:
         if owner.st_uid != os.getuid():
             os.fchown(draft.fileno(), owner.st_uid, owner.st_gid)
         Path(draft.name).replace(path)
+    _keep_names(path.parent)
 
 
 def rereading(house: House, path: Path, forget: Callable[[], None]) -> AbstractAsyncContextManager[None]:
@@ -203,3 +205,12 @@ def _shown(tokens: Sequence[Token]) -> Iterator[str]:
         yield f"  {token.account.key}: {token.resource}, {token.label}, {last}"
     if len(tokens) > SHOWN:
         yield f"  and {len(tokens) - SHOWN} more"
+
+
+def _keep_names(folder: Path) -> None:
+    """Have the names in a folder outlive a power cut: what is in a file does so apart from that."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -107,3 +107,12 @@ class TimedOut(Refusal):
 
     def __init__(self, limit_s: float) -> None:
         super().__init__(f"the operation took longer than {limit_s:g} s", limit=limit_s)
+
+
+class Unavailable(Refusal):
+    """Nothing can be done for now, whatever is asked. `retry_after_s` is in whole seconds."""
+
+    code = "UNAVAILABLE"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"the database does not answer, try again in {retry_after_s} s", retryAfter=retry_after_s)

@@ -17,8 +17,10 @@ from tortoise.backends.base.executor import EXECUTOR_CACHE
 from tortoise.connection import get_connections
 from tortoise.context import TortoiseContext
 
-from models.engines.asyncpg import connect
+from models.engines.asyncpg import PostgresClient, connect
 from models.engines.lanes import carried
+from models.engines.soundness import examine
+from models.engines.sqlite import SqliteClient
 from models.engines.transactions import Transaction
 from models.engines.units import BUSY_TIMEOUT_S, address
 from models.listening import HeardVersions
@@ -30,6 +32,9 @@ CONNECTION = "default"
 
 LISTENER = "latchkey listener"
 """What the server's list of connections calls the one that listens."""
+
+CHECK_S = 5.0
+"""For how long a file is looked through before it is served."""
 
 APPS: Mapping[str, Mapping[str, object]] = {
     "models": {"models": ["models"], "default_connection": CONNECTION, "migrations": "models.migrations"}
@@ -97,6 +102,15 @@ def plain(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def check(url: str) -> bool:
+    """Look through the pages of a file for damage; says whether there was time for all of them.
+
+    Raises `DamagedError`. What does not exist yet is whole, and a server looks after its own.
+    """
+    path = parse(url)
+    return not isinstance(path, Path) or not path.exists() or examine(path, CHECK_S)
+
+
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
     """Open the database for every task of this process, and close it. One at a time.
@@ -113,18 +127,22 @@ async def opened(url: str) -> AsyncIterator[Database]:
 async def _file(path: Path) -> AsyncIterator[Database]:
     prepare(path)
     with ExitStack() as last:
-        async with started(tortoise_config(path)):
+        async with started(tortoise_config(path)) as context:
+            client = context.connections.get(CONNECTION)
+            assert isinstance(client, SqliteClient)  # noqa: S101 - as the configuration says
             connection = plain(path)
             mapped = last.enter_context(wal_index(connection))
             last.callback(connection.close)  # comes before the index is left
-            yield Database(FileVersions(connection, mapped), path)
+            yield Database(FileVersions(connection, mapped, client.soundness), path)
 
 
 @asynccontextmanager
 async def _served(server: Server) -> AsyncIterator[Database]:
     async with started(tortoise_config(server)) as context:
-        versions = HeardVersions(partial(_version, context.connections.get(CONNECTION)))
-        async with versions.listening(partial(connect, server, LISTENER)):
+        client = context.connections.get(CONNECTION)
+        assert isinstance(client, PostgresClient)  # noqa: S101 - as the configuration says
+        versions = HeardVersions(partial(_version, client))
+        async with versions.listening(partial(connect, server, LISTENER), client.hear):
             yield Database(versions)
 
 

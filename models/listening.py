@@ -27,6 +27,8 @@ PATIENCE_S = 2.0
 MOST_PAUSE_S = 1.0
 """Between attempts to connect again."""
 MOST_KNOWN = 100_000
+ATTEMPTS = 2
+"""After how many attempts to connect that nothing came back from the server counts as silent."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,25 +82,35 @@ class HeardVersions:
         self._heard += 1
 
     @asynccontextmanager
-    async def listening(self, connect: Callable[[], Awaitable[Connection]]) -> AsyncIterator[None]:
-        """Listen while this is open, on connections of its own, connecting again whenever one is lost."""
-        listener = asyncio.create_task(self._listen_forever(connect), context=Context())
+    async def listening(
+        self, connect: Callable[[], Awaitable[Connection]], hear: Callable[[bool], object] = bool
+    ) -> AsyncIterator[None]:
+        """Listen while this is open, on connections of its own, connecting again whenever one is lost.
+
+        `hear` is told whether the server is silent: it neither answers nor refuses.
+        """
+        listener = asyncio.create_task(self._listen_forever(connect, hear), context=Context())
         try:
             yield
         finally:
             listener.cancel()
             await carried(asyncio.ensure_future(asyncio.wait((listener,))))
 
-    async def _listen_forever(self, connect: Callable[[], Awaitable[Connection]]) -> None:
-        pause_s = HEARTBEAT_EVERY_S
+    async def _listen_forever(
+        self, connect: Callable[[], Awaitable[Connection]], hear: Callable[[bool], object]
+    ) -> None:
+        pause_s, unanswered = HEARTBEAT_EVERY_S, 0
         while True:
             try:
                 async with asyncio.timeout(PATIENCE_S):  # `wait_for` may swallow a cancellation before Python 3.12
                     connection = await connect()
             except Exception as error:  # noqa: BLE001 - whatever keeps it from connecting, it tries again
                 _log.warning("no listener, so every request asks the database: %s", type(error).__name__)
+                unanswered = unanswered + 1 if isinstance(error, TimeoutError) else 0
+                hear(unanswered >= ATTEMPTS)
             else:
-                pause_s = HEARTBEAT_EVERY_S
+                pause_s, unanswered = HEARTBEAT_EVERY_S, 0
+                hear(False)
                 if not await self._listen(connection):
                     return
             await asyncio.sleep(pause_s)

@@ -7,6 +7,7 @@ middle leaves nothing behind. Only what starts the server calls this, never its 
 
 import asyncio
 import pkgutil
+import sqlite3
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import closing
@@ -26,6 +27,7 @@ from tortoise.transactions import in_transaction
 
 from models.database import APPS, CONNECTION, plain, prepare, tortoise_config
 from models.engines.asyncpg import Connection, Held, connect
+from models.engines.soundness import Soundness
 from models.engines.sqlite_editor import KeepingSchemaEditor
 from models.migration_state import LateApps, LateState
 from models.urls import Server, parse
@@ -196,9 +198,12 @@ async def _applied_to_server(connection: Connection) -> Applied:
 
 
 def _applied_to_file(path: Path) -> Applied:
-    with closing(plain(path)) as connection:
-        exists = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'tortoise_migrations'").fetchall()
-        return set(connection.execute(_APPLIED).fetchall()) if exists else set()
+    try:
+        with closing(plain(path)) as connection:
+            exists = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'tortoise_migrations'").fetchall()
+            return set(connection.execute(_APPLIED).fetchall()) if exists else set()
+    except sqlite3.DatabaseError as error:
+        raise Soundness(path).told(error)  # noqa: B904 - it says so itself
 
 
 def _not_newer(applied: Applied, known: AbstractSet[tuple[str, str]]) -> Applied:

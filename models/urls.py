@@ -72,6 +72,7 @@ def _server(url: str) -> Server:
         "ssl": _ssl(given),
         "statement_cache_size": numbers.get("statement_cache", STATEMENT_CACHE),
         "server_settings": {"application_name": "latchkey"},
+        "target_session_attrs": "primary",  # what follows another server may still allow what that one has revoked
     }
     return Server(arguments, pool_min, pool_max)
 

@@ -12,8 +12,12 @@ from contextlib import contextmanager
 from typing import Protocol
 from uuid import UUID
 
+from models.engines.soundness import Soundness
+
 WAL_HEADER_BYTES = 96
 """Two copies of the header that every commit rewrites: https://sqlite.org/walformat.html#the_wal_index_header."""
+
+_VERSION = "SELECT version FROM account WHERE id = ?"
 
 
 class Versions(Protocol):
@@ -43,25 +47,33 @@ class FileVersions:
     hand it to a thread and back would cost many times as much, and WAL lets no writer hold it up.
     """
 
-    def __init__(self, connection: sqlite3.Connection, wal_index: mmap.mmap) -> None:
+    def __init__(self, connection: sqlite3.Connection, wal_index: mmap.mmap, soundness: Soundness) -> None:
         self._connection = connection
+        self._soundness = soundness
         self._wal_index = wal_index
         self._seen = b""
         self._known: dict[UUID, int] = {}
 
     def known(self, account_id: UUID) -> int | None:
-        """Give the version; None only if there is no such account."""
+        """Give the version; None only if there is no such account. Raises `AwayError`."""
+        self._soundness.require()
         header = self._wal_index[:WAL_HEADER_BYTES]  # looked at first: what is read after it is at least as new
         if header != self._seen:
             self._known.clear()
             self._seen = header
         version = self._known.get(account_id)
         if version is None:
-            rows = self._connection.execute("SELECT version FROM account WHERE id = ?", (str(account_id),)).fetchall()
-            if not rows:
-                return None
-            version = self._known[account_id] = rows[0][0]
+            version = self._read(account_id)
+            if version is not None:
+                self._known[account_id] = version
         return version
+
+    def _read(self, account_id: UUID) -> int | None:
+        try:
+            rows = self._connection.execute(_VERSION, (str(account_id),)).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._soundness.told(error)  # noqa: B904 - it says so itself
+        return rows[0][0] if rows else None
 
     async def read(self, account_id: UUID) -> int:
         """Give the version. Raises LookupError if there is no such account."""

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from web.errors import Formatted, RejectedError
+from web.errors import Formatted, RejectedError, masked, retry_header
 from web.media import JSON, is_json
 
 
@@ -152,3 +152,10 @@ def reply_errors(
     """Answer with errors alone. A 401 says how to authenticate."""
     challenge = {"WWW-Authenticate": "Bearer"} if status == 401 else {}  # noqa: PLR2004 - the HTTP status
     return reply({"errors": errors}, request_id, status=status, media=media, headers={**challenge, **(headers or {})})
+
+
+def reply_failed(error: BaseException, request_id: str, *, media: str = JSON) -> Response:
+    """Answer what nobody expected: 503 while the database is away, or else 500."""
+    told = masked(error, request_id)
+    headers = retry_header(told)
+    return reply_errors([told], request_id, status=503 if headers else 500, media=media, headers=headers)

@@ -31,9 +31,10 @@ from web.bodies import (
     read_query,
     reply,
     reply_errors,
+    reply_failed,
 )
 from web.credentials import MAX_CREDENTIAL_LENGTH, Gate, Presented
-from web.errors import RejectedError, RequestError, masked, refused
+from web.errors import RejectedError, RequestError, barren, refused, retry_header
 from web.events import EventStream
 from web.execution import Engine, Operation, Parameters
 from web.execution import Response as Content
@@ -125,8 +126,10 @@ class Endpoint:
         except RateLimited as error:
             headers = {"Retry-After": str(error.retry_after_s)}
             return reply_errors([refused(error)], request.id, status=429, media=told, headers=headers)
+        except ClientDisconnect:
+            raise
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
-            return reply_errors([masked(error, request.id)], request.id, status=500, media=told)
+            return reply_failed(error, request.id, media=told)
 
     async def _executed(self, http: Asked, request: Request, media: str | None) -> Response:
         if http.method not in METHODS:
@@ -149,12 +152,19 @@ class Endpoint:
             if media == EVENT_STREAM:
                 lasts = operation.type is OperationType.SUBSCRIPTION
                 return EventStream(events.told(self._engine, operation), request.id, lasts=lasts)
-            return reply(await self._engine.run(operation), request.id, media=media)
+            return await self._run(operation, request, media)
         except RequestError as error:
             if media == EVENT_STREAM:
                 return EventStream(events.told_refusal(error), request.id)
             status = error.status if media == GRAPHQL_RESPONSE else 200
             return reply_errors(error.errors, request.id, status=status, media=media)
+
+    async def _run(self, operation: Operation, request: Request, media: str) -> Response:
+        """Run an operation. If nothing came out because the database is away, the status says so under each type."""
+        content = await self._engine.run(operation)
+        if (away := barren(content)) is not None:
+            return reply(content, request.id, status=503, media=media, headers=retry_header(away))
+        return reply(content, request.id, media=media)
 
     async def _parameters(self, http: Asked) -> Parameters:
         """Read what is asked. Raises `RejectedError` for what is no GraphQL request."""

@@ -11,17 +11,22 @@ from graphql import GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.relay.types import GlobalIDValueError, InvalidGlobalIDError
 
-from core.errors import Refusal
+from core.errors import Refusal, Unavailable
+from models.engines.transactions import AwayError
 
 Formatted = dict[str, Any]
 """One entry of a response's `errors`."""
+
+RETRY_AFTER_S = 5
+"""When whoever met a database that does not answer may try again."""
 
 _log = logging.getLogger(__name__)
 
 _SECRET = re.compile(r"\b(lk[a-z]_)[0-9A-Za-z]+")
 _VALUE = re.compile(r"[,.]? found: .*|(?<=cannot represent)( [^:]+): .*", re.IGNORECASE | re.DOTALL)
 """What graphql-core shows of a value that is no good: it may be a secret, whose place is enough."""
-_GROUPED = frozenset({"FORBIDDEN", "UNAUTHENTICATED", "INTERNAL"})
+_UNEXPECTED = frozenset({"INTERNAL", Unavailable.code})
+_GROUPED = frozenset({"FORBIDDEN", "UNAUTHENTICATED"}) | _UNEXPECTED
 """Codes of which one error is told for a field however many rows it failed on."""
 MAX_ERRORS = 100
 """How many errors of fields are told; one more says of how many others nothing is."""
@@ -73,9 +78,28 @@ def refused(refusal: Refusal) -> Formatted:
 
 
 def masked(error: BaseException, request_id: str) -> Formatted:
-    """Log an unexpected error with its cause, and tell the caller no more than where to look for it."""
+    """Log an unexpected error with its cause, and tell the caller no more than where to look for it.
+
+    That the database is away tells what to do: to try again.
+    """
+    if isinstance(error, AwayError):
+        _log.warning("request %s: the database is away: %s", request_id, redacted(str(error)))
+        return refused(Unavailable(RETRY_AFTER_S))
     _log.error("request %s failed\n%s", request_id, redacted("".join(traceback.format_exception(error))))
     return {"message": "internal error", "extensions": {"code": "INTERNAL", "requestId": request_id}}
+
+
+def retry_header(error: Formatted) -> dict[str, str]:
+    """Say in a header when to try again, if the error says it."""
+    wait_s = error["extensions"].get("retryAfter")
+    return {} if wait_s is None else {"Retry-After": str(wait_s)}
+
+
+def barren(response: Mapping[str, Any]) -> Formatted | None:
+    """Find the error of a GraphQL response of which nothing came out because the database is away."""
+    if "errors" not in response or any(value is not None for value in (response["data"] or {}).values()):
+        return None
+    return next((error for error in response["errors"] if error["extensions"]["code"] == Unavailable.code), None)
 
 
 def redacted(text: str) -> str:
@@ -113,8 +137,8 @@ def _others(count: int) -> Formatted:
 
 def _one(group: list[tuple[GraphQLError, Formatted]], request_id: str) -> Formatted:
     error, extensions = group[0]
-    if extensions["code"] == "INTERNAL":
-        told = {**_with(error, {}), **masked(error.original_error or error, request_id)}
+    if extensions["code"] in _UNEXPECTED:
+        told = {**_with(error, {}), **masked(_cause(error), request_id)}
     else:
         told = _with(error, extensions)
     if len(group) > 1:
@@ -127,14 +151,19 @@ def _one(group: list[tuple[GraphQLError, Formatted]], request_id: str) -> Format
 
 def _told(error: GraphQLError) -> Formatted:
     """Find the extensions that a caller may read; those of `INTERNAL` where nothing else is known."""
-    cause: Exception = error
-    while isinstance(cause, GraphQLError) and cause.original_error:
-        cause = cause.original_error
+    cause = _cause(error)
     if isinstance(cause, Refusal):
         return dict(cause.extensions)
     if isinstance(cause, _BAD_INPUT) or _is_argument(cause):
         return {"code": "BAD_USER_INPUT"}
-    return {"code": "INTERNAL"}
+    return {"code": Unavailable.code if isinstance(cause, AwayError) else "INTERNAL"}
+
+
+def _cause(error: GraphQLError) -> Exception:
+    cause: Exception = error
+    while isinstance(cause, GraphQLError) and cause.original_error:
+        cause = cause.original_error
+    return cause
 
 
 def _is_argument(cause: Exception) -> bool:

@@ -19,14 +19,14 @@ from core.errors import Invalid, RateLimited, Unauthenticated
 from resolvers.callers import Caller, Request, current
 from schema.context import Context
 from web import deprecations
-from web.bodies import reply_errors
+from web.bodies import reply_errors, reply_failed
 from web.credentials import Gate
-from web.errors import Formatted, RejectedError, RequestError, masked, refused
+from web.errors import Formatted, RejectedError, RequestError, refused, retry_header
 from web.execution import Engine, Parameters
 from web.rates import told
 from web.tables import Line, Table
 
-_STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "INTERNAL": 500}
+_STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "INTERNAL": 500, "UNAVAILABLE": 503}
 
 
 class Exports:
@@ -46,7 +46,8 @@ class Exports:
         except RejectedError as error:
             response = reply_errors(error.errors, request.id, status=error.status, headers=error.headers)
         except RequestError as error:
-            response = reply_errors(error.errors, request.id, status=error.status)
+            headers = retry_header(error.errors[0])
+            response = reply_errors(error.errors, request.id, status=error.status, headers=headers)
         except Unauthenticated as error:
             response = reply_errors([refused(error)], request.id, status=401)
         except Invalid as error:
@@ -55,7 +56,7 @@ class Exports:
             headers = {"Retry-After": str(error.retry_after_s)}
             response = reply_errors([refused(error)], request.id, status=429, headers=headers)
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
-            response = reply_errors([masked(error, request.id)], request.id, status=500)
+            response = reply_failed(error, request.id)
         response.raw_headers += (*told(request.standings), *deprecations.told(request.deprecations))
         await response(scope, receive, send)
 

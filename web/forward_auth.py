@@ -66,7 +66,8 @@ class ForwardAuth:
         except Unreadable as problem:
             answer = _forbidden(str(problem))
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
-            answer = _answer(503, error=masked(error, request_id))
+            shown = masked(error, request_id)
+            answer = _answer(503, error=shown).beside(told((), shown["extensions"].get("retryAfter")))
         await answer.send(send, request_id)
 
     def at_once(self, heard: Heard) -> Settled | None:

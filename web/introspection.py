@@ -94,9 +94,7 @@ class Introspection:
         except RefusedError as refused:
             await _refusal(refused, request)(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
-            message = masked(error, request.id)["message"]
-            failed = RefusedError(500, "server_error", f"{message}, request {request.id}")
-            await _refusal(failed, request)(scope, receive, send)
+            await _refusal(_failed(error, request), request)(scope, receive, send)
         else:
             headers = (*told(request.standings), *deprecations.told(request.deprecations))
             await answer.beside(headers).send(send, request.id)
@@ -315,6 +313,14 @@ def _epoch(at: datetime | None) -> int | None:
 
 def _invalid(problem: str) -> RefusedError:
     return RefusedError(400, "invalid_request", problem)
+
+
+def _failed(error: Exception, request: Request) -> RefusedError:
+    problem = masked(error, request.id)
+    wait_s = problem["extensions"].get("retryAfter")
+    if wait_s is not None:
+        return RefusedError(503, "temporarily_unavailable", problem["message"], retry_after_s=wait_s)
+    return RefusedError(500, "server_error", f"{problem['message']}, request {request.id}")
 
 
 def _refusal(refused: RefusedError, request: Request) -> Response:

@@ -13,9 +13,9 @@ from starlette.types import Receive, Scope, Send
 from core.errors import Invalid, RateLimited, Refusal
 from resolvers import leaks
 from resolvers.callers import Request
-from web.bodies import read_json, reply, reply_errors
+from web.bodies import read_json, reply, reply_errors, reply_failed
 from web.credentials import MAX_CREDENTIAL_LENGTH, Gate
-from web.errors import RejectedError, masked, refused
+from web.errors import RejectedError, refused
 
 PATH = "/tokens/revoke-leaked"
 BODY_LIMIT_BYTES = 64 << 10
@@ -43,7 +43,7 @@ class Leaks:
         except Refusal as error:
             response = reply_errors([refused(error)], request.id, status=400)
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
-            response = reply_errors([masked(error, request.id)], request.id, status=500)
+            response = reply_failed(error, request.id)
         await response(scope, receive, send)
 
 

@@ -14,16 +14,15 @@ EXPOSED = ("Retry-After", "RateLimit", "RateLimit-Policy")
 
 
 def told(standings: Sequence[Standing], retry_after_s: int | None = None) -> list[Header]:
-    """Write the headers that every answer to a limited token has; none for any other."""
-    if not standings:
-        return []
-    return list(_told(standings, retry_after_s))
+    """Write the headers that every answer to a limited token has, and when to try again; none for any other."""
+    return list(_told(standings, retry_after_s)) if standings or retry_after_s is not None else []
 
 
 def _told(standings: Sequence[Standing], retry_after_s: int | None) -> Iterator[Header]:
-    policies = [f'"{each.name}";q={each.rate.amount};w={each.rate.window_s}' for each in standings]
-    left = [f'"{each.name}";r={each.remaining};t={each.reset_s}' for each in standings]
-    yield b"ratelimit-policy", ", ".join(policies).encode()
-    yield b"ratelimit", ", ".join(left).encode()
+    if standings:
+        policies = [f'"{each.name}";q={each.rate.amount};w={each.rate.window_s}' for each in standings]
+        left = [f'"{each.name}";r={each.remaining};t={each.reset_s}' for each in standings]
+        yield b"ratelimit-policy", ", ".join(policies).encode()
+        yield b"ratelimit", ", ".join(left).encode()
     if retry_after_s is not None:
         yield b"retry-after", b"%d" % retry_after_s

@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 from core.errors import Invalid, RateLimited, Refusal
 from resolvers.callers import Caller, Request
 from schema.context import Context
-from web.bodies import read_json, reply, reply_errors
+from web.bodies import read_json, reply, reply_errors, reply_failed
 from web.credentials import Gate, Presented
-from web.errors import RejectedError, masked, refused
+from web.errors import RejectedError, refused
 from web.execution import Engine, Parameters
 
 BODY_LIMIT_BYTES = 16 << 10
@@ -71,7 +71,7 @@ class Sessions:
             status = _STATUS.get(error.code, 400)
             response = reply_errors([refused(error)], request.id, status=status, headers=headers)
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
-            response = reply_errors([masked(error, request.id)], request.id, status=500)
+            response = reply_failed(error, request.id)
         await response(scope, receive, send)
 
     async def _answer(self, http: HTTPRequest, request: Request) -> Response:

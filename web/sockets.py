@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from core.errors import RateLimited, Retired, Unauthenticated
+from models.engines.transactions import AwayError
 from schema.context import Context
 from web.bodies import reply_errors
 from web.credentials import Gate, Presented
@@ -176,7 +177,10 @@ class _Connection:
             await self._gate.caller_of(self._presented, request)
         except Unauthenticated as error:
             raise _CloseError(4401, error.message if isinstance(error, Retired) else "Unauthorized") from None
-        except RateLimited:  # each operation says so and when to try again, which no code of the protocol does
+        except (
+            RateLimited,
+            AwayError,
+        ):  # each operation says so and when to try again, as no code of the protocol does
             pass
         try:
             self._held.enter_context(self._places.taken(self._presented or request.address))

@@ -47,6 +47,8 @@ T = TypeVar("T")
 Owner = asyncio.Task[Any] | None
 
 CONNECT_TIMEOUT_S = 10.0
+ACQUIRE_TIMEOUT_S = 10.0
+"""How long a request waits for a connection that others use."""
 CLOSE_TIMEOUT_S = 10.0
 """How long closing waits for what is under way."""
 
@@ -144,6 +146,7 @@ class PostgresClient(_Postgres, Client):
         self._leaving: set[asyncio.Task[None]] = set()
         self._is_open = False
         self._is_closed = False
+        self._is_silent = False
 
     async def create_connection(self, with_db: bool) -> None:  # noqa: ARG002 - Tortoise's signature; nothing is done without a database
         """Connect now, so that a server that cannot be used is known before the first request."""
@@ -163,6 +166,17 @@ class PostgresClient(_Postgres, Client):
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
+
+    def hear(self, silent: bool) -> None:
+        """Learn from who listens at the server whether anything comes from there at all.
+
+        While nothing does, what is under way fails and nothing is begun: connections that a proxy or a firewall keeps
+        up would be waited for without end.
+        """
+        self._is_silent = silent
+        if silent:
+            for holder in self._pool._holders:  # noqa: SLF001 - asyncpg would end the whole pool, for good
+                holder.terminate()
 
     async def begin(self) -> Line:
         """Begin on a connection of the pool that was not found lost."""
@@ -193,8 +207,10 @@ class PostgresClient(_Postgres, Client):
     async def _held(self) -> Held:
         if self._is_closed:
             raise OperationalError("the database is closed")
+        if self._is_silent:
+            raise LostError("nothing is heard of it")
         try:
-            return Held(await self._pool.acquire())
+            return Held(await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S))
         except Exception as error:  # noqa: BLE001 - asyncpg has many
             raise lost(error)  # noqa: B904 - as `told`
 

@@ -8,7 +8,7 @@ import asyncpg
 from asyncpg import Connection
 from tortoise.exceptions import IntegrityError, OperationalError, TransactionManagementError
 
-from models.engines.transactions import Row, Unit
+from models.engines.transactions import AwayError, Row, Unit
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ _IN_NO_TEXT = "\uffff"
 """What Unicode assigns to nobody, for good."""
 
 
-class LostError(OperationalError):
+class LostError(AwayError):
     """The connection is gone, and with it whatever was not committed."""
 
 
@@ -116,6 +116,8 @@ def told(error: Exception, connection: Connection) -> Exception:
             said: Exception = IntegrityError(error.args[0])
         case _ if is_lost(connection) or isinstance(error, _LOSING):
             said = lost(error)
+        case asyncpg.PostgresError() if (error.sqlstate or "").startswith(_AWAY):
+            said = AwayError(error.args[0])
         case asyncpg.DataError() | ValueError():
             said = OperationalError(f"a value does not fit its column ({type(error).__name__})")
         case asyncpg.PostgresError() | asyncpg.InterfaceError():
@@ -134,9 +136,15 @@ _LOSING = (
     asyncpg.PostgresConnectionError,
 )
 
+_AWAY = ("25006", "40", "53", "55P03", "57", "58", "XX001", "XX002")
+"""What is no mistake in a statement: https://www.postgresql.org/docs/current/errcodes-appendix.html."""
+
 
 def lost(error: Exception) -> LostError:
     """Say why there is no connection."""
-    said = LostError((str(error) if isinstance(error, OSError) else str(error.args[0])) or type(error).__name__)
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        said = LostError("it follows another server, and may be behind")
+    else:
+        said = LostError((str(error) if isinstance(error, OSError) else str(error.args[0])) or type(error).__name__)
     said.__suppress_context__ = True
     return said

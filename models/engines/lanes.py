@@ -1,15 +1,15 @@
 """Lanes: aiosqlite connections that work off what is in line, indifferent to cancellation."""
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, TypeVar
 
 from aiosqlite import Connection
-from tortoise.exceptions import IntegrityError, OperationalError
+from tortoise.exceptions import OperationalError
 
+from models.engines.soundness import Soundness
 from models.engines.transactions import Unit
 
 T = TypeVar("T")
@@ -30,19 +30,24 @@ class Lane:
     cancels the keepers, and they close.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], size: int = 1) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], soundness: Soundness, size: int = 1) -> None:
         self._connect = connect
+        self._soundness = soundness
         self._size = size
         self._line: asyncio.Queue[tuple[Unit[Any], asyncio.Future[Any]] | None] = asyncio.Queue()
         self._kept: list[asyncio.Task[None]] = []
         self._closed = False
 
     async def run(self, unit: Unit[T]) -> T:
-        """Run a unit and give back what it returns. A cancellation does not wait for it."""
+        """Run a unit and give back what it returns. A cancellation does not wait for it. Raises `DamagedError`."""
+        self._soundness.require()
         return await self._start(unit)
 
     async def carry(self, unit: Unit[T]) -> T:
-        """Run a unit to its end even if the task is cancelled meanwhile; the cancellation comes out afterwards."""
+        """Run a unit to its end even if the task is cancelled meanwhile; the cancellation comes out afterwards.
+
+        What was begun is ended also in a file that is damaged.
+        """
         return await carried(self._start(unit))
 
     def post(self, unit: Unit[object]) -> None:
@@ -80,8 +85,9 @@ class Lane:
                     connection = connection or await self._connect()
                     result = await unit(connection)
                 except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever asked
+                    told = self._soundness.told(error)
                     if not answer.cancelled():
-                        answer.set_exception(_told(error))
+                        answer.set_exception(told)
                         answer.exception()  # seen, even if its caller has just left
                 else:
                     if not answer.cancelled():
@@ -113,12 +119,3 @@ async def carried(future: asyncio.Future[T]) -> T:
     if cancelled:
         raise cancelled from future.exception()
     return future.result()
-
-
-def _told(error: Exception) -> Exception:
-    """Say an error of sqlite3 as Tortoise says it."""
-    if not isinstance(error, sqlite3.DatabaseError):
-        return error
-    told = (IntegrityError if isinstance(error, sqlite3.IntegrityError) else OperationalError)(error)
-    told.__cause__ = error
-    return told

@@ -18,6 +18,7 @@ from tortoise.backends.sqlite.schema_generator import SqliteSchemaGenerator
 
 from models.engines import units
 from models.engines.lanes import Lane
+from models.engines.soundness import Soundness
 from models.engines.transactions import (
     Client,
     Line,
@@ -62,11 +63,12 @@ class SqliteClient(_Sqlite, Client):
     ) -> None:
         super().__init__(connection_name)
         self.filename = file_path
+        self.soundness = Soundness(file_path)
         writing = partial(
             units.connect, file_path, query_only=False, foreign_keys=foreign_keys, busy_timeout_s=busy_timeout_s
         )
-        self.writer = Lane(writing)
-        self.readers = Lane(partial(units.connect, file_path, query_only=True), READERS)
+        self.writer = Lane(writing, self.soundness)
+        self.readers = Lane(partial(units.connect, file_path, query_only=True), self.soundness, READERS)
         self._turn = asyncio.Lock()
         self._holder: asyncio.Task[Any] | None = None
 

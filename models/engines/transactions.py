@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 from tortoise.backends.base.client import BaseDBAsyncClient, TransactionalDBClient, TransactionContext
 from tortoise.backends.base.executor import BaseExecutor
 from tortoise.connection import get_connections
-from tortoise.exceptions import TransactionManagementError
+from tortoise.exceptions import OperationalError, TransactionManagementError
 from tortoise.models import Model
 
 T = TypeVar("T")
@@ -32,6 +32,10 @@ Unit = Callable[[Any], Awaitable[T]]
 
 _READING = ("SELECT", "EXPLAIN")
 """How a statement starts that surely only reads. All others count as writes, WITH included: it may write."""
+
+
+class AwayError(OperationalError):
+    """The database cannot do it now, whatever is asked of it: it is gone, full, busy or broken."""
 
 
 class Line(Protocol):

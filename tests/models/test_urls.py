@@ -28,6 +28,7 @@ def test_a_url_names_a_server_and_a_database() -> None:
         "database": "latchkey",
         "ssl": "prefer",
         "statement_cache_size": 100,
+        "target_session_attrs": "primary",
     }
     assert (named.pool_min, named.pool_max) == (1, 10)
     assert "s3cret" not in repr(named)

@@ -59,6 +59,7 @@ _KINDS = {
     "BAD_USER_INPUT": BadInput,
     "RATE_LIMITED": RateLimited,
     "INTERNAL": Unavailable,
+    "UNAVAILABLE": Unavailable,
 }
 
 
