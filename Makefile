@@ -1,6 +1,6 @@
 # Needed beforehand: Python 3.11 or newer with venv, and the registries of PyPI and npm.
-# As root on Debian, `make test` also installs Chromium for the console's tests and nginx for the gates', and the benches
-# install wrk.
+# As root on Debian, `make test` also installs Chromium for the console's tests, nginx for the gates', strace and faketime
+# for the faults, and the benches install wrk.
 
 PYTHON ?= python3
 VENV := .venv
@@ -49,12 +49,13 @@ client: $(VENV)/.synced
 	cd clients/python && .venv/bin/mypy . && .venv/bin/pytest
 
 # What failed runs once more by itself, where nothing else takes its time: what is broken fails again.
-test: install debian-chromium debian-nginx lint
+test: install debian-chromium debian-faketime debian-nginx debian-strace lint
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" || \
 	  { [ $$? = 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none; }
 
-soak: install debian-chromium debian-nginx
+soak: install debian-chromium debian-faketime debian-nginx debian-strace
 	LATCHKEY_TEST_EFFORT=10 $(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/python -m tests.faults.figures
 
 bench-quick: install debian-wrk
 	$(BIN)/python -m bench.quick
