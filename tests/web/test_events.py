@@ -118,8 +118,8 @@ async def test_leaving_ends_the_source_and_lasting_is_said(
 ) -> None:
     monkeypatch.setattr(events, "KEEP_ALIVE_S", 0.05)
     async with streaming(server, FOREVER) as stream:
-        assert await stream.event() == ("next", {"data": {"forever": 0}})
-        assert [await stream.event() for _ in range(2)] == [("comment", None)] * 2
+        told = [await stream.event() for _ in range(4)]
+        assert sorted(kind for kind, _ in told) == ["comment"] * 3 + ["next"]
         assert world.finished == []
     await until(lambda: world.finished)
     assert world.finished == ["forever"]
