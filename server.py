@@ -59,7 +59,7 @@ from web.limits import Audience, Limits
 from web.mailing import Mailer, MailServer, sender
 from web.posting import Poster
 from web.proxies import LOOPBACK, Proxies
-from web.wire import Wire
+from web.wire import SocketWire, Wire
 
 if TYPE_CHECKING:
     from web.app import Application
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PREFIX = "LATCHKEY_"
+PROTOCOLS = (Wire, SocketWire)
 OPTIONS = ("host", "port", "workers")
 """The settings that the command line takes as well."""
 CONSOLE = Path(__file__).parent / "console" / "dist"
@@ -483,7 +484,7 @@ def serve(settings: Settings) -> int:
             return _run(_serve(settings, keys, socket, ready))
         _run(_prepared(settings, keys, socket))
         worker = Worker(settings)
-        ended_well = serving.serve_from_many(worker, Wire, socket, settings.bounds, ready, settings.workers)
+        ended_well = serving.serve_from_many(worker, PROTOCOLS, socket, settings.bounds, ready, settings.workers)
     return 0 if ended_well else _failed("a process could not start")
 
 
@@ -496,7 +497,7 @@ async def _serve(settings: Settings, keys: ServerKeys, socket: Socket, ready: Ca
     async with housed(settings, settings.database, keys, settings.public_url or "") as house:
         await _welcomed(settings, house)
         app = assembled(settings, house, serving.Ending(settings.shutdown_delay_s), settings.keys)
-        await serving.serve(app, Wire, socket, settings.bounds, ready)
+        await serving.serve(app, PROTOCOLS, socket, settings.bounds, ready)
     return 0
 
 
@@ -574,7 +575,7 @@ async def serve_demo(settings: Settings, *, as_json: bool) -> int:
             believing = settings.model_copy(update={"trusted_proxies": (*settings.trusted_proxies, *LOOPBACK)})
             app = assembled(believing, house, serving.Ending(settings.shutdown_delay_s))
             text = _told_json(address, given) if as_json else _told(public_url, address, given)
-            await serving.serve(app, Wire, socket, settings.bounds, lambda: _say(text))
+            await serving.serve(app, PROTOCOLS, socket, settings.bounds, lambda: _say(text))
     return 0
 
 

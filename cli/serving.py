@@ -30,6 +30,9 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 _UP = "200 OK", "", "ok\n"
 _MIGRATING = "503 Service Unavailable", "Retry-After: 1\r\n", "the database is being migrated\n"
 
+Protocols = tuple[type[asyncio.Protocol], type[asyncio.Protocol]]
+"""HTTP's, and that of WebSockets."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -117,13 +120,13 @@ async def _tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def serve(
     app: ASGIApp,
-    protocol: type[asyncio.Protocol],
+    protocols: Protocols,
     listening: socket.socket,
     bounds: Bounds,
     answers: Callable[[], None],
 ) -> None:
     """Serve until SIGINT or SIGTERM, and come back. `answers` is called once, when requests are answered."""
-    config = _config(app, protocol, bounds)
+    config = _config(app, protocols, bounds)
     for number in _ENDING:
         signal.signal(number, _nothing_more)  # uvicorn sends the signal again once it has shut down
     await _Server(config, answers).serve([listening])
@@ -131,7 +134,7 @@ async def serve(
 
 def serve_from_many(  # noqa: PLR0913, PLR0917 - as `serve`
     app: ASGIApp,
-    protocol: type[asyncio.Protocol],
+    protocols: Protocols,
     listening: socket.socket,
     bounds: Bounds,
     answers: Callable[[], None],
@@ -143,7 +146,7 @@ def serve_from_many(  # noqa: PLR0913, PLR0917 - as `serve`
     after the other. What is being answered is answered; a connection that has not asked yet may be closed. A second
     signal ends all of them at once.
     """
-    supervisor = _Supervisor(_config(app, protocol, bounds, workers), listening, answers)
+    supervisor = _Supervisor(_config(app, protocols, bounds, workers), listening, answers)
     supervisor.run()
     return not any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
 
@@ -166,11 +169,11 @@ def settle() -> None:
     gc.freeze()
 
 
-def _config(app: ASGIApp, protocol: type[asyncio.Protocol], bounds: Bounds, workers: int = 1) -> uvicorn.Config:
+def _config(app: ASGIApp, protocols: Protocols, bounds: Bounds, workers: int = 1) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=protocol,
-        ws="websockets-sansio",
+        http=protocols[0],
+        ws=protocols[1],
         ws_max_size=bounds.frame_bytes,
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,

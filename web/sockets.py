@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from core.errors import RateLimited, Retired, Unauthenticated
 from models.engines.transactions import AwayError
 from schema.context import Context
+from web.answers import ENDING
 from web.bodies import reply_errors
 from web.credentials import Gate, Presented
 from web.errors import RejectedError, RequestError, masked, refused
@@ -24,6 +25,8 @@ from web.limits import Limits
 from web.places import Places
 
 PROTOCOL = "graphql-transport-ws"
+FINISHED_EVERY_S = 0.1
+"""How often it is looked, when the server ends, which operations are still to be answered."""
 MAX_REASON_BYTES = 123
 """A close frame carries no longer reason."""
 
@@ -78,12 +81,18 @@ class _Connection:
         self._presented = presented
         self._acknowledged = False
         self._operations: dict[str, asyncio.Task[None]] = {}
+        self._followed: set[str] = set()
+        """Which of them are subscriptions: they last until the connection does not."""
+        self._ending = asyncio.Event()
+        """Set when the server ends."""
         self._held = ExitStack()
         self._deadline = asyncio.timeout(self._limits.init_timeout_s)
         """Until it is acknowledged, and from then on, whenever nothing runs."""
 
     async def serve(self) -> None:
         """Take messages until either side ends the connection; then end what runs on it."""
+        self._socket.scope.setdefault("state", {})[ENDING] = self._ending
+        finishing = asyncio.create_task(self._finish())
         try:
             with self._held:
                 await self._take_messages()
@@ -94,6 +103,18 @@ class _Connection:
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
             masked(error, self._gate.request_of(self._socket).id)
             await self._socket.close(4500, "Internal server error")
+        finally:
+            finishing.cancel()
+
+    async def _finish(self) -> None:
+        """When the server ends, close once all is answered but what lasts: clients come back and ask for that again."""
+        await self._ending.wait()
+        while answering := [task for id_, task in self._operations.items() if id_ not in self._followed]:
+            await asyncio.wait(answering, timeout=FINISHED_EVERY_S)
+        with suppress(
+            WebSocketDisconnect, WebSocketDisconnected, RuntimeError
+        ):  # it may be closed, or closing, already
+            await self._socket.close(1012, "Service restart")
 
     async def _take_messages(self) -> None:
         try:
@@ -119,6 +140,7 @@ class _Connection:
     def _ended(self, operation_id: str) -> asyncio.Task[None] | None:
         """Forget an operation, if it runs; with the last of them the wait for another begins."""
         task = self._operations.pop(operation_id, None)
+        self._followed.discard(operation_id)
         if task is not None:
             self._rest()
         return task
@@ -193,6 +215,8 @@ class _Connection:
     def _subscribe(self, operation_id: str, payload: object) -> None:
         if not self._acknowledged:
             raise _CloseError(4401, "Unauthorized")
+        if self._ending.is_set():
+            return
         if operation_id in self._operations:
             raise _CloseError(4409, f"Subscriber for {operation_id} already exists")
         if len(self._operations) >= self._limits.socket_operations:
@@ -218,6 +242,7 @@ class _Connection:
             caller = await self._gate.caller_of(self._presented, request)
             operation = self._engine.prepare(parameters, Context(request, caller))
             if operation.type is OperationType.SUBSCRIPTION:
+                self._followed.add(operation_id)
                 async with aclosing(self._engine.subscribe(operation)) as responses:
                     async for response in responses:
                         await self._send({"id": operation_id, "type": "next", "payload": response})

@@ -9,6 +9,7 @@ from typing import Any, cast
 import httptools
 from uuid_utils import uuid7
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from web.answers import ENDING, Answer, Answers, Header, Heard, Prompt, Settled, lines
 
@@ -19,6 +20,7 @@ MAX_REQUEST_BYTES = 8192
 
 _GATES, _INTROSPECTION, _GRAPHQL = b"/authz/", b"/oauth2/introspect", b"/graphql"
 _SHORT = (_GATES, _INTROSPECTION, _GRAPHQL)
+
 
 PATIENCE = 1024
 """After how many known questions in a row of which the bytes were new, bytes are looked for in one of `SELDOM` only."""
@@ -228,3 +230,16 @@ class Wire(HttpToolsProtocol):
         if not keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+
+class SocketWire(WebSocketsSansIOProtocol):
+    """A WebSocket: uvicorn's, which leaves its end to an application that says it will see to it."""
+
+    def shutdown(self) -> None:
+        """Have what is under way answered and the connection closed; see uvicorn."""
+        scope = getattr(self, "scope", None)  # there is none before the handshake
+        ending = scope["state"].get(ENDING) if scope and not self.close_sent else None
+        if ending is None:
+            super().shutdown()
+        else:
+            ending.set()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -11,12 +11,13 @@ from gql import Client, gql
 from gql.transport.exceptions import TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.web.conftest import serving, until
 from tests.web.house import ORIGIN, World, build
 from web.limits import Limits
+from web.wire import SocketWire
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
 INIT = {"type": "connection_init"}
@@ -73,6 +74,43 @@ async def test_a_subscription_streams_and_completes_when_its_source_ends(server:
             {"id": "1", "type": "complete"},
         ]
     assert world.finished == ["count"]
+
+
+async def test_when_the_server_ends_what_is_under_way_is_answered_first(world: World) -> None:
+    async with AsyncExitStack() as running:
+        serves = serving(build(world), ws=SocketWire, timeout_graceful_shutdown=60)
+        server = await running.enter_async_context(serves)
+        async with acknowledged(server) as socket:
+            await say(socket, subscribe("1", "subscription { forever }"))
+            assert (await hear(socket))[0]["type"] == "next"
+            await world.entered.wait()
+            world.entered.clear()
+            await say(socket, subscribe("2", 'mutation { slow(name: "kept") }'))
+            await world.entered.wait()
+            ended = asyncio.create_task(running.aclose())
+            await until_refused(server)
+            await say(socket, subscribe("3", "{ hello }"))  # too late, as the client sees by the closing
+            world.gate.set()
+            heard: list[dict[str, Any]] = []
+            with suppress(ConnectionClosed):
+                while True:
+                    heard += await hear(socket)
+            assert heard == [
+                {"id": "2", "type": "next", "payload": {"data": {"slow": "kept"}}},
+                {"id": "2", "type": "complete"},
+            ]
+            assert await ending(socket) == (1012, "Service restart")
+            await ended
+
+
+async def until_refused(server: str) -> None:
+    """Wait until a server takes no more connections."""
+    async with asyncio.timeout(30):
+        with suppress(OSError):
+            while True:
+                _, writer = await asyncio.open_connection(*server.split(":"))
+                writer.close()
+                await asyncio.sleep(0.01)
 
 
 async def test_each_operation_is_a_request_of_its_own_with_its_caller_made_anew(server: str, world: World) -> None:
