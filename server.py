@@ -33,12 +33,14 @@ from cli.arguments import parser
 from cli.keys import KeysError, server_keys
 from core.errors import Invalid, Refusal
 from core.secret import ServerKeys
+from core.vocabulary import BuiltInRole
 from models import backups, new_id, now
 from models.database import Database, check, opened
 from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_current, is_kept, migrate, refuse_newer
 from models.moving import move
 from models.urls import parse
-from resolvers import callers, devices, sessions
+from resolvers import callers, devices, identities, sessions
+from resolvers.admission import Admission
 from resolvers.announcing import announcing
 from resolvers.callers import Request, used
 from resolvers.deliveries import delivering
@@ -46,6 +48,7 @@ from resolvers.destinations import Destinations
 from resolvers.feeds import feeding
 from resolvers.heads import signing
 from resolvers.house import House
+from resolvers.input import KEY, email
 from resolvers.noticing import noticing
 from resolvers.pruning import retaining
 from resolvers.refusing import refusing
@@ -57,12 +60,14 @@ from resolvers.working import working
 from web.answers import Heard, Settled
 from web.limits import Audience, Limits
 from web.mailing import Mailer, MailServer, sender
+from web.openid import Relying, checked_issuer
 from web.posting import Poster
 from web.proxies import LOOPBACK, Proxies
 from web.wire import SocketWire, Wire
 
 if TYPE_CHECKING:
     from web.app import Application
+    from web.provider import Provider
     from web.trusted import Trusted
 
 T = TypeVar("T")
@@ -71,6 +76,7 @@ PREFIX = "LATCHKEY_"
 PROTOCOLS = (Wire, SocketWire)
 OPTIONS = ("host", "port", "workers")
 """The settings that the command line takes as well."""
+_MODEST = (BuiltInRole.NO_ACCESS, BuiltInRole.READER, BuiltInRole.WRITER)
 CONSOLE = Path(__file__).parent / "console" / "dist"
 _LIMITS = Limits()
 DAY_S = 24 * 60 * 60
@@ -124,6 +130,26 @@ class Settings(BaseSettings):
         0, ge=0, le=3600, description="seconds before it, in which all is answered and `/readyz` says that it ends"
     )
     session_lifetime_s: int = Field(12 * 60 * 60, ge=60, description="seconds until a session ends")
+    oidc_issuer: str | None = Field(
+        None, description="OpenID provider that members sign in through, as it calls itself: `https://id.example.com`"
+    )
+    oidc_client_id: str | None = Field(None, description="what this server is called there")
+    oidc_client_secret: str | None = Field(None, repr=False, description="with what it proves that (nothing)")
+    oidc_name: str | None = Field(None, description="what people call the provider (the host of the issuer)")
+    oidc_email_claim: str = Field("email", min_length=1, description="claim that a member's e-mail address stands in")
+    oidc_trust_email: bool = Field(
+        default=False, description="believe an address of which the provider does not say whether it was verified"
+    )
+    oidc_account: str | None = Field(
+        None, description="key of the one account that the provider is for (all; new members join the first)"
+    )
+    oidc_create: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="domains whose addresses become members by signing in, separated by commas"
+    )
+    oidc_role: BuiltInRole = Field(
+        BuiltInRole.READER, description="base role of those: `no_access`, `reader` or `writer`"
+    )
+    password_sign_in: bool = Field(default=True, description="whether members sign in with a password as well")
     max_body_bytes: int = Field(_LIMITS.body_bytes, ge=1024, description="bytes of a request, or of a WebSocket frame")
     max_query_tokens: int = Field(_LIMITS.tokens, ge=1, description="words in a GraphQL document")
     max_query_depth: int = Field(_LIMITS.depth, ge=1, description="fields within fields")
@@ -211,6 +237,74 @@ class Settings(BaseSettings):
     def _are_origins(cls, typed: str | Sequence[str]) -> tuple[str, ...]:
         listed = typed.split(",") if isinstance(typed, str) else typed
         return tuple(_origin(origin.strip()) for origin in listed if origin.strip())
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_issuer(cls, url: str | None) -> str | None:
+        return None if url is None else checked_issuer(url)
+
+    @field_validator("oidc_client_id")
+    @classmethod
+    def _is_known_there(cls, client_id: str | None, known: ValidationInfo) -> str | None:
+        if client_id is None and known.data.get("oidc_issuer") is not None:
+            raise ValueError(f"is needed with `{PREFIX}OIDC_ISSUER`")
+        return client_id
+
+    @field_validator("oidc_create", mode="before")
+    @classmethod
+    def _are_domains(cls, typed: str | Sequence[str]) -> tuple[str, ...]:
+        listed = typed.split(",") if isinstance(typed, str) else typed
+        return tuple(_domain(text.strip()) for text in listed if text.strip())
+
+    @field_validator("oidc_account")
+    @classmethod
+    def _is_key(cls, text: str | None) -> str | None:
+        if text is not None and not KEY.fullmatch(text):
+            raise ValueError(f"is no key of an account: `{text}`")
+        return text
+
+    @field_validator("oidc_role", mode="before")
+    @classmethod
+    def _is_modest(cls, text: str) -> str:
+        if text not in _MODEST:
+            raise ValueError(f"must be `no_access`, `reader` or `writer`: `{text}`")
+        return text
+
+    @field_validator(
+        "oidc_client_id",
+        "oidc_client_secret",
+        "oidc_name",
+        "oidc_email_claim",
+        "oidc_trust_email",
+        "oidc_account",
+        "oidc_create",
+        "oidc_role",
+        "password_sign_in",
+    )
+    @classmethod
+    def _has_provider(cls, given: T, known: ValidationInfo) -> T:
+        if given != cls.model_fields[str(known.field_name)].default:
+            _require_provider(known)
+        return given
+
+    @property
+    def relying(self) -> Relying | None:
+        """How this server is known to the provider, if there is one."""
+        if self.oidc_issuer is None or self.oidc_client_id is None:
+            return None
+        return Relying(
+            self.oidc_issuer,
+            self.oidc_client_id,
+            self.oidc_client_secret,
+            self.oidc_name or urlsplit(self.oidc_issuer).netloc,
+            self.oidc_email_claim,
+            trusts_email=self.oidc_trust_email,
+        )
+
+    @property
+    def admission(self) -> Admission:
+        """Whom the provider's word lets in."""
+        return Admission(self.oidc_account, self.oidc_account or self.account, self.oidc_create, self.oidc_role)
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
@@ -363,6 +457,19 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _domain(text: str) -> str:
+    try:
+        _, compared = email("domain", f"somebody@{text}")
+    except Invalid:
+        raise ValueError(f"must be domains of e-mail addresses, separated by commas: `{text}`") from None
+    return compared.rpartition("@")[2]
+
+
+def _require_provider(known: ValidationInfo) -> None:
+    if "oidc_issuer" in known.data and known.data["oidc_issuer"] is None:  # one that is wrong is told by itself
+        raise ValueError(f"needs `{PREFIX}OIDC_ISSUER`")
+
+
 def _url(path: Path) -> str:
     return f"sqlite://{quote(str(path.resolve()))}"
 
@@ -424,6 +531,9 @@ def assembled(
         sign_in=sessions.sign_in,
         sign_out=sessions.sign_out,
         note_device=devices.note,
+        enter=identities.sign_in,
+        provider=_provider(settings.relying),
+        passwords=house.password_sign_in,
         database_answers=answers,
         lifespan=lambda _: _living(house, ending, keys_file) if ending else _working(house),
         public_url=house.public_url,
@@ -434,6 +544,14 @@ def assembled(
         trusted=settings.trusted,
         routes=console_routes(CONSOLE, graphiql=settings.graphiql),
     )
+
+
+def _provider(relying: Relying | None) -> "Provider | None":
+    if relying is None:
+        return None
+    from web.provider import Provider  # noqa: PLC0415 - its libraries are for those who have one
+
+    return Provider(relying)
 
 
 @asynccontextmanager
@@ -457,6 +575,8 @@ def _house(settings: Settings, database: Database, keys: ServerKeys, public_url:
         keys,
         public_url=public_url,
         session_lifetime_s=settings.session_lifetime_s,
+        password_sign_in=settings.password_sign_in,
+        admission=settings.admission,
         destinations=destinations,
         post=post,
         mail=settings.mailer,
@@ -520,8 +640,10 @@ async def _welcomed(settings: Settings, house: House) -> None:
     """Make the first account of an empty database, and hand its owner the link."""
     request = Request(house, str(new_id()), None, "latchkey")
     link = await account_commands.create_first(request, settings.account, settings.owner_email)
-    if link is not None:
+    if link is not None and settings.password_sign_in:
         await _delivered(link, settings.folder)
+    elif link is not None:
+        _log.info("the owner is `%s`, who signs in at %s", settings.owner_email, house.public_url)
 
 
 class Worker:
@@ -688,6 +810,8 @@ async def _in_house(settings: Settings, arguments: Namespace) -> None:
                 _say(await account_commands.create(request, arguments.key, arguments.name, email))
             case "member link":
                 _say(await member_commands.link(request, arguments.email, arguments.account))
+            case "member unbind":
+                _say(await member_commands.unbind(request, arguments.email, arguments.account))
             case "export":
                 _say(await configuration_commands.export(request, arguments.account, arguments.file))
             case "apply":

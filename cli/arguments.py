@@ -34,8 +34,11 @@ def parser(variables: str) -> ArgumentParser:
     member = commands.add_parser("member", help="let members in").add_subparsers(metavar="COMMAND", required=True)
     link = member.add_parser("link", help="print a new one-time link with which a member sets a password")
     link.set_defaults(command="member link")
-    link.add_argument("email", metavar="EMAIL", help="the member's e-mail address")
-    link.add_argument("--account", metavar="KEY", help="the account, where there are several")
+    unbind = member.add_parser("unbind", help="forget who a member is at the OpenID provider, until they sign in again")
+    unbind.set_defaults(command="member unbind")
+    for command in (link, unbind):
+        command.add_argument("email", metavar="EMAIL", help="the member's e-mail address")
+        command.add_argument("--account", metavar="KEY", help="the account, where there are several")
     export = commands.add_parser("export", help="write an account's kinds, roles and gates as one JSON document")
     export.set_defaults(command="export")
     export.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the file to write (standard output)")

@@ -2,8 +2,8 @@
 
 from core.errors import Conflict, Invalid
 from models import Account, ActorKind, Member, MemberState
+from resolvers import identities, members
 from resolvers import input as typed
-from resolvers import members
 from resolvers.callers import Request, with_credential
 from resolvers.writing import Said
 
@@ -15,6 +15,16 @@ async def link(request: Request, email: str, account_key: str | None) -> str:
     url = (await members.create_link(caller, member.id, Said())).secret
     assert url is not None  # noqa: S101 - what create_link makes
     return url
+
+
+async def unbind(request: Request, email: str, account_key: str | None) -> str:
+    """Forget who a member is at the OpenID provider; returns what to say. Raises as `link` does."""
+    member = await _named(email, account_key)
+    caller = await with_credential(member.account, request, ActorKind.COMMAND_LINE)
+    done = await identities.unbind(caller, member.id, Said())
+    if done.entry is None:
+        return f"`{member.email}` is bound to no identity"
+    return f"whoever signs in with the verified address `{member.email}` next is that member"
 
 
 async def _named(email: str, account_key: str | None) -> Member:

@@ -44,6 +44,8 @@ DEEDS: Mapping[str, str] = {
     A.DELETE_MEMBER: "removed {}",
     A.CREATE_SESSION: "signed in",
     A.ACCEPT_INVITE: "set a first password for {}",
+    A.BIND_IDENTITY: "bound {} to an identity",
+    A.UNBIND_IDENTITY: "unbound {} from an identity",
     A.REVOKE_SESSION: "ended a session",
     A.CREATE_ACCESS_TOKEN: "created {}",
     A.IMPORT_ACCESS_TOKEN: "imported {}",
@@ -68,6 +70,12 @@ DEEDS: Mapping[str, str] = {
     A.DELETE_WEBHOOK: "removed {}",
 }
 """What an action does to its target."""
+
+BY_PROVIDER: Mapping[str, str] = {
+    A.CREATE_MEMBER: "joined as {}",
+    A.ACCEPT_INVITE: "accepted the invitation of {}",
+}
+"""What it does where a provider vouched for whoever did it."""
 
 NOUNS = {
     "acct": "account",
@@ -117,6 +125,8 @@ class Actor:
                 return f" with the token {self._token}"
             case "PASSWORD":
                 return " with a password"
+            case "OIDC":
+                return " through the OpenID provider"
             case "LINK":
                 return " with a one-time link"
             case _:
@@ -159,7 +169,7 @@ class Told:
         """The sentence, without a full stop."""
         if self.refused and self.actor.kind == "SYSTEM":
             return f"More was refused in {self._target} than there was room for"
-        if self.refused and self.actor.kind == "PASSWORD" and self._actions == A.CREATE_SESSION:
+        if self.refused and self.actor.kind in {"PASSWORD", "OIDC"} and self._actions == A.CREATE_SESSION:
             return f"Somebody failed to sign in as {'no member' if self.resource == 'acct' else self.resource}"
         if self.refused:
             return f"{self.actor} was refused {self._actions} on {self.resource}{self.actor.means}"
@@ -172,7 +182,8 @@ class Told:
         words = list(dict.fromkeys(self.actions))
         parts = [PARTS[word] for word in words if word in PARTS]
         told = [f"changed the {listed(parts)} of {{}}"] if parts else []
-        told += [DEEDS[word] for word in words if word in DEEDS]
+        deeds = {**DEEDS, **BY_PROVIDER} if self.actor.kind == "OIDC" else DEEDS
+        told += [deeds[word] for word in words if word in deeds]
         told += [f"did {word} to {{}}" for word in words if word not in PARTS and word not in DEEDS]
         first, *rest = told or ["did something to {}"]
         return listed([first.format(self._target), *(each.format("it") for each in rest)])

@@ -51,9 +51,20 @@ class Action(StrEnum):
     UPDATE_ROLE = "updateRole", "Change a member's base role."
     UPDATE_CUSTOM_ROLE = "updateCustomRole", "Change which custom roles a member has."
     UPDATE_MEMBER_ROLE_ATTRIBUTES = "updateMemberRoleAttributes", "Change the values that fill a member's roles."
-    CREATE_SESSION = "createSession", "Sign in. Done with a password; no policy grants it."
+    CREATE_SESSION = "createSession", "Sign in. Done with a password, or by an OpenID provider; no policy grants it."
     UPDATE_PASSWORD = "updatePassword", "Change one's own password. Done with a password; no policy grants it."
-    ACCEPT_INVITE = "acceptInvite", "Set a password with a one-time link; no policy grants it."
+    ACCEPT_INVITE = (
+        "acceptInvite",
+        "Come in as a member, by a one-time link or an OpenID provider; no policy grants it.",
+    )
+    BIND_IDENTITY = (
+        "bindIdentity",
+        "Keep who a member is at an OpenID provider. Done by signing in there; no policy grants it.",
+    )
+    UNBIND_IDENTITY = (
+        "unbindIdentity",
+        "Forget who a member is at an OpenID provider. Done on the command line; no policy grants it.",
+    )
     VIEW_SESSION = "viewSession", "See where a member is signed in."
     REVOKE_SESSION = "revokeSession", "Sign a member out of a session."
 
@@ -245,6 +256,8 @@ CREDENTIAL_ONLY = frozenset(
         A.CREATE_SESSION,
         A.UPDATE_PASSWORD,
         A.ACCEPT_INVITE,
+        A.BIND_IDENTITY,
+        A.UNBIND_IDENTITY,
         A.REUSE_ACCESS_TOKEN,
         A.ANNOUNCE_EXPIRY,
         A.NOTICE_LEGACY_USE,
@@ -252,7 +265,7 @@ CREDENTIAL_ONLY = frozenset(
         A.PRUNE_AUDIT_LOG,
     }
 )
-"""Deeds that a password, a one-time link or the command line allows, or that nobody does but that happen.
+"""Deeds that a password, a provider, a one-time link or the command line allows, or that nobody does but that happen.
 
 Standing on no kind, no policy speaks of them.
 """

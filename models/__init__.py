@@ -4,6 +4,7 @@ from models.accounts import Account
 from models.audit import CLOCKS_DIFFER, ActorKind, AuditAccess, AuditEntry, AuditHead, AuditStub, Outcome, SignedHead
 from models.feeds import Feed
 from models.gates import Gate, GateSource
+from models.identities import Identity
 from models.jobs import Job, JobKind, JobState
 from models.kinds import ResourceKind
 from models.members import Link, Member, MemberRole, MemberState
@@ -14,6 +15,7 @@ from models.scores import Score
 from models.tokens import (
     ScopeKind,
     SecretDigest,
+    SignInMethod,
     Token,
     TokenAccess,
     TokenDay,
@@ -39,6 +41,7 @@ __all__ = [
     "Feed",
     "Gate",
     "GateSource",
+    "Identity",
     "Job",
     "JobKind",
     "JobState",
@@ -56,6 +59,7 @@ __all__ = [
     "ScopeKind",
     "Score",
     "SecretDigest",
+    "SignInMethod",
     "SignedHead",
     "Token",
     "TokenAccess",

@@ -27,10 +27,11 @@ class ActorKind(StrEnum):
     COMMAND_LINE = "COMMAND_LINE"
     SYSTEM = "SYSTEM"
     POSSESSION = "POSSESSION"
+    OIDC = "OIDC"
 
 
 _FIRST_KINDS = "\n".join(
-    f"{kind}: {kind}" for kind in ActorKind if kind not in {ActorKind.SYSTEM, ActorKind.POSSESSION}
+    f"{kind}: {kind}" for kind in ActorKind if kind not in {ActorKind.SYSTEM, ActorKind.POSSESSION, ActorKind.OIDC}
 )
 """What the column's comment in the database lists: for a kind more, no database is asked to alter the table."""
 

@@ -45,6 +45,13 @@ class TokenState(StrEnum):
     OWNER_INACTIVE = "OWNER_INACTIVE"
 
 
+class SignInMethod(StrEnum):
+    """How a session was got."""
+
+    PASSWORD = "PASSWORD"  # noqa: S105 - a word, not a password
+    OIDC = "OIDC"
+
+
 class Token(Owned):
     """A credential. Stored scopes are never rewritten when rights shrink: rights are compared at every use."""
 
@@ -101,6 +108,8 @@ class Token(Owned):
     """How often it may be used, such as `100/minute`: every one must leave room."""
     leaked_at = fields.DatetimeField(null=True)
     """When somebody who held its secret reported it."""
+    method = fields.CharEnumField(SignInMethod, max_length=16, null=True)
+    """How a session was got; no other token has it, nor has a session from before there were several ways."""
     ending = fields.CharField(max_length=4)
     expires_at = fields.DatetimeField(null=True)
     revoked_at = fields.DatetimeField(null=True)

@@ -99,7 +99,7 @@ class Attempts:
         return self._counted({f"network/{neighbourhood(address)}": NETWORK, f"session/{session_id}": HERE})
 
     def opening(self, address: str | None) -> AbstractContextManager[None]:
-        """Try a one-time link, of which chance finds none: what is counted is the work of looking for it."""
+        """Try a one-time link, or what a browser brings back from a provider. Chance finds none: work is counted."""
         return self._counted({f"network/{neighbourhood(address)}": NETWORK})
 
     @contextmanager

@@ -97,7 +97,7 @@ class Judged(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Rights that a password, a one-time link or the command line gives for the one deed it is used for."""
+    """Rights that a password, a provider, a one-time link or the command line gives for the one deed it is used for."""
 
     def decide(self, action: str, resource: Resource) -> Verdict:  # noqa: ARG002 - the deed is fixed by the code
         """Allow: which deed it is, the operation says, not the caller."""
@@ -459,7 +459,8 @@ async def again(caller: Caller, *, untouched: bool = False) -> Caller:
             return replace(caller, member=link.member, proof=link)
         case None if caller.member is not None:
             member = await Member.get(id=caller.member.id)
-            if member.state is not MemberState.ACTIVE or member.password_hash != caller.member.password_hash:
+            was = caller.member
+            if (member.state, member.password_hash) != (was.state, was.password_hash):
                 raise Unauthenticated
             return replace(caller, member=member)
         case None:
@@ -598,6 +599,6 @@ async def roles_on_trial(token: Token) -> list[Role]:
 async def with_credential(
     account: Account, request: Request, actor: ActorKind, member: Member | None = None, proof: Link | None = None
 ) -> Caller:
-    """Make the caller of a deed that a password, a link or the command line allows."""
+    """Make the caller of a deed that a password, a provider, a link or the command line allows."""
     catalogue = await catalogue_of(account)
     return Caller(account, Credential(), catalogue, await owner_of(account.id), request, actor, member, None, proof)

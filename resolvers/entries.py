@@ -162,7 +162,7 @@ def is_own(caller: Caller, entry: AuditEntry) -> bool:
     return (whom is not None and entry.member_id == whom) or (with_what is not None and entry.token_id == with_what)
 
 
-_NOTICED = (ActorKind.SYSTEM, ActorKind.PASSWORD)
+_NOTICED = (ActorKind.SYSTEM, ActorKind.PASSWORD, ActorKind.OIDC)
 
 
 def shows_origin(caller: Caller, entry: AuditEntry) -> bool:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from core.secret import ServerKeys
 from models.database import Database
+from resolvers.admission import Admission
 from resolvers.attempts import Attempts
 from resolvers.bell import Bell
 from resolvers.destinations import Destinations
@@ -44,6 +45,10 @@ class House:
     public_url: str = "http://127.0.0.1:8000"
     session_lifetime_s: int = 12 * 60 * 60
     link_lifetime_s: int = 7 * 24 * 60 * 60
+    password_sign_in: bool = True
+    """Whether members sign in with a password."""
+    admission: Admission = field(default_factory=Admission)
+    """Whom the OpenID provider's word lets in, if there is one."""
     heads_every_s: int = 60 * 60
     """How often the head of a log that grows is signed; 0 for never."""
     sink: Sink | None = None

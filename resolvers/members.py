@@ -30,7 +30,7 @@ from resolvers.callers import Caller, Request, of_token, with_credential
 from resolvers.reading import readable
 from resolvers.realms import roles_of_member
 from resolvers.scopes import roles_named
-from resolvers.sessions import proved, set_password
+from resolvers.sessions import proved, require_passwords, set_password
 from resolvers.writing import At, Deed, Done, Said, change
 
 
@@ -78,6 +78,8 @@ async def create_link(caller: Caller, member_id: UUID, said: Said) -> Done[Membe
 
     Whoever has the link becomes the member, so this needs rights that cover the member's.
     """
+    if caller.actor is not ActorKind.COMMAND_LINE:
+        require_passwords(caller.request, Action.CREATE_MEMBER)
     async with change(caller, Action.CREATE_MEMBER, At(Member, member_id), said) as deed:
         _refuse_oneself(deed, Action.CREATE_MEMBER, "one's own password is changed with the present one")
         if deed.row.state in (MemberState.SUSPENDED, MemberState.REMOVED):
@@ -116,6 +118,7 @@ async def accept_invite(request: Request, link: str, name: str | None, password:
 
     A link is worth no more than who made it: their rights of now must still cover the member's.
     """
+    require_passwords(request, Action.ACCEPT_INVITE)
     with request.house.attempts.opening(request.address):
         row = await _living_link(request, link)
     kept = await passwords.hashed(typed.password("password", password))
@@ -124,7 +127,7 @@ async def accept_invite(request: Request, link: str, name: str | None, password:
         member = deed.row
         if member.state not in (MemberState.INVITED, MemberState.ACTIVE):
             raise Unauthenticated
-        await _require_inviter(deed, row)
+        await require_inviter(deed, row)
         member.state = MemberState.ACTIVE
         if name is not None:
             member.name = typed.name("name", name)
@@ -144,7 +147,8 @@ async def _living_link(request: Request, link: str) -> Link:
     return row
 
 
-async def _require_inviter(deed: Deed[Member], link: Link) -> None:
+async def require_inviter(deed: Deed[Member], link: Link) -> None:
+    """Raise `Unauthenticated` unless the rights of whoever made a link still cover the member's."""
     request = deed.caller.request
     if link.inviter_token_id is not None:
         token = await Token.get(id=link.inviter_token_id).select_related("owner")

@@ -30,6 +30,8 @@ PAUSE_S = 1.0
 """How long between two looks at which windows are over."""
 HOURLY = 1_000
 """How many entries of refusals an account's log takes within an hour, from all processes together."""
+STRANGERS = frozenset({ActorKind.PASSWORD, ActorKind.OIDC})
+"""With what somebody signs in of whom nobody knows who they are until they have."""
 STRANGERS_HOURLY = 300
 """How many of them may be of failures to sign in, which anybody can bring about."""
 BATCH = 50
@@ -60,14 +62,14 @@ def refusal_of(caller: Caller, deeds: Sequence[Deed], whence: Whence | None = No
     return None
 
 
-def sign_in(request: Request, account: Account, member: Member | None) -> Refusal:
+def sign_in(request: Request, account: Account, member: Member | None, kind: ActorKind = ActorKind.PASSWORD) -> Refusal:
     """Say that somebody failed to sign in as a member. If it was as none, whom they named is not kept.
 
     It may be a password, typed into the wrong field.
     """
-    crowd = Whose(account, uuid5(account.id, "signIn"), done_with(ActorKind.PASSWORD, Request(request.house, "")))
-    columns = done_with(ActorKind.PASSWORD, request)
-    whose = Whose(account, uuid5(account.id, f"signIn {request.address}"), columns, crowd)
+    crowd = Whose(account, uuid5(account.id, f"signIn {kind}"), done_with(kind, Request(request.house, "")))
+    columns = done_with(kind, request)
+    whose = Whose(account, uuid5(account.id, f"signIn {kind} {request.address}"), columns, crowd)
     asked = Asked((Action.CREATE_SESSION.value,), str((member or account).resource))
     return Refusal(request.house.refusals, whose, asked)
 
@@ -156,7 +158,7 @@ async def _write(caller: Caller, summaries: Sequence[Summary]) -> list[Summary]:
         room, strangers = await _room(caller.account.id)
         fitting, beyond = list[Summary](), list[Summary]()
         for each in summaries:
-            is_stranger = each.whose.columns["actor_kind"] is ActorKind.PASSWORD
+            is_stranger = each.whose.columns["actor_kind"] in STRANGERS
             fits = len(fitting) < room and (strangers > 0 or not is_stranger)
             strangers -= fits and is_stranger
             (fitting if fits else beyond).append(each)
@@ -169,7 +171,7 @@ async def _room(account_id: UUID) -> tuple[int, int]:
     since = now().replace(minute=0, second=0, microsecond=0)
     refused = AuditEntry.filter(account_id=account_id, outcome=Outcome.REFUSED).order_by("-sequence").limit(HOURLY)
     written = [entry.actor_kind for entry in await refused.only("at", "actor_kind") if entry.at >= since]
-    return HOURLY - len(written), STRANGERS_HOURLY - written.count(ActorKind.PASSWORD)
+    return HOURLY - len(written), STRANGERS_HOURLY - sum(kind in STRANGERS for kind in written)
 
 
 def _line(summary: Summary) -> Line:
@@ -181,7 +183,7 @@ def _line(summary: Summary) -> Line:
         target_id=target_id,
         target_resource=resource,
         target_name=name,
-        target_member_id=target_id if kind == "member" and whose.columns["actor_kind"] is ActorKind.PASSWORD else None,
+        target_member_id=target_id if kind == "member" and whose.columns["actor_kind"] in STRANGERS else None,
         accesses=[{"action": action, "resource": asked.specifier} for action in asked.actions],
         because=[],
         after={"count": span.count, "first": _time(span.first_s), "last": _time(span.last_s)},

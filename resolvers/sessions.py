@@ -16,11 +16,13 @@ from core.vocabulary import Action
 from models import (
     Account,
     ActorKind,
+    Identity,
     Link,
     Member,
     MemberState,
     ScopeKind,
     SecretDigest,
+    SignInMethod,
     Token,
     TokenKind,
     new_id,
@@ -45,6 +47,7 @@ async def sign_in(request: Request, email: str, password: str, account_key: str 
     Raises `Unauthenticated` alike for everything that is wrong, `RateLimited` after too many failures, and `Conflict`
     with the accounts' keys where the same e-mail address and password open several.
     """
+    require_passwords(request, Action.CREATE_SESSION)
     _, email_key = typed.email("email", email)
     attempts = request.house.attempts
     device = devices.known(request, email_key)
@@ -53,7 +56,7 @@ async def sign_in(request: Request, email: str, password: str, account_key: str 
         found = await _named(email_key, account_key)
         members = await _with_password(found, password, least=UNNAMED if account_key is None else 1)
         if not members:
-            await _note_failure(request, found, account_key)
+            await note_failure(request, found, account_key)
             raise Unauthenticated
     if len(members) > 1:
         keys = sorted(member.account.key for member in members)
@@ -87,21 +90,27 @@ async def _with_password(found: Sequence[Member], password: str, least: int) -> 
     return [member for member, is_theirs in zip(members, held, strict=False) if is_theirs]
 
 
-async def _note_failure(request: Request, found: Sequence[Member], account_key: str | None) -> None:
+async def note_failure(
+    request: Request, found: Sequence[Member], account_key: str | None, kind: ActorKind = ActorKind.PASSWORD
+) -> None:
     """Note whom somebody failed to sign in as; if no member, then to which account, if it was said or there is one."""
     if account_key is not None and not typed.KEY.fullmatch(account_key):
         return
     among = Account.all() if account_key is None else Account.filter(key=account_key)
     accounts = await among.limit(2)  # asked also where it is known, so that it takes as long
     for member in found:
-        refusing.sign_in(request, member.account, member).note()
+        refusing.sign_in(request, member.account, member, kind).note()
     if not found and len(accounts) == 1:
-        refusing.sign_in(request, accounts[0], None).note()
+        refusing.sign_in(request, accounts[0], None, kind).note()
 
 
-async def open_session(member: Member, request: Request) -> Done[Token]:
-    """Open a session for a member who has just proved who they are; their account is fetched."""
-    caller = await with_credential(member.account, request, ActorKind.PASSWORD, member)
+async def open_session(member: Member, request: Request, identity: Identity | None = None) -> Done[Token]:
+    """Open a session for a member who has just proved who they are; their account is fetched.
+
+    `identity` is who they are at the provider that vouched for them; without one they had a password.
+    """
+    method = SignInMethod.PASSWORD if identity is None else SignInMethod.OIDC
+    caller = await with_credential(member.account, request, ActorKind(method.value), member)
     secret = Secret.mint(SecretKind.SESSION)
     row = Token(
         id=new_id(),
@@ -110,6 +119,7 @@ async def open_session(member: Member, request: Request) -> Done[Token]:
         owner_id=member.id,
         creator_id=member.id,
         scope_kind=ScopeKind.MEMBER,
+        method=method,
         ending=secret.ending,
         expires_at=now() + timedelta(seconds=request.house.session_lifetime_s),
         last_used_at=now(),
@@ -117,6 +127,10 @@ async def open_session(member: Member, request: Request) -> Done[Token]:
         last_used_agent=request.user_agent,
     )
     async with change(caller, Action.CREATE_SESSION, row) as deed:
+        if identity is not None:
+            if not await Identity.exists(account_id=row.account_id, id=identity.id):
+                raise Unauthenticated
+            deed.note({}, {"issuer": identity.issuer})
         digest = request.house.keys.digest(secret)
         opened = SecretDigest(account_id=row.account_id, token_id=row.id, digest=digest.hex, key_id=digest.key_id)
         deed.make(row, opened)
@@ -155,6 +169,12 @@ async def change_password(caller: Caller, current: str, new: str, said: Said) ->
     return Done(deed.row, deed.entry)
 
 
+def require_passwords(request: Request, action: Action) -> None:
+    """Refuse where the settings have turned signing in with a password off."""
+    if not request.house.password_sign_in:
+        raise Forbidden(action.value, why="signing in with a password is turned off on this server")
+
+
 async def set_password(member: Member, kept: str, but: Token | None = None) -> None:
     """Keep a new password; end the member's sessions, but the one at hand, and their link. Called inside a change."""
     member.password_hash, member.password_changed_at = kept, now()
@@ -171,6 +191,9 @@ async def proved(caller: Caller, action: Action, field: str, password: str) -> M
     member = caller.member
     if not caller.is_session or member is None:
         raise Forbidden(action.value, why="only a session may do this, with the password")
+    require_passwords(caller.request, action)
+    if member.password_hash is None:
+        raise Invalid(field, "cannot be right: you have no password, a one-time link sets one")
     # Counted apart from signing in, where anybody may fail in the member's name.
     with caller.request.house.attempts.proving(str(caller.token and caller.token.id), caller.request.address):
         if not await passwords.holds(password, member.password_hash):

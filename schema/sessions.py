@@ -8,8 +8,8 @@ from uuid import UUID
 import strawberry
 
 from core.vocabulary import Action
+from models import SignInMethod, TokenState
 from models import Token as Row
-from models import TokenState
 from resolvers import lists, sessions
 from resolvers.callers import Caller
 from resolvers.pages import Order
@@ -32,6 +32,7 @@ class Session(Node):
     created_at: datetime = face.shown("When they signed in.")
     expires_at: datetime | None = face.shown("When it ends.")
     revoked_at: datetime | None = face.shown("When it was ended before its time.")
+    method: SignInMethod = face.shown("How they signed in.")
     ending: str = face.shown("The last characters of its secret, to recognise it by.")
     address: str | None = face.shown("The network address they signed in from.")
     user_agent: str | None = face.shown("The program they signed in with, in its own words.")
@@ -51,6 +52,7 @@ class Session(Node):
             created_at=row.created_at,
             expires_at=row.expires_at,
             revoked_at=row.revoked_at,
+            method=row.method or SignInMethod.PASSWORD,
             ending=row.ending,
             address=row.last_used_address,
             user_agent=row.last_used_agent,
@@ -163,7 +165,7 @@ class SessionMutations:
 
     @face.mutation(Public)
     async def sign_in(self, info: Info, input: SignInInput) -> SignInPayload | None:
-        """Sign in. The answer's secret is a bearer; only the console's own page gets a cookie, by `POST /session`."""
+        """Sign in with a password. The secret is a bearer; only the console's page gets a cookie: `POST /session`."""
         done = await sessions.sign_in(info.context.request, input.email, input.password, input.account)
         return SignInPayload(session=Session.of(done.row), secret=done.secret or "")
 

@@ -13,6 +13,7 @@ from models import (
     MemberState,
     NoticeKind,
     Outcome,
+    SignInMethod,
     TokenState,
     WebhookEvent,
 )
@@ -91,6 +92,13 @@ face.words(
     COMMAND_LINE="The command line of the server.",
     SYSTEM="Latchkey itself: nobody did it, it was noticed.",
     POSSESSION="Nothing but a secret, by reporting that it leaked.",
+    OIDC="An OpenID provider, which vouched for whoever signed in.",
+)
+face.words(
+    SignInMethod,
+    "How a session was got.",
+    PASSWORD="With a password.",  # noqa: S106 - a description
+    OIDC="Through the OpenID provider.",
 )
 face.words(
     Outcome,

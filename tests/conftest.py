@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, named or ("sqlite", "postgresql"), indirect=True)
 
 
-SLOW = ("cli", "clients", "console", "faults", "frontends", "proxies")
+SLOW = ("cli", "clients", "console", "faults", "frontends", "proxies", "sign_in")
 """The folders of what starts servers, proxies and browsers."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import strawberry
 from starlette.applications import Starlette
@@ -25,12 +26,17 @@ from web.introspection import Introspection
 from web.leaks import PATH as LEAKS_PATH
 from web.leaks import Leaks
 from web.limits import Audience, Limits
+from web.oidc import PATH as OIDC_PATH
+from web.oidc import Enter, Oidc, ways
 from web.proxies import Proxies
 from web.rates import EXPOSED
 from web.sessions import Sessions, SignedIn
 from web.sockets import Sockets
 from web.tables import ENTRIES, TOKENS
 from web.trusted import Trusted
+
+if TYPE_CHECKING:
+    from web.provider import Provider
 
 GRAPHQL_PATH = "/graphql"
 
@@ -43,6 +49,9 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     sign_in: Callable[[Request, str, str, str | None], Awaitable[SignedIn]],
     sign_out: Callable[[Caller], Awaitable[object]],
     note_device: Callable[[Request, str], str],
+    enter: Enter | None = None,
+    provider: "Provider | None" = None,
+    passwords: bool = True,
     database_answers: Callable[[], Awaitable[object]],
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]],
     public_url: str,
@@ -55,8 +64,8 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
 ) -> "Application":
     """Assemble the application.
 
-    `asking` makes a request of its id, address and user agent. `routes` (the console's) come last. The lifespan ends
-    only after the last mutation whose caller left.
+    `asking` makes a request of its id, address and user agent; `provider` vouches for those whom `enter` signs in.
+    `routes` (the console's) come last. The lifespan ends only after the last mutation whose caller left.
     """
     limits = limits or Limits()
     engine = Engine(schema, limits, introspection=introspection, trusted=trusted)
@@ -78,6 +87,8 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
         Route(GRAPHQL_PATH, graphql),
         WebSocketRoute(GRAPHQL_PATH, sockets),
         Route("/session", Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out, note_device=note_device)),
+        Route("/sign-in", ways(gate, provider.relying.name if provider else None, passwords=passwords)),
+        *([Route(OIDC_PATH, Oidc(gate, provider, enter))] if provider and enter else []),
         Route(INTROSPECTION_PATH, introspecting),
         Route(LEAKS_PATH, Leaks(gate)),
         *(Route(f"{path}.{ending}", export) for path, export in exports.items() for ending in ("csv", "jsonl")),

@@ -19,6 +19,7 @@ from web.proxies import Proxies
 
 COOKIE = "latchkey_session"
 DEVICE_COOKIE = "latchkey_device"
+ERRAND_COOKIE = "latchkey_errand"
 MAX_CREDENTIAL_LENGTH = LONGEST
 MAX_USER_AGENT_LENGTH = 256
 
@@ -138,10 +139,18 @@ class Gate:
         """Find what the browser remembers of who signed in."""
         return self._sent(connection, DEVICE_COOKIE)
 
-    def _cookie(self, name: str, value: str, age_s: int | None) -> str:
+    def errand_cookie(self, errand: str, age_s: int) -> str:
+        """Write the header that tells the browser apart when it comes back from elsewhere; so it is not `Strict`."""
+        return self._cookie(ERRAND_COOKIE, errand, age_s, same_site="Lax")
+
+    def errand_in(self, connection: HTTPConnection[Any]) -> str | None:
+        """Find by what the browser is told apart."""
+        return self._sent(connection, ERRAND_COOKIE)
+
+    def _cookie(self, name: str, value: str, age_s: int | None, same_site: str = "Strict") -> str:
         cookie: SimpleCookie = SimpleCookie({self._named(name): value})
         morsel = cookie[self._named(name)]
-        morsel["path"], morsel["httponly"], morsel["samesite"] = "/", True, "Strict"
+        morsel["path"], morsel["httponly"], morsel["samesite"] = "/", True, same_site
         morsel["secure"] = self.is_secure
         if age_s is not None:
             morsel["max-age"] = age_s

@@ -61,17 +61,9 @@ class Sessions:
         http = HTTPRequest(scope, receive)
         request = self._gate.request_of(http)
         try:
-            response = await self._answer(http, request)
+            response = await answered(self._answer(http, request), request)
         except ClientDisconnect:
             return
-        except RejectedError as error:
-            response = reply_errors(error.errors, request.id, status=error.status, headers=error.headers)
-        except Refusal as error:
-            headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, RateLimited) else {}
-            status = _STATUS.get(error.code, 400)
-            response = reply_errors([refused(error)], request.id, status=status, headers=headers)
-        except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
-            response = reply_failed(error, request.id)
         await response(scope, receive, send)
 
     async def _answer(self, http: HTTPRequest, request: Request) -> Response:
@@ -111,6 +103,22 @@ class Sessions:
             caller = await self._gate.caller_of(self._gate.in_cookie(http), request)
             if caller is not None:
                 await self._sign_out(caller)
+
+
+async def answered(answering: Awaitable[Response], request: Request) -> Response:
+    """Await an answer, or make one of what went wrong. Raises `ClientDisconnect` where there is nobody to answer."""
+    try:
+        return await answering
+    except ClientDisconnect:
+        raise
+    except RejectedError as error:
+        return reply_errors(error.errors, request.id, status=error.status, headers=error.headers)
+    except Refusal as error:
+        headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, RateLimited) else {}
+        status = _STATUS.get(error.code, 400)
+        return reply_errors([refused(error)], request.id, status=status, headers=headers)
+    except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
+        return reply_failed(error, request.id)
 
 
 def _text(body: dict[str, Any], field: str) -> str:

@@ -4,13 +4,15 @@ import { lazy, Suspense, useCallback, useEffect, useState } from "react";
 
 import { AcceptInvite } from "./accept-invite.tsx";
 import { takeLink } from "./invite.ts";
-import { viewer, type Viewer } from "./server.ts";
+import type { Outcome } from "./outcome.ts";
+import { viewer, waysIn, type Viewer, type Ways } from "./server.ts";
 import { SignIn } from "./sign-in.tsx";
 
 const Workbench = lazy(() => import("./workbench.tsx"));
 
-export function Console({ firstLink }: { firstLink: string | null }) {
+export function Console({ firstLink, outcome }: { firstLink: string | null; outcome: Outcome | null }) {
   const [link, setLink] = useState(firstLink);
+  const [ways, setWays] = useState<Ways>();
   const [identity, setIdentity] = useState<Viewer | null>();
   const [problem, setProblem] = useState<string>();
 
@@ -25,6 +27,12 @@ export function Console({ firstLink }: { firstLink: string | null }) {
   }, []);
 
   useEffect(() => void refresh(), [refresh]);
+  const isOutside = link !== null || identity === null;
+  useEffect(() => {
+    if (!isOutside) return;
+    // Without an answer there is the way that most servers have, which then says what is wrong.
+    waysIn().then(setWays, () => setWays({ password: true, provider: null }));
+  }, [isOutside]);
   useEffect(() => {
     const changed = () => {
       const taken = takeLink();
@@ -38,14 +46,20 @@ export function Console({ firstLink }: { firstLink: string | null }) {
     setLink(null);
     await refresh();
   };
-  if (link !== null) return <AcceptInvite key={link} link={link} onSignedIn={signedIn} onLeave={() => setLink(null)} />;
   if (identity === undefined) return <Waiting />;
-  if (identity === null) return <SignIn notice={problem} onSignedIn={signedIn} />;
-  return (
-    <Suspense fallback={<Waiting />}>
-      <Workbench identity={identity} />
-    </Suspense>
-  );
+  if (identity !== null && link === null) {
+    return (
+      <Suspense fallback={<Waiting />}>
+        <Workbench identity={identity} />
+      </Suspense>
+    );
+  }
+  if (ways === undefined) return <Waiting />;
+  if (link !== null && ways.password) {
+    return <AcceptInvite key={link} link={link} onSignedIn={signedIn} onLeave={() => setLink(null)} />;
+  }
+  const lead = link === null ? undefined : "You are invited. Members sign in here without a password.";
+  return <SignIn ways={ways} lead={lead} notice={problem} outcome={outcome} onSignedIn={signedIn} />;
 }
 
 function Waiting() {

@@ -60,6 +60,27 @@ export async function viewer(token: string | null = null): Promise<Viewer | null
   return null;
 }
 
+/** How members sign in here; `provider` is what people call the OpenID provider, if there is one. */
+export interface Ways {
+  password: boolean;
+  provider: string | null;
+}
+
+export async function waysIn(): Promise<Ways> {
+  const { errors, ...ways } = await send<Ways>("/sign-in", {});
+  const refusal = firstOf(errors);
+  if (refusal) throw refusal;
+  return ways;
+}
+
+/** Begin to sign in through the provider; returns the address where that goes on. */
+export async function beginAtProvider(account: string | null): Promise<string> {
+  const { errors, url } = await send<{ url: string }>("/sign-in/oidc", { method: "POST", ...json({ account }) });
+  const refusal = firstOf(errors);
+  if (refusal) throw refusal;
+  return url;
+}
+
 export async function signIn(email: string, password: string, account: string | null): Promise<void> {
   const body = { email, password, ...(account === null ? {} : { account }) };
   const { errors } = await send("/session", { method: "POST", ...json(body) });
@@ -92,16 +113,16 @@ function json(body: Record<string, unknown>): RequestInit {
 }
 
 /** Send a request and read its answer. What is no success has errors. */
-async function send(url: string, init: RequestInit, by: typeof fetch = fetch): Promise<Answer> {
+async function send<T = object>(url: string, init: RequestInit, by: typeof fetch = fetch): Promise<Answer & T> {
   let response: Response;
   try {
     response = await by(url, init);
   } catch {
     throw new Refusal("the server does not answer");
   }
-  const answer = (await response.json().catch(() => ({}))) as Answer;
+  const answer = (await response.json().catch(() => ({}))) as Answer & T;
   if (response.ok || answer.errors?.length) return answer;
-  return { errors: [{ message: `the server answered ${response.status}` }] };
+  return { ...answer, errors: [{ message: `the server answered ${response.status}` }] };
 }
 
 export function firstOf(errors: Answer["errors"]): Refusal | null {

@@ -1,15 +1,19 @@
 """Accounts and links, made at the server's own terminal."""
 
+from dataclasses import replace
+
 import pytest
 
 from cli import accounts, members
 from core.errors import Conflict, Invalid
 from core.secret import ServerKeys
-from models import Account, AuditEntry, Member, MemberState, new_id
+from models import Account, ActorKind, AuditEntry, Member, MemberState, new_id
 from models.database import Database
+from resolvers import identities
 from resolvers import members as operations
 from resolvers.callers import Request
 from resolvers.house import House
+from resolvers.identities import Vouched
 
 PASSWORD = "correct horse battery staple"
 
@@ -80,3 +84,17 @@ async def test_who_is_not_there_is_named(request_: Request, email: str, account:
     with pytest.raises(Invalid) as refused:
         await members.link(request_, email, account)
     assert refused.value.field == field
+
+
+async def test_who_a_member_is_at_the_provider_is_forgotten(request_: Request) -> None:
+    await accounts.create(request_, "one", None, "Owner@one.example")
+    olive = Vouched("https://id.example.com", "olive", "owner@one.example")
+    await identities.sign_in(request_, olive)
+    assert await members.unbind(request_, "owner@ONE.example", None) == (
+        "whoever signs in with the verified address `Owner@one.example` next is that member"
+    )
+    [entry] = await AuditEntry.filter(actor_kind=ActorKind.COMMAND_LINE).order_by("-sequence").limit(1)
+    assert entry.accesses[0]["action"] == "unbindIdentity"
+    assert (entry.before or {})["subject"] == "olive"
+    assert await members.unbind(request_, "owner@one.example", "one") == "`Owner@one.example` is bound to no identity"
+    await identities.sign_in(request_, replace(olive, subject="another"))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from core.vocabulary import BuiltInRole
 from server import Settings, main
 
 
@@ -53,6 +54,18 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("SMTP_URL", "smtp://user:password@localhost"),
         ("DATABASE_URL", "mysql://localhost/latchkey"),
         ("SESSION_LIFETIME_S", "0"),
+        ("OIDC_ISSUER", "http://id.example.com"),
+        ("OIDC_ISSUER", "https://id.example.com/?realm=staff"),
+        ("OIDC_ISSUER", "https://staff@id.example.com"),
+        ("OIDC_ISSUER", "id.example.com"),
+        ("OIDC_CLIENT_ID", "latchkey"),
+        ("OIDC_CREATE", "example.com, *"),
+        ("OIDC_CREATE", "ada@example.com"),
+        ("OIDC_ROLE", "admin"),
+        ("OIDC_ROLE", "writer"),
+        ("OIDC_ACCOUNT", "Main"),
+        ("OIDC_TRUST_EMAIL", "true"),
+        ("PASSWORD_SIGN_IN", "false"),
         ("MAX_BODY_BYTES", "-1"),
         ("MAX_SOCKETS", "0"),
         ("MAX_SOCKET_OPERATIONS", "0"),
@@ -80,6 +93,25 @@ def test_what_is_wrong_is_named(
     assert said.err.startswith(f"latchkey: `LATCHKEY_{variable}`: ")
     assert "Traceback" not in said.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_provider_takes_a_client_and_domains_are_compared_as_addresses_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LATCHKEY_OIDC_ISSUER", "https://id.example.com/realms/staff")
+    assert main([]) == 2
+    assert capsys.readouterr().err == "latchkey: `LATCHKEY_OIDC_CLIENT_ID`: is needed with `LATCHKEY_OIDC_ISSUER`\n"
+    monkeypatch.setenv("LATCHKEY_OIDC_CLIENT_ID", "latchkey")
+    monkeypatch.setenv("LATCHKEY_OIDC_CREATE", "Example.COM, stra\u00dfe.example,")
+    monkeypatch.setenv("LATCHKEY_OIDC_ROLE", "no_access")
+    monkeypatch.setenv("LATCHKEY_PASSWORD_SIGN_IN", "false")
+    settings = Settings()
+    assert settings.relying
+    assert (settings.relying.name, settings.relying.email_claim) == ("id.example.com", "email")
+    admission = settings.admission
+    assert (admission.joined_key, admission.role) == ("main", BuiltInRole.NO_ACCESS)
+    assert admission.domains == ("example.com", "strasse.example")
+    assert not settings.password_sign_in
 
 
 def test_an_option_that_is_wrong_is_named_as_it_was_typed(capsys: pytest.CaptureFixture[str]) -> None:

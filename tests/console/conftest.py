@@ -93,7 +93,7 @@ def server(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         )
     with running:
         try:
-            url = _ready(running, log)
+            url = ready(running, log)
             link = (folder / "data" / "sign-in-link.txt").read_text().strip()
             accepting = {"input": {"secret": link.rpartition("/")[2], "name": "Ada Okafor", "password": PASSWORD}}
             _ask(url, "mutation ($input: AcceptInviteInput!) { acceptInvite(input: $input) { __typename } }", accepting)
@@ -104,7 +104,7 @@ def server(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
             running.send_signal(signal.SIGTERM)
 
 
-def _ready(running: subprocess.Popen[bytes], log: Path) -> str:
+def ready(running: subprocess.Popen[bytes], log: Path) -> str:
     while running.poll() is None:
         if found := READY.search(log.read_text()):
             return found[1]

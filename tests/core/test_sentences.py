@@ -33,6 +33,7 @@ def test_every_own_kind_has_a_noun() -> None:
         (Actor("SERVICE", None, "ci", "x1Y2"), "The service token “ci” (…x1Y2) created the token “deploy”"),
         (Actor("ACCOUNT", None, "old", ""), "The account-wide token “old” created the token “deploy”"),
         (Actor("PASSWORD", "Wanda"), "Wanda created the token “deploy” with a password"),
+        (Actor("OIDC", "Wanda"), "Wanda created the token “deploy” through the OpenID provider"),
         (Actor("LINK", "Wanda"), "Wanda created the token “deploy” with a one-time link"),
         (Actor("COMMAND_LINE"), "Somebody on the command line created the token “deploy”"),
         (Actor("SYSTEM"), "Latchkey created the token “deploy”"),
@@ -52,6 +53,18 @@ def test_several_actions_are_one_sentence() -> None:
     assert told("updateName", "somethingElse", kind="role") == (
         "Wanda changed the name of the role “deploy” and did somethingElse to it in the session …x1Y2"
     )
+
+
+def test_who_is_vouched_for_is_invited_by_nobody() -> None:
+    wanda = Actor("OIDC", "Wanda")
+    assert Told(wanda, ["acceptInvite"], "member", "Wanda", "member/w").sentence == (
+        "Wanda accepted the invitation of the member “Wanda” through the OpenID provider"
+    )
+    assert Told(Actor("OIDC"), ["createMember", "bindIdentity"], "member", "Wanda", "member/w").sentence == (
+        "Somebody joined as the member “Wanda” and bound it to an identity through the OpenID provider"
+    )
+    failed = Told(Actor("OIDC"), ["createSession"], "member", "Wanda", "member/w", refused=True)
+    assert failed.sentence == "Somebody failed to sign in as member/w"
 
 
 def test_what_is_not_latchkeys_own_reads_too() -> None:

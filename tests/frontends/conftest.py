@@ -1,21 +1,20 @@
 """Node with the packages of package-lock.json, and a demo whose members sign in."""
 
-import fcntl
-import hashlib
 import os
 import re
-import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.node import ROOT, node_beside, succeeded
+
+__all__ = ["HERE", "ROOT", "Demo", "succeeded"]
+
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-INSTALLED = HERE / "node_modules" / ".installed-from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +28,7 @@ class Demo:
 @pytest.fixture(scope="session")
 def node() -> str:
     """A Node beside whose tests the packages are installed: the one that builds the console."""
-    programs: Callable[[], tuple[str, list[str]]] = runpy.run_path(str(ROOT / "console" / "build"))["programs"]
-    node, npm = programs()
-    wanted = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
-    folder = os.open(HERE, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        if not INSTALLED.exists() or INSTALLED.read_text(encoding="ascii") != wanted:
-            succeeded([*npm, "ci"], HERE)
-            INSTALLED.write_text(wanted, encoding="ascii")
-    finally:
-        os.close(folder)
-    return node
-
-
-def succeeded(command: list[str], folder: Path, **environment: str) -> str:
-    """Run a program that has to succeed and warn of nothing; returns what it printed."""
-    env = {**os.environ, "NO_COLOR": "1", **environment}
-    ran = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120)
-    assert (ran.returncode, ran.stderr) == (0, ""), f"{ran.stdout}\n{ran.stderr}"
-    return ran.stdout
+    return node_beside(HERE)
 
 
 @pytest.fixture(scope="session")
