@@ -56,7 +56,8 @@ def measured(rounds: int = ROUNDS, seconds: int = SECONDS) -> dict[str, Any]:
 async def _measured(organisation: Organisation, rounds: int, seconds: int) -> dict[str, Any]:
     viewer, figures = paths.viewer(organisation), {}
     url, headers = viewer.url, {**JSON, "Authorization": f"Bearer {organisation.sessions['writer']}"}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+    # The server closes what is idle for five seconds.
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=2)) as session:
         for name, hostile in REQUESTS.items():
             attack = _Attack(session, url, headers, hostile)
             taken: dict[str, list[float]] = {"idle": [], "meanwhile": []}

@@ -145,13 +145,13 @@ def _await(answers: Callable[[], bool], process: "subprocess.Popen[bytes]", log:
 
 
 def answers_at(port: int, path: str = "/") -> Callable[[], bool]:
-    """Say whether HTTP is answered on a port, whatever the answer is."""
+    """Say whether HTTP is answered on a port, whatever the answer is, but that it is not there yet."""
 
     def answers() -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status > 0
+            return connection.getresponse().status != http.HTTPStatus.SERVICE_UNAVAILABLE
         finally:
             connection.close()
 
