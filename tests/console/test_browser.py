@@ -217,3 +217,15 @@ def test_a_telephone_scrolls_one_way_only(opened: Opened) -> None:
         settle(page)
         assert page.evaluate(wider) is False
         assert "errors" not in run(page)
+
+
+def test_where_the_server_says_so_there_is_no_graphiql(opened: Opened, server: Server) -> None:
+    with opened() as page:
+        text = page.request.get(f"{server.url}/").text().replace("<html", '<html data-graphiql="off"', 1)
+        page.route(f"{server.url}/", lambda route: route.fulfill(body=text, content_type="text/html"))
+        page.reload()
+        sign_in(page)
+        faces = page.get_by_role("navigation", name="Console").get_by_role("link")
+        expect(faces).to_have_text(["Audit", "Tokens"])
+        expect(faces.first).to_have_attribute("aria-current", "page")
+        expect(page.get_by_role("button", name="Execute query")).to_have_count(0)
