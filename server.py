@@ -6,9 +6,10 @@ import json
 import logging
 import sqlite3
 import sys
+import tomllib
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from socket import socket as Socket  # noqa: N812 - a class, as its name should say
@@ -32,10 +33,12 @@ from cli import members as member_commands
 from cli.arguments import parser
 from cli.keys import KeysError, server_keys
 from core.errors import Invalid, Refusal
+from core.meters import Took
 from core.secret import ServerKeys
 from core.vocabulary import BuiltInRole
 from models import backups, new_id, now
 from models.database import Database, check, opened
+from models.engines.transactions import watch
 from models.migrator import BrokenMigrationError, DatabaseTooNewError, is_current, is_kept, migrate, refuse_newer
 from models.moving import move
 from models.urls import parse
@@ -59,16 +62,21 @@ from resolvers.sinks import FileSink, Sink, SyslogSink, WebSink
 from resolvers.working import working
 from web.answers import Heard, Settled
 from web.limits import Audience, Limits
+from web.logs import Form, Level
+from web.logs import begin as begin_logging
 from web.mailing import Mailer, MailServer, sender
 from web.openid import Relying, checked_issuer
 from web.posting import Poster
 from web.proxies import LOOPBACK, Proxies
+from web.tracing import Tracing
+from web.tracing import is_installed as tracing_is_installed
 from web.wire import SocketWire, Wire
 
 if TYPE_CHECKING:
     from web.app import Application
     from web.provider import Provider
     from web.trusted import Trusted
+    from web.watching import Watched
 
 T = TypeVar("T")
 
@@ -188,6 +196,19 @@ class Settings(BaseSettings):
         "callers", description="who may ask what the schema is: `nobody`, `callers` with a credential, or `anyone`"
     )
     graphiql: bool = Field(default=True, description="have GraphiQL in the console")
+
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port of metrics for Prometheus, the first of as many as there are workers, 0 for any free one",
+    )
+    metrics_host: str = Field("127.0.0.1", description="address that they are served on")
+    traces: bool = Field(default=False, description="send traces by OpenTelemetry to where `OTEL_*` variables say")
+    log_format: Form = Field("text", description="`text`, or `json` for an object a line")
+    log_level: Level = Field("info", description="what is logged: `info`, `warning` or `error`")
+    access_log: bool = Field(default=False, description="log every request")
+
     operations_file: Path | None = Field(
         None, description="manifest of the operations that clients may ask for by id: Relay's, or Apollo's"
     )
@@ -416,6 +437,13 @@ class Settings(BaseSettings):
             raise ValueError(f"needs `{PREFIX}OPERATIONS_FILE`")
         return only
 
+    @field_validator("traces")
+    @classmethod
+    def _has_packages(cls, traces: bool) -> bool:
+        if traces and not tracing_is_installed():
+            raise ValueError("needs the packages of the group `tracing`, as by `uv sync --group tracing`")
+        return traces
+
     @property
     def trusted(self) -> "Trusted":
         """The operations of the manifest. Raises `ManifestError`, and OSError if there is no such file."""
@@ -555,6 +583,61 @@ def _provider(relying: Relying | None) -> "Provider | None":
 
 
 @asynccontextmanager
+async def watched(settings: Settings, house: House, app: "Application") -> AsyncIterator["Application | Watched"]:
+    """Have those watch an application whom the settings name, for as long as this is open.
+
+    Raises OSError if metrics cannot be served where they should.
+    """
+    if settings.metrics_port is None and not settings.traces and not settings.access_log:
+        yield app
+        return
+    from web.watching import Watched  # noqa: PLC0415 - see `assembled`
+
+    async with AsyncExitStack() as stack:
+        tracing = None
+        listeners: list[Took] = []
+        if settings.traces:
+            tracing = Tracing("postgresql" if house.database.path is None else "sqlite")
+            stack.push_async_callback(tracing.close)
+            app.engine.spans = tracing
+            listeners.append(tracing.took)
+        if settings.metrics_port is not None:
+            listeners.append(await stack.enter_async_context(_metrics(settings, house, app)))
+        watch.tell(*listeners)
+        stack.callback(watch.tell)
+        proxies = Proxies.parse(settings.trusted_proxies)
+        yield Watched(app, proxies, logs_access=settings.access_log, tracing=tracing)
+
+
+@asynccontextmanager
+async def _metrics(settings: Settings, house: House, app: "Application") -> AsyncIterator[Took]:
+    """Serve metrics; gives who is to be told how long the database takes."""
+    from web.metrics import PATH, Metrics  # noqa: PLC0415 - see `assembled`
+
+    assert settings.metrics_port is not None  # noqa: S101 - called for no others
+
+    def ready(address: str) -> None:
+        _log.info("metrics: %s%s", address, PATH)
+
+    host, port, metrics = settings.metrics_host, settings.metrics_port, Metrics(house, app, _version())
+    async with metrics.measuring(), serving.served_aside(metrics.app, host, port, settings.workers, ready):
+        yield metrics.took
+
+
+def _protocols(settings: Settings) -> tuple[type[Wire], type[SocketWire]]:
+    if settings.metrics_port is None:
+        return PROTOCOLS
+    from web.watching import MeteredWire  # noqa: PLC0415 - see `assembled`
+
+    return MeteredWire, SocketWire
+
+
+def _version() -> str:
+    with (Path(__file__).parent / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
+
+
+@asynccontextmanager
 async def housed(settings: Settings, url: str, keys: ServerKeys, public_url: str) -> AsyncIterator[House]:
     """Open the database, brought up to this version, and what the server shares around it."""
     await _migrate(url)
@@ -603,8 +686,8 @@ def serve(settings: Settings) -> int:
         if settings.workers == 1:
             return _run(_serve(settings, keys, socket, ready))
         _run(_prepared(settings, keys, socket))
-        worker = Worker(settings)
-        ended_well = serving.serve_from_many(worker, PROTOCOLS, socket, settings.bounds, ready, settings.workers)
+        worker, protocols = Worker(settings), _protocols(settings)
+        ended_well = serving.serve_from_many(worker, protocols, socket, settings.bounds, ready, settings.workers)
     return 0 if ended_well else _failed("a process could not start")
 
 
@@ -617,7 +700,8 @@ async def _serve(settings: Settings, keys: ServerKeys, socket: Socket, ready: Ca
     async with housed(settings, settings.database, keys, settings.public_url or "") as house:
         await _welcomed(settings, house)
         app = assembled(settings, house, serving.Ending(settings.shutdown_delay_s), settings.keys)
-        await serving.serve(app, PROTOCOLS, socket, settings.bounds, ready)
+        async with watched(settings, house, app) as outer:
+            await serving.serve(outer, _protocols(settings), socket, settings.bounds, ready)
     return 0
 
 
@@ -651,7 +735,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._app: Application | None = None
+        self._app: Application | Watched | None = None
 
     @cached_property
     def reads(self) -> frozenset[bytes]:
@@ -666,15 +750,15 @@ class Worker:
             assert self._app is not None  # noqa: S101 - the lifespan comes first
             await self._app(scope, receive, send)
             return
-        _log_to_stderr()
-        serving.end_with_supervisor()
         settings = self._settings
+        begin_logging(settings.log_format, settings.log_level)
+        serving.end_with_supervisor()
         async with opened(settings.database) as database:
             house = _house(settings, database, await _keys(settings), settings.public_url or "")
             ending = serving.Ending(settings.shutdown_delay_s, supervised=True)
-            self._app = assembled(settings, house, ending, settings.keys)
-            serving.settle()
-            await self._app(scope, receive, send)
+            async with watched(settings, house, assembled(settings, house, ending, settings.keys)) as self._app:
+                serving.settle()
+                await self._app(scope, receive, send)
 
     def at_once(self, heard: Heard) -> Settled | None:
         """Answer from memory; see `web.answers.Prompt`."""
@@ -697,7 +781,8 @@ async def serve_demo(settings: Settings, *, as_json: bool) -> int:
             believing = settings.model_copy(update={"trusted_proxies": (*settings.trusted_proxies, *LOOPBACK)})
             app = assembled(believing, house, serving.Ending(settings.shutdown_delay_s))
             text = _told_json(address, given) if as_json else _told(public_url, address, given)
-            await serving.serve(app, PROTOCOLS, socket, settings.bounds, lambda: _say(text))
+            async with watched(believing, house, app) as outer:
+                await serving.serve(outer, _protocols(settings), socket, settings.bounds, lambda: _say(text))
     return 0
 
 
@@ -860,7 +945,7 @@ def main(typed: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     left_out = Namespace(**dict.fromkeys(OPTIONS), demo=False, json=False)
     arguments = parser(variables()).parse_args(typed, left_out)
-    _log_to_stderr()
+    begin_logging()
     if arguments.json and not arguments.demo:
         return _failed("`--json` goes with `--demo`")
     given = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
@@ -882,6 +967,7 @@ def main(typed: Sequence[str] | None = None) -> int:
 
 
 def _done(settings: Settings, arguments: Namespace) -> int:
+    begin_logging(settings.log_format, settings.log_level)
     if arguments.command != "serve":
         return _run(command(settings, arguments))
     from web.trusted import ManifestError  # noqa: PLC0415 - see `assembled`
@@ -902,10 +988,6 @@ def _served(settings: Settings, arguments: Namespace) -> int:
     if settings.workers > 1:
         return _failed("`--demo` is served by one process")
     return _run(serve_demo(settings, as_json=arguments.json))
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
 
 def _run(running: Coroutine[Any, Any, T]) -> T:

@@ -94,11 +94,15 @@ class Organisation:
 
 
 @contextmanager
-def latchkey(folder: Path, database: Postgres | None = None) -> Iterator[Server]:
-    """Serve Latchkey from a folder, on SQLite or on a PostgreSQL database; more than one may at a time."""
+def latchkey(folder: Path, database: Postgres | None = None, **more: str) -> Iterator[Server]:
+    """Serve Latchkey from a folder, on SQLite or on a PostgreSQL database; more than one may at a time.
+
+    `more` are further variables of its environment.
+    """
     port = free_port()
     command = [sys.executable, "server.py", "--port", str(port)]
-    with served(command, folder / f"{port}.log", answers_at(port), settings(folder, database)) as pid:
+    environment = {**settings(folder, database), **more}
+    with served(command, folder / f"{port}.log", answers_at(port), environment) as pid:
         yield Server(f"http://127.0.0.1:{port}", pid, folder, (pid, *(database.pids if database else ())))
 
 

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +16,19 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 from uvicorn.supervisors import Multiprocess
+
+from resolvers.background import beside
 
 PING_S = 20
 """How often a WebSocket is pinged, and how long it may take to answer."""
 BACKLOG = 2048
 PATIENCE_S = 60
 """How long a process may take until it answers."""
+PAUSE_S = 0.2
+"""How often a port that is taken is tried again."""
 HEAD_S = 5.0
 """How long a client may take to ask a server that is not ready yet."""
 _ANY = {"0.0.0.0": "localhost", "::": "localhost"}  # noqa: S104 - compared with, not listened on
@@ -242,3 +248,48 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         settle()
         self._answers()
+
+
+@asynccontextmanager
+async def served_aside(
+    app: ASGIApp, host: str, port: int, processes: int, answers: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Serve a small application beside the one that is served, for as long as this is open.
+
+    Of many processes each has one of as many ports; one that takes the place of another waits for that one's. `answers`
+    is called with the address. Raises OSError if there is one process and its port is taken.
+    """
+    first = listening(host, port) if processes == 1 else None
+    async with beside(_serve_aside(app, first, host, range(port, port + processes) if port else (0,), answers)):
+        yield
+
+
+async def _serve_aside(
+    app: ASGIApp,
+    found: tuple[socket.socket, str] | None,
+    host: str,
+    ports: Sequence[int],
+    answers: Callable[[str], None],
+) -> None:
+    while found is None:
+        found = _first_free(host, ports)
+        if found is None:
+            await asyncio.sleep(PAUSE_S)
+    config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False)
+    config.load()
+    state, loop = ServerState(), asyncio.get_running_loop()
+    server = await loop.create_server(lambda: HttpToolsProtocol(config, state, {}, loop), sock=found[0])
+    answers(found[1])
+    try:
+        await asyncio.Event().wait()
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+
+
+def _first_free(host: str, ports: Sequence[int]) -> tuple[socket.socket, str] | None:
+    for port in ports:
+        with suppress(OSError):
+            return listening(host, port)
+    return None

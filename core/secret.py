@@ -48,6 +48,27 @@ _SHAPE = re.compile(
 _OWN_PREFIX = re.compile(r"lk[0-9A-Za-z]_")
 
 
+_SHORTENED = re.compile(
+    rf"\b(lk[a-z]_)[{ALPHABET}]+"  # also a part of one, where it begins a word
+    rf"|(lk[0-9A-Za-z]_)[{ALPHABET}]{{{RANDOM_CHARACTERS},}}"
+    r"|(whsec_)[0-9A-Za-z+/=_-]+"
+    r"|(\bBearer +)[^\s\"',]+"
+    r"|(\bBasic +)[0-9A-Za-z+/]{16,}=*"
+    r"|(://[^\s/:@\"']*:)[^\s/@\"']+(?=@)",
+)
+
+
+_MARKS = ("_", "://", "Bearer", "Basic")
+"""One of these is in whatever is shortened."""
+
+
+def redacted(text: str) -> str:
+    """Shorten every secret in a text to its kind: ours, those of webhooks, and what stands in headers and URLs."""
+    if not any(mark in text for mark in _MARKS):  # as in most: this takes a tenth of the time
+        return text
+    return _SHORTENED.sub(lambda found: f"{next(filter(None, found.groups()))}…", text)
+
+
 def holds_secret(text: str) -> bool:
     """Say whether there is anything in a text that has the shape of a secret, whether or not it ever was one."""
     return _SHAPE.search(text) is not None

@@ -18,6 +18,7 @@ from core.catalogue import Catalogue
 from core.covers import Allowance, sides_cover
 from core.errors import Forbidden, RateLimited, Retired, Unauthenticated
 from core.law import Authority, Side, Verdict
+from core.meters import Lookups
 from core.policy import Effect
 from core.secret import Digest, ForeignSecret, Malformed, Secret
 from core.specifiers import Resource
@@ -40,7 +41,7 @@ from models import (
     now,
 )
 from models.versions import Versions
-from resolvers import deprecations, restrictions, rights
+from resolvers import courses, deprecations, restrictions, rights
 from resolvers.deprecations import Deprecation
 from resolvers.house import House
 from resolvers.rates import Standing
@@ -248,6 +249,8 @@ def _could(side: Side, action: str) -> bool:
 
 _remembered: OrderedDict[bytes, Caller] = OrderedDict()
 """Callers by the mark of the secret that was presented."""
+lookups = Lookups()
+"""Of callers in that memory."""
 _MARK_KEY = secrets.token_bytes(32)
 
 
@@ -278,6 +281,7 @@ async def identify(credential: str, request: Request) -> Caller:
         and await is_unchanged(known)
     ):
         _remembered[mark] = _remembered.pop(mark, known)
+        lookups.found += 1
         return known.asking(request)
     return await _recalled(credential, request)
 
@@ -292,6 +296,7 @@ def recognised(credential: str, house: House, address: str | None) -> Caller | N
     if known is None or known.request.house is not house or not (is_current(known) and known.is_admitted(address)):
         return None
     _remembered.move_to_end(mark)
+    lookups.found += 1
     return known
 
 
@@ -321,6 +326,11 @@ class Lease(NamedTuple):
         if self.ends_at is not None and self.ends_at <= now():
             return False
         return self.versions.known(self.account_id) == self.version
+
+
+def remembered() -> int:
+    """Say how many callers are in memory."""
+    return len(_remembered)
 
 
 def lease(caller: Caller) -> Lease:
@@ -390,11 +400,13 @@ def _take(caller: Caller) -> None:
 
 def note_deeds(caller: Caller, *deeds: Deed) -> None:
     """Note what was asked with the token whose use the caller's request is; nothing where it is none."""
+    courses.decided(deeds)
     for use in caller.request.uses:
         use.add(deeds)
 
 
 async def _recalled(credential: str, request: Request) -> Caller:
+    lookups.missed += 1
     digests = await _candidates(credential, request.house)
     realms = request.house.realms
     while True:

@@ -21,11 +21,14 @@ class Reuses:
 
     def __init__(self) -> None:
         self._first: dict[UUID, Presented] = {}
+        self.times = 0
+        """How often one was presented since the process began."""
         self.waiting = asyncio.Event()
         """Set while there are any."""
 
     def note(self, secret_id: UUID, presented: Presented) -> None:
         """Note that an ended secret was presented now."""
+        self.times += 1
         if len(self._first) < MOST:
             self._first.setdefault(secret_id, presented)
             self.waiting.set()

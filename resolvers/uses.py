@@ -182,6 +182,10 @@ class Uses:
     _tallies: dict[UUID, Tally] = field(default_factory=dict, repr=False)
     _kept: int = 0
     _lost: int = 0
+    decided: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
+    """How often it was decided like this since the process began; of one request, the same decision counts once."""
+    used: dict[bool, int] = field(default_factory=lambda: {False: 0, True: 0})
+    """How often a credential was used: a session, or a token."""
 
     def of(self, token: Token, address: str | None, user_agent: str | None, deeds: tuple[Deed, ...] = ()) -> Use:
         """Describe a use, which is to be noted."""
@@ -211,6 +215,7 @@ class Uses:
         times, at_s, done = use.take()
         if not done:
             return
+        self._meter(use, times, done)
         tally = self._tallies.get(use.token_id)
         if tally is None:
             if not self._has_room():
@@ -226,6 +231,13 @@ class Uses:
         whence = (use.address or "", use.user_agent or "")
         if times and (whence in tally.origins or self._has_room()):
             self._kept -= tally.came(whence, at_s, at_s, times)
+
+    def _meter(self, use: Use, times: int, done: Iterable[tuple[Iterable[Deed], int]]) -> None:
+        self.used[use.is_session] += times
+        for deeds, many in done:
+            for deed in deeds:
+                if deed.action != NO_ACTION:
+                    self.decided[deed.outcome] += many
 
     def _count(self, tally: Tally, at_s: float, deeds: Iterable[Deed], many: int, counted: int) -> None:
         """Count deeds of so many requests: each action once, and once on each resource. `counted` are bits."""
@@ -252,6 +264,11 @@ class Uses:
             return False
         self._kept += 1
         return True
+
+    def met(self) -> int:
+        """Add up what was noted so far; gives how many counts wait to be written."""
+        self._settle_all()
+        return self._kept
 
     async def flush(self) -> None:
         """Write what was gathered. A later use that another process wrote stays; a token being changed waits."""

@@ -1,6 +1,7 @@
 """The only door for writing: a change and its entry commit in one transaction, or neither does."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,10 @@ from resolvers.reading import note_seen, readable
 from resolvers.statements import Statement, dialect, found
 
 R = TypeVar("R", bound=Row)
+
+sealed: Counter[tuple[ActorKind, str]] = Counter()
+"""How many entries were sealed since the process began, by the kind of actor and the action: "" for one not ours."""
+_ACTIONS = frozenset(Action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +345,15 @@ def _next(caller: Caller, head: AuditHead, line: Line) -> AuditEntry:
         **{**doing(caller), **line.reported},
     )
     entry.seal = chain.seal(head.seal, entry.sealed())
+    sealed[entry.actor_kind, _action(entry)] += 1
     head.sequence, head.seal, head.latest_at = entry.sequence, entry.seal, latest_at
     return entry
+
+
+def _action(entry: AuditEntry) -> str:
+    """Give the first action that an entry tells of, if it is a word of our own."""
+    action = entry.accesses[0]["action"] if entry.accesses else ""
+    return action if action in _ACTIONS else ""
 
 
 def doing(caller: Caller) -> dict[str, Any]:

@@ -40,6 +40,8 @@ from schema.nodes import global_id
 from server import Settings, assembled
 from tests.databases import Elsewhere
 from tests.organisation import PASSWORD, Organisation, founded
+from tests.web.watched import watching
+from web import logs
 from web.execution import Engine, Parameters, Response
 from web.limits import Limits
 
@@ -57,9 +59,7 @@ TAGGED = [
 @pytest.fixture
 async def client(organisation: Organisation) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the assembled application."""
-    app = assembled(Settings(), organisation.house)
-    transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+    async with client_of(assembled(Settings(), organisation.house)) as client:
         yield client
 
 
@@ -68,10 +68,20 @@ def post(client: httpx2.AsyncClient) -> Post:
     """Post an operation with a secret."""
 
     async def post(bearer: str | None, query: str, **variables: Any) -> httpx2.Response:
-        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-        return await client.post("/graphql", json={"query": query, "variables": variables}, headers=headers)
+        return await posted(client, bearer, query, **variables)
 
     return post
+
+
+def client_of(app: Any) -> httpx2.AsyncClient:
+    """Make a client of an application."""
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1:8000")
+
+
+async def posted(client: httpx2.AsyncClient, bearer: str | None, query: str, **variables: Any) -> httpx2.Response:
+    """Post an operation with a secret."""
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    return await client.post("/graphql", json={"query": query, "variables": variables}, headers=headers)
 
 
 def secret_of(organisation: Organisation) -> str:
@@ -410,15 +420,43 @@ async def test_an_unstated_tag_satisfies_a_deny(organisation: Organisation, post
 
 
 async def test_a_secret_is_in_exactly_one_response_and_nowhere_else(
-    organisation: Organisation, elsewhere: Elsewhere, post: Post, caplog: pytest.LogCaptureFixture
+    organisation: Organisation,
+    elsewhere: Elsewhere,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.DEBUG)
     bodies: list[str] = []
     secrets: list[str] = []
     owner = secret_of(organisation)
+    app = assembled(Settings(), organisation.house)
+    async with watching(organisation, app, monkeypatch, caplog) as watched:
+        caplog.set_level(logging.DEBUG)
+        async with client_of(watched.app) as client:
+            await told_secrets(client, owner, bodies, secrets)
+        metrics = (await watched.exposition()).text
+    logged = "".join(map(logs.JSON().format, caplog.records))
+    assert "latchkey.access" in logged
+    assert watched.spans
+    for secret in secrets:
+        assert sum(secret in body for body in bodies) == 1
+    kept = b"".join(elsewhere.kept().values())
+    for secret in (*secrets, PASSWORD_OF_N, owner, "n@example.com"):
+        assert secret not in metrics
+        assert secret.encode() not in watched.sent
+    for secret in (*secrets, PASSWORD_OF_N, owner):
+        assert secret.encode() not in kept
+        assert secret not in caplog.text + logged
+    assert secrets[0][-4:].encode() in kept  # what is looked at is the database indeed
+
+
+PASSWORD_OF_N = "a password of some length"
+
+
+async def told_secrets(client: httpx2.AsyncClient, owner: str, bodies: list[str], secrets: list[str]) -> None:
+    """Have secrets made, used and sent where they do not belong; keeps them, and every answer."""
 
     async def asked(bearer: str | None, query: str, **variables: Any) -> Any:
-        response = await post(bearer, query, **variables)
+        response = await posted(client, bearer, query, **variables)
         bodies.append(response.text + repr(dict(response.headers)))
         return response.json().get("data")
 
@@ -432,7 +470,7 @@ async def test_a_secret_is_in_exactly_one_response_and_nowhere_else(
     await asked(secrets[1], CREATE, name=secrets[1], scope={"statements": [{"effect": "ALLOW"}]})
     invited = await asked(owner, 'mutation { inviteMember(input: {email: "n@example.com"}) { inviteUrl } }')
     secrets.append(invited["inviteMember"]["inviteUrl"].rpartition("/")[2])
-    password = "a password of some length"
+    password = PASSWORD_OF_N
     accept = """mutation ($secret: String!, $password: String!) {
       acceptInvite(input: {secret: $secret, password: $password}) { member { id } }
     }"""
@@ -446,13 +484,6 @@ async def test_a_secret_is_in_exactly_one_response_and_nowhere_else(
     await asked(None, sign_in, password=f"{password}!")
     log = "{ auditEntries(first: 100) { edges { node { before after because { action } target { name } comment } } } }"
     await asked(owner, log)
-    for secret in secrets:
-        assert sum(secret in body for body in bodies) == 1
-    kept = b"".join(elsewhere.kept().values())
-    for secret in (*secrets, password, owner):
-        assert secret.encode() not in kept
-        assert secret not in caplog.text
-    assert secrets[0][-4:].encode() in kept  # what is looked at is the database indeed
 
 
 async def unbroken(organisation: Organisation) -> AuditEntry:

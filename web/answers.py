@@ -132,6 +132,9 @@ class Answers:
         self._key = secrets.token_bytes(32)
         self._kept: OrderedDict[bytes, Settled] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def digest(self, asked: bytes) -> bytes:
         """Digest a question."""
         return blake2b(asked, key=self._key, digest_size=32).digest()

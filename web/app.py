@@ -97,7 +97,9 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
         Route("/readyz", readyz(database_answers)),
     ]
     prompt = {GRAPHQL_PATH.encode(): endpoint.at_once, INTROSPECTION_PATH.encode(): introspecting.at_once}
-    return Application(graphql, ForwardAuth(asking, proxies), prompt, [*own, *routes], living)
+    app = Application(graphql, ForwardAuth(asking, proxies), prompt, [*own, *routes], living)
+    app.engine, app.sockets = engine, sockets
+    return app
 
 
 class Application(Starlette):
@@ -118,6 +120,9 @@ class Application(Starlette):
         self._graphql = graphql
         self._forward_auth = forward_auth
         self._prompt = prompt
+
+    engine: Engine
+    sockets: Sockets
 
     reads = proxied.READ | introspection.READ
 

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from web.errors import Formatted, RejectedError, masked, retry_header
+from web.errors import Formatted, RejectedError, counted, masked, retry_header
 from web.media import JSON, is_json
 
 
@@ -151,7 +151,8 @@ def reply_errors(
 ) -> Response:
     """Answer with errors alone. A 401 says how to authenticate."""
     challenge = {"WWW-Authenticate": "Bearer"} if status == 401 else {}  # noqa: PLR2004 - the HTTP status
-    return reply({"errors": errors}, request_id, status=status, media=media, headers={**challenge, **(headers or {})})
+    headers = {**challenge, **(headers or {})}
+    return reply({"errors": counted(errors)}, request_id, status=status, media=media, headers=headers)
 
 
 def reply_failed(error: BaseException, request_id: str, *, media: str = JSON) -> Response:

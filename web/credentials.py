@@ -14,6 +14,7 @@ from core.errors import Unauthenticated
 from core.secret import LONGEST
 from resolvers.callers import Caller, Request
 from resolvers.devices import REMEMBERED
+from web import logs
 from web.errors import RejectedError
 from web.proxies import Proxies
 
@@ -75,7 +76,9 @@ class Gate:
     def request_of(self, connection: HTTPConnection[Any]) -> Request:
         """Give a request its id and say where it comes from."""
         peer = connection.client.host if connection.client else None
-        return self.asking(str(uuid7()), *self.whence(peer, connection.headers))
+        request_id = str(uuid7())
+        logs.request_id.set(request_id)
+        return self.asking(request_id, *self.whence(peer, connection.headers))
 
     def whence(self, peer: str | None, headers: Headers) -> tuple[str | None, str | None]:
         """Say where a request comes from, and by which program."""

@@ -55,19 +55,19 @@ DROPPED_DOCUMENTS = 10_000
 class Operation:
     """An operation of a document, with what can be worked out about it before it is run."""
 
-    __slots__ = ("_cost", "_costs", "_name", "plan", "type", "variables")
+    __slots__ = ("_cost", "_costs", "name", "plan", "type", "variables")
 
     def __init__(self, schema: GraphQLSchema, shared: Shared, node: OperationDefinitionNode, costs: Costs) -> None:
         self.type = node.operation
         self.plan = Plan(schema, shared, node)
         self.variables = Variables(schema, node.variable_definitions or ())
-        self._name = node.name.value if node.name else None
+        self.name = node.name.value if node.name else None
         self._costs = costs
-        self._cost = None if node.variable_definitions else costs.evaluate(self._name, {})
+        self._cost = None if node.variable_definitions else costs.evaluate(self.name, {})
 
     def cost(self, variables: Mapping[str, Any]) -> int:
         """Say what it may cost with these coerced variables: at least one, for the work that any operation is."""
-        cost = self._costs.evaluate(self._name, variables) if self._cost is None else self._cost
+        cost = self._costs.evaluate(self.name, variables) if self._cost is None else self._cost
         return cost or 1
 
 

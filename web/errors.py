@@ -3,6 +3,7 @@
 import logging
 import re
 import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Self
@@ -12,6 +13,7 @@ from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.relay.types import GlobalIDValueError, InvalidGlobalIDError
 
 from core.errors import Refusal, Unavailable
+from core.secret import redacted
 from models.engines.transactions import AwayError
 
 Formatted = dict[str, Any]
@@ -22,7 +24,9 @@ RETRY_AFTER_S = 5
 
 _log = logging.getLogger(__name__)
 
-_SECRET = re.compile(r"\b(lk[a-z]_)[0-9A-Za-z]+")
+codes: Counter[str] = Counter()
+"""How often clients were told of an error of each code since the process began."""
+
 _VALUE = re.compile(r"[,.]? found: .*|(?<=cannot represent)( [^:]+): .*", re.IGNORECASE | re.DOTALL)
 """What graphql-core shows of a value that is no good: it may be a secret, whose place is enough."""
 _UNEXPECTED = frozenset({"INTERNAL", Unavailable.code})
@@ -72,6 +76,12 @@ class RejectedError(Exception):
         self.headers = headers or {}
 
 
+def counted(errors: list[Formatted]) -> list[Formatted]:
+    """Count errors that a client is being told of."""
+    codes.update(error["extensions"]["code"] for error in errors)
+    return errors
+
+
 def refused(refusal: Refusal) -> Formatted:
     """Format a refusal that happened outside of a field."""
     return {"message": refusal.message, "extensions": dict(refusal.extensions)}
@@ -100,11 +110,6 @@ def barren(response: Mapping[str, Any]) -> Formatted | None:
     if "errors" not in response or any(value is not None for value in (response["data"] or {}).values()):
         return None
     return next((error for error in response["errors"] if error["extensions"]["code"] == Unavailable.code), None)
-
-
-def redacted(text: str) -> str:
-    """Shorten every secret in a text to its kind."""
-    return _SECRET.sub(r"\1…", text)
 
 
 def withheld(message: str) -> str:

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from core.errors import Refusal
 from web.answers import ENDING
 from web.bodies import NO_STORE, NOSNIFF, REQUEST_ID, media_header
-from web.errors import Formatted, RequestError, masked, refused
+from web.errors import Formatted, RequestError, counted, masked, refused
 from web.execution import Engine, Operation
 from web.media import EVENT_STREAM
 
@@ -100,4 +100,4 @@ async def _send(send: Send, body: bytes) -> None:
 
 
 def _errors(errors: list[Formatted]) -> bytes:
-    return orjson.dumps({"errors": errors})
+    return orjson.dumps({"errors": counted(errors)})

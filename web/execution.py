@@ -6,6 +6,7 @@ Strawberry schema are not run.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Hashable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -18,14 +19,16 @@ from graphql.execution import create_source_event_stream, map_source_to_response
 from core.errors import Refusal, TimedOut, TooComplex, Unauthenticated
 from core.networks import neighbourhood
 from core.rates import Rate
+from resolvers import courses
 from resolvers.rates import Standing
 from schema.context import Context
 from schema.plans import Run, is_awaitable
 from web.budgets import Allowance, Budget
 from web.costs import INTROSPECTION_COST
 from web.documents import Document, Documents
-from web.errors import Formatted, RequestError, formatted, masked, refused
+from web.errors import Formatted, RequestError, counted, formatted, masked, refused
 from web.limits import Audience, Limits
+from web.tracing import Spans
 from web.trusted import ManifestError, Trusted, id_of
 from web.turns import Turns
 from web.values import refuse_large
@@ -81,6 +84,10 @@ class Operation:
     run: Run
     cost: Mapping[str, int] | None
     """What the answer says that it cost, if it is to."""
+    name: str = ""
+    """Whatever its client called it."""
+    listed: str = ""
+    """Its name, if it is one of the manifest."""
 
 
 class Engine:
@@ -104,6 +111,10 @@ class Engine:
         self._trusted = trusted or Trusted()
         self._turns = Turns(limits.running, limits.waiting)
         self._unfinished: set[asyncio.Task[Response]] = set()
+        self.spans: Spans | None = None
+        """Makes spans of operations, if anybody wants them."""
+        self.ran: Counter[tuple[str, str]] = Counter()
+        """How many operations were run since the process began, by type, and by name for those of the manifest."""
         for document_id, text in self._trusted.texts.items():
             try:
                 self.learn(text)
@@ -161,7 +172,13 @@ class Engine:
         left = None if allowance.budget is None else _spent(allowance.budget, cost, context)
         told = _told(cost, limit, left) if parameters.asks_cost else None
         run = Run(operation.plan, context, variables, hide_suggestions=not hints)
-        return Operation(operation.type, context, run, told)
+        name = operation.name or ""
+        return Operation(operation.type, context, run, told, name, name if self._is_listed(parameters) else "")
+
+    def _is_listed(self, parameters: Parameters) -> bool:
+        if parameters.query is None:
+            return True
+        return bool(self._trusted.texts) and self._documents.has_learnt(parameters.query)
 
     def _text(self, parameters: Parameters) -> str:
         if parameters.query is None:
@@ -184,7 +201,15 @@ class Engine:
             return None
         operation = self._affordable(document, parameters, context)
         result = operation.run.answer_at_once()
-        return None if result is None else _response(result, operation)
+        if result is None:
+            return None
+        self.ran[operation.type.value, operation.listed] += 1
+        return _response(result, operation)
+
+    @property
+    def documents(self) -> int:
+        """How many documents are kept."""
+        return len(self._documents)
 
     async def run(self, operation: Operation) -> Response:
         """Run a query or a mutation to its end, once it is the caller's turn.
@@ -193,6 +218,19 @@ class Engine:
         it begins no further field, and what it did is told. Raises `RequestError` where nothing was done, and
         `RateLimited` if too many wait for their turn.
         """
+        self._begin(operation)
+        if self.spans is None:
+            return await self._answered(operation)
+        with self.spans.operation(operation.type.value, operation.name) as told:
+            response = await self._answered(operation)
+            told([error["extensions"]["code"] for error in response.get("errors", ())])
+            return response
+
+    def _begin(self, operation: Operation) -> None:
+        self.ran[operation.type.value, operation.listed] += 1
+        courses.runs(operation.type.value, operation.name)
+
+    async def _answered(self, operation: Operation) -> Response:
         whose = _whose(operation.context)
         deadline = asyncio.timeout(self._limits.seconds)
         try:
@@ -231,11 +269,21 @@ class Engine:
     def _late(self) -> TimedOut:
         return TimedOut(self._limits.seconds)
 
-    async def subscribe(self, operation: Operation) -> AsyncGenerator[Response, None]:
+    def subscribe(self, operation: Operation) -> AsyncGenerator[Response, None]:
         """Run a subscription, a response for each event, until its source ends.
 
         Raises `RequestError` if there is no source, or when the source fails.
         """
+        self._begin(operation)
+        return self._responses(operation) if self.spans is None else self._traced(operation, self.spans)
+
+    async def _traced(self, operation: Operation, spans: Spans) -> AsyncGenerator[Response, None]:
+        with spans.operation(operation.type.value, operation.name):
+            async with aclosing(self._responses(operation)) as responses:
+                async for response in responses:
+                    yield response
+
+    async def _responses(self, operation: Operation) -> AsyncGenerator[Response, None]:
         executor, request_id = operation.run.executor(), operation.context.request.id
         source = create_source_event_stream(executor)
         stream = cast("AsyncIterable[Any] | ExecutionResult", await source if is_awaitable(source) else source)
@@ -280,7 +328,7 @@ def _told(cost: int, limit: int, left: int | None) -> Mapping[str, int]:
 def _response(result: ExecutionResult, operation: Operation) -> Response:
     response: Response = {"data": result.data}
     if result.errors:
-        response["errors"] = formatted(result.errors, operation.context.request.id)
+        response["errors"] = counted(formatted(result.errors, operation.context.request.id))
     if operation.cost is not None:
         response["extensions"] = {"cost": operation.cost}
     return response

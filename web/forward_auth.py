@@ -24,7 +24,7 @@ from resolvers.gates import CompiledGate, decide, find, remembered
 from resolvers.house import House
 from resolvers.refusing import refusal_of
 from resolvers.uses import NO_ACTION, Deed, deed
-from web import deprecations
+from web import deprecations, logs
 from web.answers import Answer, Header, Heard, Party, Settled
 from web.credentials import MAX_CREDENTIAL_LENGTH, program_of
 from web.errors import Formatted, masked, refused
@@ -61,6 +61,7 @@ class ForwardAuth:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - no body is read
         """Serve one request; see ASGI."""
         request_id = str(uuid7())
+        logs.request_id.set(request_id)
         try:
             answer = await self._answer(Heard.of(scope), request_id)
         except Unreadable as problem:

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from core.secret import redacted
 from models.migrator import DatabaseTooNewError
-from web.errors import redacted
 
 READY_TIMEOUT_S = 2.0
 

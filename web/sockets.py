@@ -19,7 +19,7 @@ from schema.context import Context
 from web.answers import ENDING
 from web.bodies import reply_errors
 from web.credentials import Gate, Presented
-from web.errors import RejectedError, RequestError, masked, refused
+from web.errors import RejectedError, RequestError, counted, masked, refused
 from web.execution import Engine, Parameters
 from web.limits import Limits
 from web.places import Places
@@ -48,6 +48,17 @@ class Sockets:
         self.gate = gate
         self.limits = limits
         self.places = Places(limits.sockets)
+        self._open: set[_Connection] = set()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
+
+    @property
+    def operations(self) -> int:
+        """How many operations run on them."""
+        return sum(connection.operations for connection in self._open)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection; see ASGI."""
@@ -66,7 +77,12 @@ class Sockets:
             return
         await socket.accept(PROTOCOL)
         with suppress(WebSocketDisconnect, WebSocketDisconnected):
-            await _Connection(self, socket, presented).serve()
+            connection = _Connection(self, socket, presented)
+            self._open.add(connection)
+            try:
+                await connection.serve()
+            finally:
+                self._open.discard(connection)
 
 
 class _Connection:
@@ -88,6 +104,11 @@ class _Connection:
         self._held = ExitStack()
         self._deadline = asyncio.timeout(self._limits.init_timeout_s)
         """Until it is acknowledged, and from then on, whenever nothing runs."""
+
+    @property
+    def operations(self) -> int:
+        """How many operations run."""
+        return len(self._operations)
 
     async def serve(self) -> None:
         """Take messages until either side ends the connection; then end what runs on it."""
@@ -250,13 +271,13 @@ class _Connection:
                 response = await self._engine.run(operation)
                 await self._send({"id": operation_id, "type": "next", "payload": response})
         except (RateLimited, Unauthenticated) as error:
-            return {"type": "error", "payload": [refused(error)]}
+            return {"type": "error", "payload": counted([refused(error)])}
         except RequestError as error:
-            return {"type": "error", "payload": error.errors}
+            return {"type": "error", "payload": counted(error.errors)}
         except (WebSocketDisconnect, WebSocketDisconnected):
             raise
         except Exception as error:  # noqa: BLE001 - the last place where the cause can be logged and masked
-            return {"type": "error", "payload": [masked(error, request.id)]}
+            return {"type": "error", "payload": counted([masked(error, request.id)])}
         return {"type": "complete"}
 
     async def _send(self, message: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ committed: a read never waits for a lock, so it ends.
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -177,6 +177,11 @@ class PostgresClient(_Postgres, Client):
         if silent:
             for holder in self._pool._holders:  # noqa: SLF001 - asyncpg would end the whole pool, for good
                 holder.terminate()
+
+    @property
+    def connections(self) -> Mapping[str, int]:
+        """How many connections the pool has, and how many of them nobody uses."""
+        return {"open": self._pool.get_size(), "idle": self._pool.get_idle_size()}
 
     async def begin(self) -> Line:
         """Begin on a connection of the pool that was not found lost."""

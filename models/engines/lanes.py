@@ -55,6 +55,9 @@ class Lane:
         with suppress(OperationalError):
             self._start(unit)
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     async def close(self) -> None:
         """Finish what is in line and close the connections. Closing twice is closing once."""
         self._closed = True

@@ -8,6 +8,7 @@ How it holds, wherever a task is cancelled, beside what `models.engines.transact
 """
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -82,6 +83,11 @@ class SqliteClient(_Sqlite, Client):
             await self.readers.close()
         finally:
             await self.writer.close()
+
+    @property
+    def connections(self) -> Mapping[str, int]:
+        """How many connections there are."""
+        return {"open": len(self.readers) + len(self.writer)}
 
     async def begin(self) -> Line:
         """Take the writer's turn and the database's write lock, waiting for other processes too."""

@@ -13,7 +13,8 @@ be rolled back). Work that should outlive it starts in `models.database.outside_
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from types import TracebackType
@@ -25,11 +26,15 @@ from tortoise.connection import get_connections
 from tortoise.exceptions import OperationalError, TransactionManagementError
 from tortoise.models import Model
 
+from core.meters import Watch
+
 T = TypeVar("T")
 Row = dict[str, Any]
 Unit = Callable[[Any], Awaitable[T]]
 """Work on one connection of the database's driver: a few statements that belong together."""
 
+watch = Watch(time.perf_counter)
+"""Of statements, transactions, and their ends."""
 _READING = ("SELECT", "EXPLAIN")
 """How a statement starts that surely only reads. All others count as writes, WITH included: it may write."""
 
@@ -116,21 +121,21 @@ class Statements(BaseDBAsyncClient):
 
     async def execute_insert(self, query: str, values: list[Any]) -> Any:  # noqa: ANN401 - see `Units.insert`
         """Insert a row."""
-        return await self._write(partial(self.units.insert, query, values))
+        return await self._watched_write(partial(self.units.insert, query, values))
 
     async def execute_many(self, query: str, values: list[list[Any]]) -> None:
         """Run a statement once for each list of values: all of them or none."""
-        await self._write(partial(self.units.insert_many, query, values))
+        await self._watched_write(partial(self.units.insert_many, query, values))
 
     async def execute_several(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
         """Run statements that write, each with its values, in their order: all of them or none."""
-        await self._write(partial(self.units.several, statements))
+        await self._watched_write(partial(self.units.several, statements))
 
     async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, Sequence[Row]]:
         """Run a statement and give back how many rows it changed (for a read: returned), and the rows."""
         if query.lstrip()[:7].upper().startswith(_READING):
-            return await self._read(partial(self.units.read, query, values or ()))
-        return await self._write(partial(self.units.change, query, values or ()))
+            return await self._watched_read(partial(self.units.read, query, values or ()))
+        return await self._watched_write(partial(self.units.change, query, values or ()))
 
     async def execute_query_dict(self, query: str, values: list[Any] | None = None) -> list[Row]:
         """Run a statement and give back its rows."""
@@ -138,7 +143,13 @@ class Statements(BaseDBAsyncClient):
 
     async def execute_script(self, query: str) -> None:
         """Run statements one after the other. Inside a transaction they stay inside."""
-        await self._write(partial(self.units.script, query))
+        await self._watched_write(partial(self.units.script, query))
+
+    def _watched_read(self, unit: Unit[T]) -> Awaitable[T]:
+        return watch.through("read", self._read(unit)) if watch.is_on else self._read(unit)
+
+    def _watched_write(self, unit: Unit[T]) -> Awaitable[T]:
+        return watch.through("write", self._write(unit)) if watch.is_on else self._write(unit)
 
     async def _read(self, unit: Unit[T]) -> T:
         raise NotImplementedError
@@ -156,6 +167,11 @@ class Client(Statements):
 
     async def end(self, line: Line) -> None:
         """Take back the connection of a transaction that is over."""
+        raise NotImplementedError
+
+    @property
+    def connections(self) -> Mapping[str, int]:
+        """How many connections there are, by what they are."""
         raise NotImplementedError
 
     async def read(self, unit: Unit[T]) -> T:
@@ -183,14 +199,14 @@ class Transaction(Statements, TransactionalDBClient):
 
     async def begin(self) -> None:
         """Begin, and wait for whoever must be over first."""
-        self._line = await self.parent.begin()
+        self._line = await watch.through("begin", self.parent.begin())
 
     async def commit(self) -> None:
         """Make everything durable, or nothing. Once sent it is carried to its end."""
         if self._lost and not self._finalized:
             await self.rollback()
             raise TransactionManagementError("a statement was cancelled, so nothing of its transaction was written")
-        await self._end(self.units.committed)
+        await watch.through("commit", self._end(self.units.committed))
 
     async def rollback(self) -> None:
         """Undo everything. It is carried to its end."""
@@ -263,6 +279,7 @@ class Outermost(TransactionContext):
         self.client = client
 
     async def __aenter__(self) -> TransactionalDBClient:
+        self._began_s = watch.begun_s()
         await self.client.begin()
         self._connections = get_connections()
         self._token = self._connections.set(self.client.connection_name, self.client)
@@ -276,6 +293,7 @@ class Outermost(TransactionContext):
                 await (self.client.rollback() if exc_type else self.client.commit())
         finally:
             self._connections.reset(self._token)
+            watch.over("transaction", self._began_s)
 
 
 class _Nested(TransactionContext):

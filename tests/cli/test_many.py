@@ -1,6 +1,7 @@
 """Many processes: workers of one server, and two servers on one PostgreSQL behind nginx, under load."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.test_kills import signed_in
 from tests.cli.test_server import VIEWER, ask, ended, run, started, until_ready
@@ -63,8 +66,29 @@ def children(pid: int) -> set[int]:
     return {int(child) for child in found if b"--multiprocessing-fork" in Path(f"/proc/{child}/cmdline").read_bytes()}
 
 
+def two_free_ports() -> tuple[int, int]:
+    """Find two ports, one after the other, that nobody listens on: beneath those that connections are given."""
+    while True:
+        port = random.randrange(20_000, 30_000)  # noqa: S311 - no secret
+        with suppress(OSError):
+            for each in (port, port + 1):
+                socket.create_server(("127.0.0.1", each)).close()
+            return port, port + 1
+
+
+def told(ports: tuple[int, int]) -> list[float]:
+    """Ask for the metrics at some ports; gives when those processes that tell them began."""
+    began = []
+    for port in ports:
+        with suppress(URLError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+            began += [each.samples[0].value for each in families if each.name == "process_start_time_seconds"]
+    return began
+
+
 def test_workers_share_a_database_and_one_that_dies_is_replaced(tmp_path: Path) -> None:
-    with started(tmp_path, "--workers", "2") as process:
+    ports = two_free_ports()
+    with started(tmp_path, "--workers", "2", LATCHKEY_METRICS_PORT=str(ports[0])) as process:
         url, log = until_ready(process)
         assert log.count("applied the migration `0001_initial`") == 1
         owner = signed_in(tmp_path, url)
@@ -73,11 +97,15 @@ def test_workers_share_a_database_and_one_that_dies_is_replaced(tmp_path: Path) 
         ask(url, REVOKE % made["token"]["id"], owner)
         assert not any(works(url, made["secret"]) for _ in range(ASKED_OFTEN))
 
+        until(lambda: len(told(ports)) == 2)  # each of itself
+        first = told(ports)
         before = children(process.pid)
         assert len(before) == 2
         os.kill(min(before), signal.SIGKILL)
         until(lambda: len(children(process.pid)) == 2 and min(before) not in children(process.pid))
         assert all(works(url, owner) for _ in range(ASKED_OFTEN))
+        until(lambda: len(told(ports)) == 2)  # as soon as it has started, on the port of the one before
+        assert max(told(ports)) > max(first)
         assert ended(process)[0] == 0
     assert {path.name for path in tmp_path.iterdir()} >= {"latchkey.sqlite3", "latchkey.keys.json"}
 
@@ -95,7 +123,9 @@ def hung_up() -> Iterator[None]:
 def test_workers_are_replaced_while_others_serve_and_all_end_when_readiness_says_so(tmp_path: Path) -> None:
     answers: list[bool] = []
     over = threading.Event()
-    with started(tmp_path, "--workers", "2", LATCHKEY_SHUTDOWN_DELAY_S="3600") as process:
+    ports = two_free_ports()
+    settings = {"LATCHKEY_SHUTDOWN_DELAY_S": "3600", "LATCHKEY_METRICS_PORT": str(ports[0])}
+    with started(tmp_path, "--workers", "2", **settings) as process:
         url, _ = until_ready(process)
         owner = signed_in(tmp_path, url)
         before = children(process.pid)
@@ -116,6 +146,7 @@ def test_workers_are_replaced_while_others_serve_and_all_end_when_readiness_says
                 each.result()
         assert len(answers) > 10
         assert all(answers)
+        until(lambda: len(told(ports)) == 2)  # on the ports of those before, as these let go of them
 
         process.send_signal(signal.SIGTERM)
         until(lambda: all(status(url, "/readyz") == 503 for _ in range(ASKED_OFTEN)))

@@ -81,6 +81,10 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("AUDIT_HEADS_URL", "http://logs.example.com/heads"),
         ("AUDIT_ENTRIES_SYSLOG", "tcp://logs.example.com"),
         ("AUDIT_RETENTION_DAYS", "0"),
+        ("METRICS_PORT", "65536"),
+        ("TRACES", "everything"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "debug"),
     ],
 )
 def test_what_is_wrong_is_named(
