@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ from core import chain
 from core.catalogue import Kind, KindAction, Mark
 from core.errors import Forbidden
 from core.vocabulary import BuiltInRole
-from models import Account, AuditEntry, GateSource, Member, Notice, NoticeKind, TokenKind, now
+from models import Account, AuditEntry, GateSource, Member, Notice, NoticeKind, TokenKind, backups, now
 from resolvers import gates, jobs, passwords, tokens, webhooks
 from resolvers.gates import NewGate
 from resolvers.lists import TokenFilter
@@ -433,19 +434,25 @@ async def test_a_secret_is_in_exactly_one_response_and_nowhere_else(
         caplog.set_level(logging.DEBUG)
         async with client_of(watched.app) as client:
             await told_secrets(client, owner, bodies, secrets)
+            told = caplog.text
+            await client.get(f"/{secrets[0]}", params={"token": secrets[0]}, headers={"user-agent": secrets[0]})
         metrics = (await watched.exposition()).text
-    logged = "".join(map(logs.JSON().format, caplog.records))
+    logged = "".join(form.format(record) for form in (logs.JSON(), logs.Text()) for record in caplog.records)
     assert "latchkey.access" in logged
+    assert "lkp_" in logged, "what was in a path"
     assert watched.spans
     for secret in secrets:
         assert sum(secret in body for body in bodies) == 1
+    if isinstance(elsewhere.place, Path):
+        backups.copy(elsewhere.place, elsewhere.place.with_name("a-backup"))
+        assert secrets[0][-4:].encode() in elsewhere.kept()[str(elsewhere.place.with_name("a-backup"))]
     kept = b"".join(elsewhere.kept().values())
     for secret in (*secrets, PASSWORD_OF_N, owner, "n@example.com"):
         assert secret not in metrics
         assert secret.encode() not in watched.sent
     for secret in (*secrets, PASSWORD_OF_N, owner):
         assert secret.encode() not in kept
-        assert secret not in caplog.text + logged
+        assert secret not in told + logged
     assert secrets[0][-4:].encode() in kept  # what is looked at is the database indeed
 
 
@@ -482,6 +489,13 @@ async def told_secrets(client: httpx2.AsyncClient, owner: str, bodies: list[str]
     signed_in = await asked(None, sign_in, password=password)
     secrets.append(signed_in["signIn"]["secret"])
     await asked(None, sign_in, password=f"{password}!")
+    console = {"email": "n@example.com", "password": password}
+    answer = await client.post("/session", json=console, headers={"sec-fetch-site": "same-origin"})
+    client.cookies.clear()
+    bodies.append(answer.text + repr(dict(answer.headers)))
+    secrets.append(answer.headers["set-cookie"].partition("=")[2].partition(";")[0])
+    hook = await asked(owner, 'mutation { createWebhook(input: {url: "https://hooks.example"}) { secret } }')
+    secrets.append(hook["createWebhook"]["secret"])
     log = "{ auditEntries(first: 100) { edges { node { before after because { action } target { name } comment } } } }"
     await asked(owner, log)
 
