@@ -82,13 +82,14 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
 
     graphql = _shared(endpoint, cors_origins)
     introspecting = Introspection(gate)
+    sessions = Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out, note_device=note_device)
     exports = {table.path: Exports(engine, gate, table) for table in (TOKENS, ENTRIES)}
     own: list[BaseRoute] = [
         Route(GRAPHQL_PATH, graphql),
         WebSocketRoute(GRAPHQL_PATH, sockets),
-        Route("/session", Sessions(engine, gate, sign_in=sign_in, sign_out=sign_out, note_device=note_device)),
+        Route("/session", sessions),
         Route("/sign-in", ways(gate, provider.relying.name if provider else None, passwords=passwords)),
-        *([Route(OIDC_PATH, Oidc(gate, provider, enter))] if provider and enter else []),
+        *([Route(OIDC_PATH, Oidc(gate, provider, enter, sessions.end))] if provider and enter else []),
         Route(INTROSPECTION_PATH, introspecting),
         Route(LEAKS_PATH, Leaks(gate)),
         *(Route(f"{path}.{ending}", export) for path, export in exports.items() for ending in ("csv", "jsonl")),

@@ -128,10 +128,17 @@ class Enter(Protocol):
 class Oidc:
     """Answers requests to `/sign-in/oidc`."""
 
-    def __init__(self, gate: Gate, provider: "Provider", enter: Enter) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        provider: "Provider",
+        enter: Enter,
+        end: Callable[[HTTPRequest, Request], Awaitable[None]],
+    ) -> None:
         self._gate = gate
         self._provider = provider
         self._enter = enter
+        self._end = end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; see ASGI."""
@@ -162,6 +169,7 @@ class Oidc:
             self._note(request, error)
             message = f"{self._provider.relying.name} does not answer; try again in a moment"
             raise RejectedError(503, message, "UNAVAILABLE", {"Retry-After": "5"}) from None
+        await self._end(http, request)  # now, for from elsewhere the browser does not bring its cookie along
         cookie = self._gate.errand_cookie(errand.cookie(request.house.keys), LIFETIME_S)
         return reply({"url": url}, request.id, headers={"Set-Cookie": cookie})
 

@@ -83,7 +83,7 @@ class Sessions:
             raise Invalid("account", "must be a string or null")
         email, request = _text(body, "email"), replace(request, device=self._gate.device_in(http))
         signed_in = await self._sign_in(request, email, _text(body, "password"), account)
-        await self._end(http, request)  # the browser forgets it, and nobody is to go on with it
+        await self.end(http, request)  # the browser forgets it, and nobody is to go on with it
         secret = signed_in.secret or ""
         caller = await self._gate.caller_of(Presented(secret), request)
         operation = self._engine.prepare(Parameters(VIEWER, None, None), Context(request, caller))
@@ -94,11 +94,12 @@ class Sessions:
         return response
 
     async def _ended(self, http: HTTPRequest, request: Request) -> Response:
-        """End the browser's session."""
-        await self._end(http, request)
+        """Sign the browser out."""
+        await self.end(http, request)
         return reply(None, request.id, status=204, headers={"Set-Cookie": self._gate.cookie("")})
 
-    async def _end(self, http: HTTPRequest, request: Request) -> None:
+    async def end(self, http: HTTPRequest, request: Request) -> None:
+        """End the session that a browser has, if it has one."""
         with suppress(Refusal):  # what is dead, or no session, is as good as ended
             caller = await self._gate.caller_of(self._gate.in_cookie(http), request)
             if caller is not None:

@@ -229,8 +229,12 @@ async def test_the_whole_truth_lets_in(ada: Member, impostor: Impostor, browsing
     )
     assert len({browser.asked["state"], browser.asked["nonce"], form["code_verifier"]}) == 3
     [session] = await Token.filter(owner_id=ada.id)
-    assert session.last_used_address == "192.0.2.0"
+    assert (session.last_used_address, session.revoked_at) == ("192.0.2.0", None)
     assert impostor.asked == {"configuration": 1, "keys": 1, "token": 1}
+    # Whoever begins again goes on with no session that was there before.
+    assert await browser.enter() == "/"
+    ended, begun_anew = await Token.filter(owner_id=ada.id).order_by("id")
+    assert (ended.id, ended.revoked_at is None, begun_anew.revoked_at) == (session.id, False, None)
 
 
 def by_secret(secret: bytes) -> Signed:
