@@ -7,11 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 SOURCES := server.py bench cli core models resolvers schema tests web
+TYPED := $(SOURCES) clients/verifier supply
 
 export UV_COMPILE_BYTECODE := 1
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
-.PHONY: install serve test soak bench bench-quick lint schema console client
+.PHONY: install serve test soak bench bench-quick lint schema console client audit sbom
 .DEFAULT_GOAL := install
 
 install: $(BIN)/latchkey console
@@ -38,7 +39,7 @@ serve: install
 lint: $(VENV)/.synced
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy $(SOURCES) clients/verifier
+	$(BIN)/mypy $(TYPED)
 	$(BIN)/lint-imports
 
 # The Python client is a project of its own. tests/clients runs this.
@@ -48,8 +49,17 @@ client: $(VENV)/.synced
 	$(BIN)/uv sync --project clients/python --python $(BIN)/python --frozen --quiet
 	cd clients/python && .venv/bin/mypy . && .venv/bin/pytest
 
+# What is known to be vulnerable; `make test` does the same, and only says so where no registry tells: docs/supply.md.
+audit: $(VENV)/.synced
+	$(BIN)/python -m supply.audit
+
+# Bills of what is delivered.
+sbom: $(VENV)/.synced
+	$(BIN)/python -m supply.bill sbom
+
 # What failed runs once more by itself, where nothing else takes its time: what is broken fails again.
 test: install debian-chromium debian-faketime debian-nginx debian-strace lint
+	$(BIN)/python -m supply.audit --offline-is-fine
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" || \
 	  { [ $$? = 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none; }
 

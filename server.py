@@ -86,6 +86,8 @@ OPTIONS = ("host", "port", "workers")
 """The settings that the command line takes as well."""
 _MODEST = (BuiltInRole.NO_ACCESS, BuiltInRole.READER, BuiltInRole.WRITER)
 CONSOLE = Path(__file__).parent / "console" / "dist"
+SECRETS = Path("/run/secrets")
+"""Where a container finds its secrets: files named for variables, as `latchkey_database_url`. A variable wins."""
 _LIMITS = Limits()
 DAY_S = 24 * 60 * 60
 
@@ -950,7 +952,7 @@ def main(typed: Sequence[str] | None = None) -> int:
         return _failed("`--json` goes with `--demo`")
     given = {name: value for name in OPTIONS if (value := getattr(arguments, name)) is not None}
     try:
-        return _done(Settings(**given), arguments)
+        return _done(Settings(_secrets_dir=SECRETS if SECRETS.is_dir() else None, **given), arguments)
     except ValidationError as error:
         return _failed("\n".join(_problem(problem, given) for problem in error.errors()))
     except Refusal as refusal:

@@ -64,7 +64,7 @@ class Rates:
 
     def _standing(self, counted: Counted, item: RateLimitItem, whose: str) -> Standing:
         stats = self._limiter.get_window_stats(item, whose)
-        reset_s = max(1, math.ceil(stats.reset_time - time.time()))
+        reset_s = max(1, math.ceil(stats.reset_time - time.time()))  # nosemgrep: one-clock - the limiter goes by it
         return Standing(counted.name, counted.rate, max(0, stats.remaining), reset_s)
 
 
@@ -83,7 +83,8 @@ class _Storage(MemoryStorage):
         """Drop what is over of the keys that were not looked at for longest."""
         for key in list(islice(self.events, _LOOKED_AT)):
             entries = self.events.pop(key)
-            del entries[bisect_left(entries, -time.time(), key=lambda entry: -entry.expiry) :]
+            now_s = time.time()  # nosemgrep: one-clock - as above
+            del entries[bisect_left(entries, -now_s, key=lambda entry: -entry.expiry) :]
             if entries:
                 self.events[key] = entries
             else:

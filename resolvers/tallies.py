@@ -262,7 +262,7 @@ async def _write_origins(connection: BaseDBAsyncClient, tallies: Mapping[UUID, T
         names = (*_OWN, "address", "user_agent", "first_at", "last_at", "uses")
         sql, values = _insert(connection, "token_origin", names, some)
         sql += (
-            " ON CONFLICT (account_id, token_id, address, user_agent) DO UPDATE SET"
+            " ON CONFLICT (account_id, token_id, address, user_agent) DO UPDATE SET"  # nosec B608 - names of our own
             f" uses = token_origin.uses + excluded.uses, {_widened(connection, 'token_origin')} RETURNING id"
         )
         made |= await _made(connection, sql, values, some)

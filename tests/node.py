@@ -21,16 +21,16 @@ def node_beside(folder: Path) -> str:
     try:
         fcntl.flock(locked, fcntl.LOCK_EX)
         if not installed.exists() or installed.read_text(encoding="ascii") != wanted:
-            succeeded([*npm, "ci"], folder)
+            succeeded([*npm, "ci"], folder, patience_s=600)
             installed.write_text(wanted, encoding="ascii")
     finally:
         os.close(locked)
     return node
 
 
-def succeeded(command: list[str], folder: Path, **environment: str) -> str:
+def succeeded(command: list[str], folder: Path, patience_s: int = 120, **environment: str) -> str:
     """Run a program that has to succeed and warn of nothing; returns what it printed."""
     env = {**os.environ, "NO_COLOR": "1", **environment}
-    ran = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120)
+    ran = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=patience_s)
     assert (ran.returncode, ran.stderr) == (0, ""), f"{ran.stdout}\n{ran.stderr}"
     return ran.stdout

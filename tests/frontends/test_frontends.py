@@ -1,22 +1,31 @@
-"""docs/frontends.md keeps its word: each section runs as it is written, and prints what stands below its blocks."""
+"""docs/frontends.md and docs/python.md keep their word: sections run as they are written, and print what they say."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from playwright.sync_api import sync_playwright
 
 from core.errors import Refusal
+from supply.programs import programs
 from tests.console.conftest import CHROMIUM, FLAGS
 from tests.frontends.conftest import HERE, ROOT, Demo, succeeded
 
 PAGE = (ROOT / "docs" / "frontends.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```(js|json|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(js|python|json|toml|graphql|sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BEGIN, BETWEEN = "-- begin --", "-- next block --"
 IN_A_BROWSER = "sign-in-with-a-cookie"
 FORM = "<form><input name='email' value='owner@demo.example'><input name='password' value='{password}'></form>"
+SIGN_IN = "mutation ($input: SignInInput!) { signIn(input: $input) { secret } }"
+FILES = {"toml": "pyproject.toml", "graphql": "operations.graphql"}
+"""Where a block belongs that is not a program."""
 
 
 class Section:
@@ -25,10 +34,13 @@ class Section:
     def __init__(self, title: str, text: str) -> None:
         self.name = title.lower().replace(" ", "-")
         self.config = next((block for language, block in BLOCK.findall(text) if language == "json"), None)
+        self.files = {FILES[language]: block for language, block in BLOCK.findall(text) if language in FILES}
+        self.commands = "".join(block for language, block in BLOCK.findall(text) if language == "sh")
         self.program, self.expected = "", list[str]()
         for language, block in BLOCK.findall(text):
-            if language == "js":
-                self.program += f"{block}\nconsole.log('{BETWEEN}')\n"
+            if language in {"js", "python"}:
+                say = "console.log" if language == "js" else "print"
+                self.program += f"{block}\n{say}('{BETWEEN}')\n"
                 self.expected.append("")
             elif language == "text":
                 self.expected[-1] = block
@@ -51,6 +63,7 @@ class Section:
 
 SECTIONS = [Section(*part.split("\n", 1)) for part in PAGE.split("\n## ")[1:]]
 RUNNING = [section for section in SECTIONS if section.program]
+IN_PYTHON = [Section(*part.split("\n", 1)) for part in PYTHON.split("\n## ")[1:]]
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +85,36 @@ def test_a_section_runs_as_it_is_written(section: Section, frontend: Path, node:
     command = [node, str(HERE / "run.mjs"), str(frontend), section.name]
     printed = succeeded(command, frontend, LATCHKEY=demo.url, PASSWORD=demo.password)
     section.agree(printed.rpartition(f"{BEGIN}\n")[2])
+
+
+@pytest.mark.parametrize("section", IN_PYTHON, ids=lambda each: each.name)
+def test_a_section_for_python_runs_as_it_is_written(section: Section, demo: Demo, tmp_path: Path) -> None:
+    """What it installs is installed; gql is ours, in an environment with the server's."""
+    shutil.copy(ROOT / "schema" / "schema.graphql", tmp_path)
+    for name, text in {**section.files, "program.py": section.program}.items():
+        (tmp_path / name).write_text(text)
+    commands = re.sub(r"^pip install .*\n", "", section.commands, flags=re.MULTILINE)
+    folder = Path(sys.executable).parent if section.name == "gql" else programs()
+    named = {"LATCHKEY_URL": demo.url, "LATCHKEY_TOKEN": signed_in(demo), "PATH": f"{folder}:{os.environ['PATH']}"}
+    ran = subprocess.run(
+        ["bash", "-ec", f"{commands}\necho '{BEGIN}'\npython program.py"],
+        cwd=tmp_path,
+        env={**os.environ, **named},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+    section.agree(ran.stdout.rpartition(f"{BEGIN}\n")[2])
+
+
+def signed_in(demo: Demo) -> str:
+    """The secret of a session of the owner's."""
+    asked = {"input": {"email": "owner@demo.example", "password": demo.password}}
+    answer = httpx2.post(f"{demo.url}/graphql", json={"query": SIGN_IN, "variables": asked})
+    secret: str = answer.json()["data"]["signIn"]["secret"]
+    return secret
 
 
 @pytest.fixture
@@ -102,9 +145,11 @@ def test_every_section_that_shows_code_is_run() -> None:
         "apollo-client",
         "urql",
         "relay",
+        "graphql-request",
         "subscriptions",
         "server-sent-events",
     ]
+    assert [section.name for section in IN_PYTHON] == ["gql", "ariadne-codegen", "sgqlc"]
 
 
 def test_the_table_names_every_code_that_a_refusal_has() -> None:

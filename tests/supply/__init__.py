@@ -1,0 +1,1 @@
+"""What Latchkey is made of, delivered in and held to by programs of others."""
