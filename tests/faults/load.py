@@ -1,7 +1,7 @@
 """Clients who change something all the time, and hold the server to whatever it acknowledged to them.
 
 A change counts as acknowledged once its answer says so. What was answered with 503, or not at all, may have happened or
-not. All other answers are wrong, whatever happens to the server meanwhile.
+not; what was answered with 429 has not. All other answers are wrong, whatever happens to the server meanwhile.
 """
 
 import json
@@ -47,6 +47,11 @@ class Answer(NamedTuple):
             return False
         codes = {error["extensions"]["code"] for error in self.body["errors"]}
         return codes == {"UNAVAILABLE"}
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it says that too much is asked at once with the same credential."""
+        return self.status == 429 and (self.retry_after or "").isdecimal()
 
 
 def post(url: str, query: str, credential: str) -> Answer | None:
@@ -162,11 +167,12 @@ class Load:
         return token.id in self.unsure or token.id in self.ended
 
     def _states(self, ids: Sequence[str]) -> list[str | None]:
+        sequence = self._sequence
         told = self._answered(STATES % json.dumps(ids), self._owner)
         assert told.status == 200, told
         assert "errors" not in told.body, told
         [last] = told.body["data"]["auditEntries"]["nodes"]
-        assert last["sequence"] >= self._sequence, "the end of the log is lost"
+        assert last["sequence"] >= sequence, "the end of the log is lost"
         return [node and node["state"] for node in told.body["data"]["nodes"]]
 
     def _is_let_in(self, secret: str) -> bool:
@@ -177,7 +183,7 @@ class Load:
     def _answered(self, query: str, credential: str) -> Answer:
         """Ask until there is an answer: what was met last may still be on its way."""
         until = time.monotonic() + PATIENCE_S
-        while (answer := post(self._urls[0], query, credential)) is None or answer.is_away:
+        while (answer := post(self._urls[0], query, credential)) is None or answer.is_away or answer.is_busy:
             assert time.monotonic() < until
             time.sleep(0.1)
         return answer
@@ -236,7 +242,7 @@ class Load:
             self.hung_up += 1
         elif told.is_away:
             self.refused += 1
-        else:
+        elif not told.is_busy:
             return told
         self._over.wait(0.1)
         return None

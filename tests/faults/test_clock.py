@@ -62,7 +62,7 @@ def test_a_clock_that_jumps_gives_nothing_back_that_was_ended(place: Place, cloc
     lasting, short = (secret(place, CREATE % expires_at) for expires_at in ("null", in_an_hour))
     figures = Figures("the clock jumps", "SQLite")
     with pressed([place.server.url], lasting) as load:
-        for jump_s in JUMPS_S * (1 if EFFORT == 1 else 10):
+        for jump_s in JUMPS_S * EFFORT:
 
             def jump(jump_s: int = jump_s) -> float:
                 clock.write_text(f"{jump_s:+d}")

@@ -70,7 +70,7 @@ def test_a_power_cut_takes_nothing_that_was_acknowledged(place: Place, tmp_path:
     ends = set[int]()
     with recorded(place.server.pid, tmp_path / "record"):
         disks = {path: Disk(path.read_bytes()) for path in (place.file, place.wal)}
-        for _ in range(tries(12)):
+        for _ in range(tries(5)):
             made = changed(place, CREATE)["createToken"]
             ended = changed(place, REVOKE % made["token"]["id"])["revokeToken"]
             ends.add(ended["auditEntry"]["sequence"])

@@ -43,10 +43,17 @@ QUERIES = (
 )
 FOLLOW = "subscription { auditEntryRecorded { sequence } }"
 GATE = 'mutation { defineGate(input: { key: "mixed", name: "Mixed", source: FIXED }) { gate { key } } }'
-VERIFIER = """mutation {
-  createToken(input: { name: "verifier", kind: SERVICE, scope: { builtInRole: ADMIN } }) { secret }
+WORKER = """mutation {
+  createToken(input: { name: "worker", kind: SERVICE, scope: { builtInRole: ADMIN } }) { secret }
 }"""
 Work = Callable[[], object]
+
+
+def worker(server: Server, owner: str) -> str:
+    """Make a token for one of the clients."""
+    made = post(server.url, WORKER, owner)
+    assert made
+    return str(made.body["data"]["createToken"]["secret"])
 
 
 def asked(server: Server, owner: str) -> Work:
@@ -183,16 +190,14 @@ def test_what_a_server_holds_does_not_grow(database: str, tmp_path: Path) -> Non
         if database == "SQLite":
             faults = tuple(disk_fault(place, *fault) for fault in (("pwrite64", "ENOSPC"), ("fdatasync", "EIO")))
         assert post(server.url, GATE, owner)
-        verifier = post(server.url, VERIFIER, owner)
-        assert verifier
-        secret = verifier.body["data"]["createToken"]["secret"]
+        secrets = [worker(server, owner) for _ in range(6)]  # each may ask for so much at once, and no more
         resident: list[int] = []
         begin_s = time.monotonic()
         with pressed([server.url], owner) as load:
             mixed = [
-                *(asked(server, owner), asked(server, owner), exported(server, owner), bad(server)),
-                *(judged(server, load, secret), followed(server, owner), followed(server, owner)),
-                lambda: leave(server.url, owner, 5),
+                *(asked(server, secrets[0]), asked(server, secrets[1]), exported(server, secrets[2]), bad(server)),
+                *(judged(server, load, secrets[3]), followed(server, secrets[4]), followed(server, secrets[4])),
+                lambda: leave(server.url, secrets[5], 5),
             ]
             with over_and_over(mixed):
                 next_s, descriptors, threads = begin_s + FAULT_EVERY_S, 0, 0

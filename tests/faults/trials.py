@@ -15,7 +15,7 @@ from tests.faults.servers import PATIENCE_S, Server, serving
 Fault = Callable[[], float]
 """Lets it happen, and returns when it was over: from then on the server has to be well by itself."""
 
-LEAVING = 600 if EFFORT == 1 else 100_000
+LEAVING = 600 if EFFORT == 1 else 10_000 * EFFORT
 """How many clients leave without waiting for an answer."""
 
 
