@@ -14,6 +14,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from tests.faults.load import CREATE
+from tests.faults.servers import PATIENCE_S
 
 AT_ONCE = 8
 OPERATIONS = 50
@@ -53,7 +54,10 @@ def leave_sockets(url: str, credential: str, count: int) -> None:
 
 def _leave_socket(url: str, credential: str) -> None:
     place = f"{url.replace('http', 'ws')}/graphql"
-    with suppress(ConnectionClosed), connect(place, subprotocols=[Subprotocol("graphql-transport-ws")]) as client:
+    with (
+        suppress(ConnectionClosed),
+        connect(place, subprotocols=[Subprotocol("graphql-transport-ws")], open_timeout=PATIENCE_S) as client,
+    ):
         client.send(json.dumps({"type": "connection_init", "payload": {"authorization": credential}}))
         client.recv()
         for number in range(OPERATIONS):
