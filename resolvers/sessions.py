@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -30,6 +31,7 @@ from models import (
 )
 from resolvers import devices, passwords, refusing
 from resolvers import input as typed
+from resolvers.attempts import Attempt
 from resolvers.callers import Caller, Credential, Request, with_credential
 from resolvers.reading import readable_sessions
 from resolvers.writing import At, Done, Said, change
@@ -49,19 +51,39 @@ async def sign_in(request: Request, email: str, password: str, account_key: str 
     """
     require_passwords(request, Action.CREATE_SESSION)
     _, email_key = typed.email("email", email)
-    attempts = request.house.attempts
-    device = devices.known(request, email_key)
-    is_known = device is None and attempts.presses(email_key) and await _is_known_here(email_key, request.address)
-    with attempts.signing_in(email_key, request.address, device=device, is_known_here=is_known):
-        found = await _named(email_key, account_key)
-        members = await _with_password(found, password, least=UNNAMED if account_key is None else 1)
+    least = UNNAMED if account_key is None else 1
+    found, trying = await _tried(request, email_key, account_key, least)
+    with trying as attempt:
+        members = await _with_password(found, password, least)
         if not members:
             await note_failure(request, found, account_key)
             raise Unauthenticated
+        # What opens one account is still a guess at the others.
+        attempt.is_failure = len(members) < len(_active(found))
     if len(members) > 1:
         keys = sorted(member.account.key for member in members)
         raise Conflict("`account` must say which one", field="account", accounts=keys)
     return await open_session(members[0], request)
+
+
+async def _tried(
+    request: Request, email_key: str, account_key: str | None, least: int
+) -> tuple[list[Member], AbstractContextManager[Attempt]]:
+    """Find whose password is tried, and by what that is counted.
+
+    While strangers have to wait, it is theirs alone who are known on this device, or else in this network.
+    """
+    attempts, address = request.house.attempts, request.address
+    found = await _named(email_key, account_key)
+    if attempts.holds_up(email_key, address):
+        for member in found:
+            if devices.knows(request, member):
+                return [member], attempts.signing_in_again(str(member.id))
+    if attempts.presses(email_key):
+        known = await _known_here(found, address, least)
+        if known:
+            return known, attempts.signing_in(email_key, address, is_known_here=True)
+    return found, attempts.signing_in(email_key, address)
 
 
 async def _named(email_key: str, account_key: str | None) -> list[Member]:
@@ -69,22 +91,31 @@ async def _named(email_key: str, account_key: str | None) -> list[Member]:
     return [member for member in await found if account_key in (None, member.account.key)]
 
 
-async def _is_known_here(email_key: str, address: str | None) -> bool:
-    """Say whether a session of the e-mail address's members was used in this network of late."""
-    members = await Member.filter(email_key=email_key, state__not=MemberState.REMOVED)
+async def _known_here(found: Sequence[Member], address: str | None, least: int) -> list[Member]:
+    """Give those of whom a session was used in this network of late. `least` are asked for, if need be of nobody."""
+    whose = [(member.account_id, member.id) for member in found] + [(new_id(), new_id())] * (least - len(found))
+    known = {member_id for account_id, member_id in whose if await _was_here(account_id, member_id, address)}
+    return [member for member in found if member.id in known]
+
+
+async def _was_here(account_id: UUID, member_id: UUID, address: str | None) -> bool:
     sessions = Token.filter(
         kind=TokenKind.SESSION,
-        account_id__in=[member.account_id for member in members] or [new_id()],  # asked also where there is none
-        owner_id__in=[member.id for member in members] or [new_id()],
+        account_id=account_id,
+        owner_id=member_id,
         last_used_at__gte=now() - devices.REMEMBERED,
     )
     seen = await sessions.order_by("-id").limit(SESSIONS_SEEN).only("id", "last_used_address")
     return neighbourhood(address) in {neighbourhood(each.last_used_address) for each in seen if each.last_used_address}
 
 
+def _active(found: Sequence[Member]) -> list[Member]:
+    return [member for member in found if member.state is MemberState.ACTIVE]
+
+
 async def _with_password(found: Sequence[Member], password: str, least: int) -> list[Member]:
     """Give the active ones with this password. `least` as many hashes are run, if need be for nobody."""
-    members = [member for member in found if member.state is MemberState.ACTIVE]
+    members = _active(found)
     kept = [member.password_hash for member in members] + [None] * (least - len(members))
     held = await asyncio.gather(*(passwords.holds(password, each) for each in kept))
     return [member for member, is_theirs in zip(members, held, strict=False) if is_theirs]

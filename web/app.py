@@ -48,7 +48,7 @@ def application(  # noqa: PLR0913 - the one place where all that the web needs i
     identify: Callable[[str, Request], Awaitable[Caller]],
     sign_in: Callable[[Request, str, str, str | None], Awaitable[SignedIn]],
     sign_out: Callable[[Caller], Awaitable[object]],
-    note_device: Callable[[Request, str], str],
+    note_device: Callable[[Caller], str],
     enter: Enter | None = None,
     provider: "Provider | None" = None,
     passwords: bool = True,

@@ -198,6 +198,8 @@ class Provider:
 
     def _vouched(self, claims: Claims) -> Vouched:
         email, verified, name = (claims.get(claim) for claim in (self.relying.email_claim, "email_verified", "name"))
+        if verified is True and self.relying.email_claim != "email":
+            verified = None  # it is about `email`, and says nothing of any other claim
         is_vouched = verified is True or (verified is None and self.relying.trusts_email)
         return Vouched(
             self.relying.issuer,

@@ -47,7 +47,7 @@ class Sessions:
         *,
         sign_in: Callable[[Request, str, str, str | None], Awaitable[SignedIn]],
         sign_out: Callable[[Caller], Awaitable[object]],
-        note_device: Callable[[Request, str], str],
+        note_device: Callable[[Caller], str],
     ) -> None:
         engine.learn(VIEWER)
         self._engine = engine
@@ -81,8 +81,8 @@ class Sessions:
         account = body.get("account")
         if not isinstance(account, str | None):
             raise Invalid("account", "must be a string or null")
-        email, request = _text(body, "email"), replace(request, device=self._gate.device_in(http))
-        signed_in = await self._sign_in(request, email, _text(body, "password"), account)
+        request = replace(request, device=self._gate.device_in(http))
+        signed_in = await self._sign_in(request, _text(body, "email"), _text(body, "password"), account)
         await self.end(http, request)  # the browser forgets it, and nobody is to go on with it
         secret = signed_in.secret or ""
         caller = await self._gate.caller_of(Presented(secret), request)
@@ -90,7 +90,8 @@ class Sessions:
         answer = await self._engine.run(operation)
         viewer = {"viewer": answer["data"]["viewer"]}
         response = reply(viewer, request.id, headers={"Set-Cookie": self._gate.cookie(secret)})
-        response.headers.append("Set-Cookie", self._gate.device_cookie(self._note_device(request, email)))
+        if caller is not None:
+            response.headers.append("Set-Cookie", self._gate.device_cookie(self._note_device(caller)))
         return response
 
     async def _ended(self, http: HTTPRequest, request: Request) -> Response:

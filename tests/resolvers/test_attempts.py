@@ -3,27 +3,31 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 
 import pytest
 
-from core.errors import Invalid, RateLimited, Unauthenticated
+from core.errors import Conflict, Invalid, RateLimited, Unauthenticated
 from core.secret import Secret, SecretKind
 from core.vocabulary import Action
-from models import now
+from models import Member, now
+from models.database import Database
 from resolvers import attempts as limits
 from resolvers import devices, members, sessions
-from resolvers.attempts import ANYWHERE, HERE, NETWORK, Attempts, Limit
+from resolvers.attempts import ANYWHERE, HERE, NETWORK, Attempt, Attempts, Limit
 from resolvers.callers import Request
 from resolvers.members import Grant
 from resolvers.writing import Said
-from tests.organisation import PASSWORD, Organisation
+from tests.organisation import PASSWORD, Organisation, founded
 from tests.resolvers.conftest import SetClock
 from tests.resolvers.test_sessions import EMAIL, NEW_PASSWORD, joined
 
 HOME = "192.0.2.1"
 """Where the organisation's own requests come from."""
+
+
+Trying = AbstractContextManager[Attempt]
 
 
 class Clock:
@@ -46,12 +50,12 @@ def attempts(clock: Clock) -> Attempts:
     return Attempts(clock)
 
 
-def fail(trying: AbstractContextManager[None]) -> None:
+def fail(trying: Trying) -> None:
     with pytest.raises(Unauthenticated), trying:
         raise Unauthenticated
 
 
-def wait_s(trying: AbstractContextManager[None]) -> int:
+def wait_s(trying: Trying) -> int:
     """Tell how long one who tries now has to wait; 0 if they need not, and then their try is good."""
     try:
         with trying:
@@ -60,23 +64,23 @@ def wait_s(trying: AbstractContextManager[None]) -> int:
         return limited.retry_after_s
 
 
-def here(attempts: Attempts, number: int) -> AbstractContextManager[None]:  # noqa: ARG001 - the same each time
+def here(attempts: Attempts, number: int) -> Trying:  # noqa: ARG001 - the same each time
     return attempts.signing_in("ada@example.com", "192.0.2.9", is_known_here=True)
 
 
-def from_everywhere(attempts: Attempts, number: int) -> AbstractContextManager[None]:
+def from_everywhere(attempts: Attempts, number: int) -> Trying:
     return attempts.signing_in("ada@example.com", f"192.0.{number // 250}.{number % 250}")
 
 
-def for_everybody(attempts: Attempts, number: int) -> AbstractContextManager[None]:
+def for_everybody(attempts: Attempts, number: int) -> Trying:
     return attempts.signing_in(f"{number}@example.com", "192.0.2.9")
 
 
-def in_a_session(attempts: Attempts, number: int) -> AbstractContextManager[None]:  # noqa: ARG001 - as above
+def in_a_session(attempts: Attempts, number: int) -> Trying:  # noqa: ARG001 - as above
     return attempts.proving("a session", "192.0.2.9")
 
 
-def with_links(attempts: Attempts, number: int) -> AbstractContextManager[None]:  # noqa: ARG001 - as above
+def with_links(attempts: Attempts, number: int) -> Trying:  # noqa: ARG001 - as above
     return attempts.opening("192.0.2.9")
 
 
@@ -91,7 +95,7 @@ def with_links(attempts: Attempts, number: int) -> AbstractContextManager[None]:
     ],
 )
 def test_each_failure_beyond_the_free_ones_makes_the_next_wait_twice_as_long(
-    attempts: Attempts, clock: Clock, limit: Limit, trying: Callable[[Attempts, int], AbstractContextManager[None]]
+    attempts: Attempts, clock: Clock, limit: Limit, trying: Callable[[Attempts, int], Trying]
 ) -> None:
     for number in range(limit.free):
         assert wait_s(trying(attempts, number)) == 0
@@ -153,10 +157,15 @@ def attacked(organisation: Organisation, clock: Clock) -> Organisation:
     return organisation
 
 
-async def guess(request: Request, password: str, email: str = EMAIL) -> str:
+async def noted(organisation: Organisation, member: Member) -> str:
+    """What a browser keeps in which a member signed in."""
+    return devices.note(await organisation.session(member))
+
+
+async def guess(request: Request, password: str, email: str = EMAIL, account: str | None = None) -> str:
     try:
-        await sessions.sign_in(request, email, password)
-    except (Unauthenticated, RateLimited) as refusal:
+        await sessions.sign_in(request, email, password, account)
+    except (Unauthenticated, RateLimited, Conflict) as refusal:
         return refusal.code
     return "in"
 
@@ -183,7 +192,7 @@ async def test_whoever_knows_the_owners_address_cannot_keep_the_owner_out(
             fail(organisation.house.attempts.signing_in(email.lower(), f"198.51.100.{number}"))
         statements.clear()
         assert await guess(stranger, PASSWORD, email) == "RATE_LIMITED"
-        assert len(statements) == 2, "whether or not there is such a member"
+        assert len(statements) == 3, "whether or not there is such a member"
     for address, answer in ((HOME, "in"), (f"::ffff:{HOME}", "in"), (None, "RATE_LIMITED")):
         assert await guess(replace(stranger, address=address), PASSWORD) == answer, address
     for _ in range(HERE.free):
@@ -197,9 +206,11 @@ async def test_a_device_that_signed_in_before_waits_for_its_own_failures_alone(
     organisation: Organisation, clock: Clock
 ) -> None:
     """Even where somebody in the same network, or behind the same proxy, goes on guessing without a pause."""
-    await joined(attacked(organisation, clock))
+    ada = await joined(attacked(organisation, clock))
+    eve = await joined(organisation, "eve@example.com")
     request = organisation.request
-    known, another = [replace(request, device=devices.note(request, EMAIL)) for _ in range(2)]
+    note, again, of_eve = [await noted(organisation, member) for member in (ada, ada, eve)]
+    known, another = replace(request, device=note), replace(request, device=again)
     for number in range(NETWORK.free):
         fail(organisation.house.attempts.signing_in(EMAIL.lower() if number < HERE.free else f"{number}", HOME))
     assert await guess(request, PASSWORD) == "RATE_LIMITED"
@@ -207,10 +218,14 @@ async def test_a_device_that_signed_in_before_waits_for_its_own_failures_alone(
     for _ in range(HERE.free):
         assert await guess(known, "a guess on her device") == "UNAUTHENTICATED"
     assert await guess(known, PASSWORD) == "RATE_LIMITED"
+    assert await guess(another, PASSWORD) == "RATE_LIMITED", "all devices of a member are one"
+    clock.at_s += 1
     assert await guess(another, PASSWORD) == "in"
-    note = devices.note(request, EMAIL)
+    for number in range(NETWORK.free):
+        with suppress(RateLimited):
+            fail(organisation.house.attempts.signing_in(f"{number}", HOME))
     for shown in (
-        devices.note(request, "eve@example.com"),
+        of_eve,
         note[:-2] + "AA",
         note[:-4],
         note + "AAAA",
@@ -224,14 +239,56 @@ async def test_a_device_that_signed_in_before_waits_for_its_own_failures_alone(
 async def test_a_note_on_a_device_is_forgotten_in_time_and_opens_nothing(
     organisation: Organisation, set_clock: SetClock
 ) -> None:
-    note = devices.note(organisation.request, EMAIL)
+    ada = await joined(organisation)
+    note = await noted(organisation, ada)
     shown = replace(organisation.request, device=note)
-    assert devices.known(shown, EMAIL.lower())
-    assert devices.known(shown, "eve@example.com") is None
+    assert devices.knows(shown, ada)
+    assert not devices.knows(shown, await joined(organisation, "eve@example.com"))
     with pytest.raises(Unauthenticated):
         await organisation.identify(note)
+    caller = await organisation.session(ada)
+    await sessions.change_password(caller, PASSWORD, NEW_PASSWORD, Said())
+    changed = await Member.get(id=ada.id)
+    assert not devices.knows(shown, changed), "of whoever knew the password once"
+    shown = replace(organisation.request, device=await noted(organisation, changed))
+    assert devices.knows(shown, changed)
     set_clock(now() + devices.REMEMBERED)
-    assert devices.known(shown, EMAIL.lower()) is None
+    assert not devices.knows(shown, changed)
+
+
+async def test_whoever_runs_another_account_is_a_stranger_to_this_one(
+    organisation: Organisation, database: Database, clock: Clock
+) -> None:
+    """They invite a member of ours into theirs, and sign in there as much as they like."""
+    ada = await joined(attacked(organisation, clock))
+    theirs = await founded(database, "other", organisation.house)
+    puppet = await joined(theirs, EMAIL, NEW_PASSWORD)
+    lair = replace(organisation.request, address="203.0.113.77")
+    await sessions.sign_in(lair, EMAIL, NEW_PASSWORD, "other")
+    await sessions.sign_in(organisation.request, EMAIL, PASSWORD, "main")
+    for number in range(ANYWHERE.free):
+        fail(organisation.house.attempts.signing_in(EMAIL.lower(), f"198.51.100.{number}"))
+    for device in (None, await noted(theirs, puppet)):
+        theirs_alone = replace(lair, device=device)
+        assert await guess(theirs_alone, PASSWORD, account="main") == "RATE_LIMITED"
+        assert await guess(theirs_alone, PASSWORD) == "UNAUTHENTICATED", "only the puppet's is tried"
+        assert await guess(theirs_alone, NEW_PASSWORD) == "in"
+    # Nor is she kept out by it, whether or not she says which account.
+    away = replace(organisation.request, address="203.0.113.99", device=await noted(organisation, ada))
+    for ours in (organisation.request, away):
+        for account in ("main", None):
+            assert await guess(ours, PASSWORD, account=account) == "in"
+
+
+async def test_a_password_that_opens_one_account_is_still_a_guess_at_the_other(
+    organisation: Organisation, database: Database, clock: Clock
+) -> None:
+    await joined(attacked(organisation, clock))
+    await joined(await founded(database, "other", organisation.house), EMAIL, NEW_PASSWORD)
+    answers = [await guess(organisation.request, NEW_PASSWORD) for _ in range(HERE.free + 1)]
+    assert answers == ["in"] * HERE.free + ["RATE_LIMITED"]
+    clock.at_s += 1
+    assert await guess(organisation.request, NEW_PASSWORD, account="other") == "in"
 
 
 async def test_a_session_that_was_stolen_cannot_keep_its_member_from_changing_the_password(

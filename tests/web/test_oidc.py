@@ -525,6 +525,11 @@ async def test_claims_that_the_id_token_leaves_out_are_asked_for(impostor: Impos
     assert await redeemed(provider, impostor) == Vouched(impostor.issuer, "ada", "a.okafor@example.com", "A. Okafor")
     impostor.userinfo["email_verified"] = False
     assert (await redeemed(provider, impostor)).email is None
+    # What it says is verified is `email`, and no other claim.
+    impostor.userinfo["email_verified"] = True
+    assert (await redeemed(provider, impostor)).email == "a.okafor@example.com"
+    suspicious = Provider(replace(relying, trusts_email=False))
+    assert (await redeemed(suspicious, impostor)).email is None
     impostor.userinfo["sub"] = "another"
     with pytest.raises(Untrusted, match="not about whom"):
         await redeemed(provider, impostor)
