@@ -848,7 +848,8 @@ async def _restore(settings: Settings, arguments: Namespace) -> int:
             request = Request(house, str(new_id()), None, "latchkey restore")
             if not arguments.any_keys:
                 await backup_commands.refuse_misfits(request)
-            await backup_commands.revoke_again(request, undone.revoked if undone else ())
+            if undone is not None:
+                await backup_commands.end_again(request, undone)
         aside = backups.replace(draft, path, now())
     _say(backup_commands.restored(ends, aside, undone))
     return 0

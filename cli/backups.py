@@ -7,13 +7,14 @@ from pathlib import Path
 
 from core.errors import Conflict, Invalid
 from models import Account, ActorKind, backups
-from models.backups import End, Revoked, Undone
+from models.backups import End, Ended, Revoked, Undone, Used
 from models.urls import Server, parse
-from resolvers import keys, sessions, tokens
+from resolvers import keys, members, sessions, tokens
 from resolvers.callers import Caller, Request, with_credential
 from resolvers.writing import Said
 
 AGAIN = "Revoked after the backup that was restored."
+ENDED_AGAIN = "Ended after the backup that was restored."
 _ELSEWHERE = "the database is on a PostgreSQL server: `{}` is for such as these, see docs/databases.md"
 
 
@@ -74,18 +75,27 @@ async def refuse_misfits(request: Request) -> None:
         )
 
 
-async def revoke_again(request: Request, revoked: Sequence[Revoked]) -> None:
-    """Revoke what was revoked after a backup, each with an entry of its own."""
-    for account_id, some in groupby(revoked, key=lambda each: each.account_id):
+async def end_again(request: Request, undone: Undone) -> None:
+    """End what opened nothing any more after a backup, each with an entry of its own."""
+    ending: list[Revoked | Ended | Used] = sorted(
+        (*undone.used, *undone.ended, *undone.revoked), key=lambda each: each.account_id
+    )
+    for account_id, some in groupby(ending, key=lambda each: each.account_id):
         account = await Account.get(id=account_id)
         caller = await with_credential(account, request, ActorKind.COMMAND_LINE)
         for each in some:
-            await _revoke(caller, each)
+            await _end(caller, each)
 
 
-async def _revoke(caller: Caller, each: Revoked) -> None:
-    revoke = sessions.revoke if each.is_session else tokens.revoke
-    await revoke(caller, each.id, Said(AGAIN))
+async def _end(caller: Caller, each: Revoked | Ended | Used) -> None:
+    match each:
+        case Revoked():
+            revoke = sessions.revoke if each.is_session else tokens.revoke
+            await revoke(caller, each.id, Said(AGAIN))
+        case Ended():
+            await tokens.end_secret(caller, each.token_id, each.id, Said(ENDED_AGAIN), at=each.at)
+        case Used():
+            await members.end_link(caller, each.member_id, each.id, Said(ENDED_AGAIN))
 
 
 def restored(ends: Sequence[End], aside: Path | None, undone: Undone | None) -> str:
@@ -98,8 +108,9 @@ def _lost(aside: Path | None, undone: Undone | None) -> Iterator[str]:
         yield f"What was there before is `{aside}` now."
     if undone is None:
         yield (
-            "ALL THAT WAS DONE SINCE IS UNDONE: tokens that were revoked, members who were suspended or removed and"
-            " roles that were narrowed since are as they were. Whoever is sent the entries of the log has them:"
+            "ALL THAT WAS DONE SINCE IS UNDONE: tokens that were revoked or reset, one-time links that were used,"
+            " passwords that were changed, members who were suspended or removed and roles that were narrowed since"
+            " are as they were. Whoever is sent the entries of the log has them:"
             " see docs/operations.md before you start a server."
         )
         return
@@ -108,6 +119,8 @@ def _lost(aside: Path | None, undone: Undone | None) -> Iterator[str]:
     kinds = Counter(each.is_session for each in undone.revoked)
     if undone.revoked:
         yield f"Of these, {kinds[False]} tokens and {kinds[True]} sessions that were revoked since are revoked again."
+    if undone.ended or undone.used:
+        yield f"{len(undone.ended)} secrets and {len(undone.used)} one-time links that ended since end again."
     if undone.deeds:
         yield "ALL ELSE OF IT IS UNDONE: look through it before you start a server."
 

@@ -40,6 +40,19 @@ _REVOKED = """
     JOIN old.token AS gone ON gone.account_id = kept.account_id AND gone.id = kept.id
     WHERE kept.revoked_at IS NULL AND gone.revoked_at IS NOT NULL ORDER BY kept.account_id, kept.id
 """
+_ENDED = """
+    SELECT kept.account_id, kept.token_id, kept.id, gone.expires_at FROM secret AS kept
+    JOIN old.token AS token ON token.account_id = kept.account_id AND token.id = kept.token_id
+    LEFT JOIN old.secret AS gone ON gone.account_id = kept.account_id AND gone.id = kept.id
+    WHERE token.revoked_at IS NULL AND (kept.expires_at IS NULL OR kept.expires_at > datetime('now'))
+    AND (gone.id IS NULL OR gone.expires_at < COALESCE(kept.expires_at, '9999-12-31')) ORDER BY kept.account_id, kept.id
+"""
+_USED = """
+    SELECT kept.account_id, kept.member_id, kept.id FROM link AS kept
+    JOIN old.member AS member ON member.account_id = kept.account_id AND member.id = kept.member_id
+    LEFT JOIN old.link AS gone ON gone.account_id = kept.account_id AND gone.id = kept.id
+    WHERE gone.id IS NULL ORDER BY kept.account_id, kept.id
+"""
 _UNDONE = """
     SELECT account.key, access.action, COUNT(*) FROM account JOIN audit_head AS head ON head.account_id = account.id
     JOIN old.audit_entry AS entry ON entry.account_id = head.account_id AND entry.sequence > head.sequence
@@ -68,10 +81,30 @@ class Revoked(NamedTuple):
     is_session: bool
 
 
+class Ended(NamedTuple):
+    """A secret that got an end, or an earlier one, after a copy was made, while its token lived on."""
+
+    account_id: UUID
+    token_id: UUID
+    id: UUID
+    at: datetime | None
+    """None if so long ago that nothing is kept of it."""
+
+
+class Used(NamedTuple):
+    """A one-time link that was used, or another one made in its place, after a copy was made."""
+
+    account_id: UUID
+    member_id: UUID
+    id: UUID
+
+
 class Undone(NamedTuple):
     """What was done in a database after a copy of it was made."""
 
     revoked: list[Revoked]
+    ended: list[Ended]
+    used: list[Used]
     deeds: list[tuple[str, str, int]]
     """An account's key, an action, and how often."""
 
@@ -153,7 +186,12 @@ def undone(draft: Path, old: Path) -> Undone | None:
                 Revoked(UUID(account_id), UUID(id_), kind == TokenKind.SESSION)
                 for account_id, id_, kind in connection.execute(_REVOKED)
             ]
-            return Undone(revoked, connection.execute(_UNDONE).fetchall())
+            ended = [
+                Ended(UUID(account_id), UUID(token_id), UUID(id_), at and datetime.fromisoformat(at))
+                for account_id, token_id, id_, at in connection.execute(_ENDED)
+            ]
+            used = [Used(*map(UUID, ids)) for ids in connection.execute(_USED)]
+            return Undone(revoked, ended, used, connection.execute(_UNDONE).fetchall())
     except sqlite3.DatabaseError:
         return None
 

@@ -95,6 +95,13 @@ async def _link(deed: Deed[Member]) -> str:
     return url
 
 
+async def end_link(caller: Caller, member_id: UUID, link_id: UUID, said: Said) -> None:
+    """End a one-time link of a member. The command line does."""
+    async with change(caller, Action.CREATE_MEMBER, At(Member, member_id), said) as deed:
+        if await Link.filter(account_id=deed.row.account_id, member_id=member_id, id=link_id).delete():
+            deed.note({}, {"linkEndedAt": now().isoformat()})
+
+
 async def write_link(caller: Caller, member: Member) -> str:
     """Keep a new one-time link for a member, ending earlier ones; returns its URL. Called inside a change."""
     house = caller.request.house

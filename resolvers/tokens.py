@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tortoise.expressions import F
+from tortoise.expressions import F, Q
 from tortoise.queryset import QuerySet
 
 from core import rates
@@ -443,6 +443,17 @@ async def _end_secrets(token: Token, ends_at: datetime | None) -> None:
     ended = await secrets.filter(expires_at__lte=now()).order_by("-id").offset(ENDED_KEPT).limit(CHUNK).only("id")
     if ended:
         await SecretDigest.filter(id__in=[secret.id for secret in ended]).delete()
+
+
+async def end_secret(
+    caller: Caller, token_id: UUID, secret_id: UUID, said: Said, *, at: datetime | None = None
+) -> None:
+    """End one secret of a token, or a session, at once or at a time; the token lives on. The command line does."""
+    async with change(caller, Action.RESET_ACCESS_TOKEN, At(Token, token_id, _any), said) as deed:
+        secret = SecretDigest.filter(account_id=deed.row.account_id, token_id=token_id, id=secret_id)
+        ends_at = at or ENDED
+        if await secret.filter(Q(expires_at=None) | Q(expires_at__gt=ends_at)).update(expires_at=ends_at):
+            deed.note({}, {"oldSecretExpiresAt": at.isoformat() if at else None})
 
 
 def _refuse_ended(token: Token, account: Account) -> None:

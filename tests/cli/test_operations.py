@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from websockets.sync.client import connect
 
 from core.errors import Unauthenticated
 from core.secret import ServerKeys
-from models import Account, AuditEntry, Role
+from models import Account, AuditEntry, Link, Member, Role, SecretDigest, now
 from models.database import opened
 from resolvers import callers, chains
 from resolvers.callers import Request
@@ -35,6 +36,9 @@ from tests.organisation import forget
 
 ROLE = 'mutation { createRole(input: { key: "%s", name: "A role", statements: [] }) { role { id version } } }'
 RENAME = 'mutation { updateRole(input: { id: "%s", name: "%s", expectedVersion: %d }) { role { version } } }'
+RESET = 'mutation { resetToken(input: { id: "%s", oldSecretExpiresAt: %s }) { secret } }'
+INVITED = 'mutation { inviteMember(input: { email: "invited@localhost" }) { inviteUrl member { id } } }'
+ANEW = 'mutation { createMemberLink(input: { id: "%s" }) { inviteUrl } }'
 FOLLOW = "subscription { auditEntryRecorded { sequence } }"
 
 
@@ -163,13 +167,14 @@ def test_keys_are_rotated_while_tokens_are_used(server: Server, latchkey: Latchk
 
 
 def test_a_backup_of_a_running_server_is_restored_without_a_version_coming_twice(
-    server: Server, latchkey: Latchkey, tmp_path: Path
+    server: Server, latchkey: Latchkey, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "kept" / "backup.sqlite3"
-    for name in ("stays", "goes", "stale"):
+    for name in ("stays", "goes", "stale", "reset", "passing"):
         server.make(name)
         assert server.works(name)
     server.revoke("stale")
+    invited = server.own(INVITED)["inviteMember"]["member"]["id"]
     role = server.own(ROLE % "before")["createRole"]["role"]
     with ThreadPoolExecutor() as pool:
         making = pool.submit(lambda: [server.make(f"meanwhile {number}") for number in range(20)])
@@ -185,6 +190,9 @@ def test_a_backup_of_a_running_server_is_restored_without_a_version_coming_twice
     assert latchkey("backup", file, "--force")[0] == 0
 
     server.revoke("goes")
+    server.own(RESET % (server.made["reset"]["token"]["id"], "null"))
+    server.own(RESET % (server.made["passing"]["token"]["id"], f'"{datetime.now(UTC) + timedelta(days=2):%FT%TZ}"'))
+    server.own(ANEW % invited)
     server.make("later")
     changed = server.own(RENAME % (role["id"], "Renamed", role["version"]))["updateRole"]["role"]
     assert latchkey("restore", file)[0] == 2
@@ -203,7 +211,10 @@ def test_a_backup_of_a_running_server_is_restored_without_a_version_coming_twice
         patch.setenv("LATCHKEY_DATA_DIR", str(folder))
         before = rows(other.database, "SELECT version FROM account")[0][0]
         assert main(["restore", str(file)]) == 2, "there is a database"
+        capsys.readouterr()
         assert main(["restore", str(file), "--force"]) == 0
+        told = capsys.readouterr().out
+        assert "2 secrets and 1 one-time links that ended since end again" in told, told
         asyncio.run(restored(other, before, changed["version"]))
         (folder / "latchkey.keys.json").write_text(ServerKeys.mint("1").json())
         assert main(["restore", str(file), "--force"]) == 2, "these are not its keys"
@@ -224,8 +235,13 @@ async def restored(server: Server, before: int, version: int) -> None:
                 return False
             return True
 
-        names = ("stays", "stale", "goes", "later", "meanwhile 0")
-        assert [await alive(name) for name in names[:4]] == [True, False, False, False]
+        names = ("stays", "passing", "stale", "goes", "later", "reset")
+        assert [await alive(name) for name in names] == [True, True, False, False, False, False]
+        [passing] = await SecretDigest.filter(token_id=row_id(server.made["passing"]["token"]["id"]))
+        assert passing.expires_at
+        assert passing.expires_at > now()
+        invited = await Member.get(email="invited@localhost")
+        assert not await Link.filter(member_id=invited.id).exists(), "the link that ended opens nothing"
         account = await Account.get()
         assert account.version > before
         role = await Role.get(key="before")
