@@ -1,8 +1,10 @@
 """The server's keys in their file: made once for their owner's eyes only, never again for a database; and rotated."""
 
 import asyncio
+import fcntl
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import datetime
@@ -75,13 +77,29 @@ def _drafted(path: Path, keys: ServerKeys) -> Iterator[IO[str]]:
 
 
 def _keep(path: Path, keys: ServerKeys) -> None:
-    """Put keys in the place of those in a file, which stays its owner's: who reads it gets the ones or the others."""
+    """Put keys in the place of those in a file: who reads it gets the ones or the others, and still may."""
+    path = path.resolve()  # a link to it stays one
     with _drafted(path, keys) as draft:
-        owner = path.stat()
-        if owner.st_uid != os.getuid():
-            os.fchown(draft.fileno(), owner.st_uid, owner.st_gid)
+        before, made = path.stat(), os.fstat(draft.fileno())
+        if (before.st_uid, before.st_gid) != (made.st_uid, made.st_gid):
+            os.fchown(draft.fileno(), before.st_uid, before.st_gid)
+        os.fchmod(draft.fileno(), stat.S_IMODE(before.st_mode))
         Path(draft.name).replace(path)
     _keep_names(path.parent)
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """Keep other commands from changing the file meanwhile: what they read would be stale by the time they write."""
+    try:
+        while True:
+            with path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):  # else it was replaced while this waited
+                    yield
+                    return
+    except OSError as problem:
+        raise KeysError(f"`{path}` cannot be changed: {problem}") from None
 
 
 def rereading(house: House, path: Path, forget: Callable[[], None]) -> AbstractAsyncContextManager[None]:
@@ -103,7 +121,7 @@ def reread(house: House, path: Path, forget: Callable[[], None]) -> None:
     """Take the keys from their file, if they can be had and are others, or in another order."""
     try:
         keys = server_keys(path, database_exists=True)
-    except KeysError as error:
+    except (KeysError, OSError) as error:
         _log.warning("the keys stay those there were: %s", error)
         return
     if keys.json() != house.keys.json():
@@ -118,30 +136,24 @@ def _mark(path: Path) -> object:
         found = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def add(path: Path, at: datetime) -> str:
     """Add a key that nothing is made under yet; returns its id, which no key had before."""
     key_id = f"{at:%Y-%m-%d-%H%M%S}"
-    keys = server_keys(path, database_exists=True)
-    if key_id in keys.keys:
-        raise Conflict(f"there is a key `{key_id}` already: wait a second")
-    _keep(path, keys.beside(key_id))
+    with _changing(path):
+        keys = server_keys(path, database_exists=True)
+        if key_id in keys.keys:
+            raise Conflict(f"there is a key `{key_id}` already: wait a second")
+        _keep(path, keys.beside(key_id))
     return key_id
 
 
 def promote(path: Path, key_id: str) -> None:
     """Make a key the newest, under which all that is new is made. Raises `Conflict`."""
-    _keep(path, _with(path, key_id).led_by(key_id))
-
-
-async def rotate(path: Path, at: datetime) -> str:
-    """Add a key and make it the newest once every server on the file knows it; returns its id."""
-    key_id = add(path, at)
-    await asyncio.sleep(SPREAD_S)
-    promote(path, key_id)
-    return key_id
+    with _changing(path):
+        _keep(path, _with(path, key_id).led_by(key_id))
 
 
 async def change(command: str, path: Path, key_id: str | None) -> str:
@@ -150,9 +162,10 @@ async def change(command: str, path: Path, key_id: str | None) -> str:
         key_id = add(path, now())
         return f"`{key_id}` is added. Give `{path}` to all machines, then run `latchkey keys promote {key_id}`."
     if key_id is None:
-        key_id = await rotate(path, now())
-    else:
-        promote(path, key_id)
+        key_id = add(path, now())
+        await asyncio.sleep(SPREAD_S)  # until every server on the file knows it
+    promote(path, key_id)
+    await asyncio.sleep(SPREAD_S)  # until none makes anything under the one before, so that it can be retired
     return f"`{key_id}` is the newest key. Back up `{path}`; `latchkey keys list` says what still hangs on others."
 
 
@@ -179,23 +192,33 @@ async def retire(request: Request, path: Path, key_id: str, *, force: bool) -> s
 
     Raises `Conflict`.
     """
-    keys = _with(path, key_id)
-    if key_id == keys.newest:
-        raise Conflict(f"`{key_id}` is the newest key: `latchkey keys rotate` makes another one")
+    _old(path, key_id)
     held = (await holding.held()).get(key_id, Held())
     if held and not force:
         raise Conflict("\n".join((_hanging(key_id, held), *_shown(await holding.hanging(key_id)))))
     count = await holding.revoke(request, key_id, Said(ENDED)) if force else 0
+    with _changing(path):
+        keys = _old(path, key_id)  # others may have come meanwhile
+        _keep(path, keys.without(key_id))
+    await holding.end(request, key_id, Said(ENDED))
     public = PublicKeys.of(keys).pem(key_id)
-    _keep(path, keys.without(key_id))
     told = f"`{key_id}` is retired, and {count} tokens revoked." if count else f"`{key_id}` is retired."
     return f"{told} Keep its public key, with which older heads of the audit log are checked:\n\n{public}"
+
+
+def _old(path: Path, key_id: str) -> ServerKeys:
+    """Read the keys, of which one is there, and is not the newest. Raises `Conflict`."""
+    keys = _with(path, key_id)
+    if key_id == keys.newest:
+        raise Conflict(f"`{key_id}` is the newest key: `latchkey keys rotate` makes another one")
+    return keys
 
 
 def _hanging(key_id: str, held: Held) -> str:
     return (
         f"{held.tokens} tokens, {held.links} one-time links and {held.webhooks} webhooks hang on the key `{key_id}`:"
-        " tokens come over when they are used, webhooks when their secret is rotated. `--force` revokes the tokens:"
+        " tokens come over when they are used, webhooks a day after their secret is rotated."
+        " `--force` revokes the tokens:"
     )
 
 

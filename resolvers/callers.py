@@ -20,7 +20,7 @@ from core.errors import Forbidden, RateLimited, Retired, Unauthenticated
 from core.law import Authority, Side, Verdict
 from core.meters import Lookups
 from core.policy import Effect
-from core.secret import Digest, ForeignSecret, Malformed, Secret
+from core.secret import Digest, ForeignSecret, Malformed, Secret, ServerKeys
 from core.specifiers import Resource
 from core.vocabulary import Action
 from models import (
@@ -407,7 +407,8 @@ def note_deeds(caller: Caller, *deeds: Deed) -> None:
 
 async def _recalled(credential: str, request: Request) -> Caller:
     lookups.missed += 1
-    digests = await _candidates(credential, request.house)
+    keys = request.house.keys
+    digests = await _candidates(credential, keys, request.house)
     realms = request.house.realms
     while True:
         proof = await _proved("digest", [digest.hex for digest in digests])
@@ -421,17 +422,18 @@ async def _recalled(credential: str, request: Request) -> Caller:
         if await is_unchanged(caller):
             break
     realms.keep(realm)
-    _remembered[_mark(credential)] = caller
-    if len(_remembered) > MEMORY_SIZE:
-        _remembered.popitem(last=False)
-    await _renewed(proof, digests[0])
+    if request.house.keys is keys:  # else it was found by keys that may be no more
+        _remembered[_mark(credential)] = caller
+        if len(_remembered) > MEMORY_SIZE:
+            _remembered.popitem(last=False)
+        await _renewed(proof, digests[0])
     return caller
 
 
-async def _candidates(credential: str, house: House) -> tuple[Digest, ...]:
+async def _candidates(credential: str, keys: ServerKeys, house: House) -> tuple[Digest, ...]:
     """Digest a presented text. Raises `Unauthenticated` for what no secret is that there may be."""
     try:
-        return house.keys.candidates(Secret.parse(credential))
+        return keys.candidates(Secret.parse(credential))
     except Malformed:
         pass
     try:
@@ -440,14 +442,15 @@ async def _candidates(credential: str, house: House) -> tuple[Digest, ...]:
         raise Unauthenticated from None
     if not await house.foreign.exist():
         raise Unauthenticated
-    return house.keys.candidates(secret)
+    return keys.candidates(secret)
 
 
 async def _renewed(proof: SecretDigest, newest: Digest) -> None:
     """Keep the digest of a secret under the newest server key, so that older keys can be retired one day."""
     if proof.key_id != newest.key_id:
         with suppress(OperationalError):  # a database too busy for it now is asked again after the next change
-            await SecretDigest.filter(id=proof.id).update(digest=newest.hex, key_id=newest.key_id)
+            kept = SecretDigest.filter(id=proof.id, key_id=proof.key_id)
+            await kept.update(digest=newest.hex, key_id=newest.key_id)
 
 
 async def again(caller: Caller, *, untouched: bool = False) -> Caller:

@@ -11,7 +11,7 @@ from tortoise.queryset import QuerySet
 from core.secret import ServerKeys
 from core.signed import Kind
 from models import ActorKind, Link, SecretDigest, SignedHead, Token, TokenKind, Webhook, now
-from resolvers import tokens
+from resolvers import sessions, tokens, webhooks
 from resolvers.callers import Request, with_credential
 from resolvers.heads import statement
 from resolvers.signatures import PublicKeys
@@ -43,6 +43,9 @@ async def held() -> dict[str, Held]:
         found[key_id].links += count
     for key_id, count in await _counted(Webhook.all(), "key_id"):
         found[key_id].webhooks += count
+    for webhook, key_id in await webhooks.passing():
+        if key_id != webhook.key_id:
+            found[key_id].webhooks += 1
     return dict(found)
 
 
@@ -73,6 +76,16 @@ async def revoke(request: Request, key_id: str, said: Said) -> int:
         caller = await with_credential(token.account, request, ActorKind.COMMAND_LINE)
         await tokens.revoke(caller, token.id, said)
     return len(ending)
+
+
+async def end(request: Request, key_id: str, said: Said) -> None:
+    """End what is still kept under a key that was retired, so that what is remembered of it, and follows, ends too."""
+    for secret in await _secrets().filter(key_id=key_id).order_by("id").select_related("account", "token"):
+        caller = await with_credential(secret.account, request, ActorKind.COMMAND_LINE)
+        if secret.token.kind is TokenKind.SESSION:
+            await sessions.revoke(caller, secret.token_id, said)
+        else:
+            await tokens.end_secret(caller, secret.token_id, secret.id, said)
 
 
 async def misfits(keys: ServerKeys) -> list[str]:

@@ -203,10 +203,11 @@ def _secret(keys: ServerKeys, webhook_id: UUID, key_id: str, generation: int) ->
 
 async def signed(house: House, webhook: Webhook, message_id: UUID, body: str, at: datetime) -> dict[str, str]:
     """Sign what is delivered: the headers of Standard Webhooks. Raises `Unsent` if there is no secret any more."""
-    secrets = [secret(house.keys, webhook), *await _before(house.keys, webhook)]
-    if secrets[0] is None:
+    present, before = secret(house.keys, webhook), await _passing(webhook)
+    if present is None:
         raise Unsent(f"the signing secret went with the server key `{webhook.key_id}`: rotate it")
-    signatures = [Signer(each).sign(str(message_id), at, body) for each in secrets if each]
+    passing = None if before is None else _secret(house.keys, webhook.id, before, webhook.generation - 1)
+    signatures = [Signer(each).sign(str(message_id), at, body) for each in (present, passing) if each]
     return {
         "webhook-id": str(message_id),
         "webhook-timestamp": str(int(at.timestamp())),
@@ -214,13 +215,19 @@ async def signed(house: House, webhook: Webhook, message_id: UUID, body: str, at
     }
 
 
-async def _before(keys: ServerKeys, webhook: Webhook) -> list[str | None]:
-    """Give the secret before the present one, while that signs too: the log says when it was changed."""
+async def passing() -> list[tuple[Webhook, str]]:
+    """List the webhooks whose secret before the present one signs too, and the server key that it is derived from."""
+    changed = await Webhook.filter(generation__gt=1, updated_at__gt=now() - GRACE).order_by("id")
+    return [(webhook, key_id) for webhook in changed if (key_id := await _passing(webhook)) is not None]
+
+
+async def _passing(webhook: Webhook) -> str | None:
+    """Name the server key of the secret before the present one, while that signs too: the log says when it changed."""
     since = now() - GRACE
     if webhook.generation == 1 or webhook.updated_at <= since:
-        return []
+        return None
     entries = AuditEntry.filter(account_id=webhook.account_id, target_id=webhook.id, at__gt=since)
     for entry in await entries.order_by("-sequence"):
         if entry.before and _KEY_ID in entry.before:
-            return [_secret(keys, webhook.id, entry.before[_KEY_ID], webhook.generation - 1)]
-    return []
+            return str(entry.before[_KEY_ID])
+    return None
