@@ -110,8 +110,12 @@ class Attempts:
         return self._counted({f"network/{neighbourhood(address)}": NETWORK, f"session/{session_id}": HERE})
 
     def opening(self, address: str | None) -> AbstractContextManager[Attempt]:
-        """Try a one-time link, or what a browser brings back from a provider. Chance finds none: work is counted."""
+        """Try a one-time link. Chance finds none: work is counted."""
         return self._counted({f"network/{neighbourhood(address)}": NETWORK})
+
+    def returning(self, address: str | None) -> AbstractContextManager[Attempt]:
+        """Try what a browser brings back from a provider. It waits for nobody who has no provider to come from."""
+        return self._counted({f"provider/{neighbourhood(address)}": NETWORK})
 
     def _wait_s(self, watched: Mapping[str, Limit]) -> float:
         at_s = self._clock_s()

@@ -78,12 +78,12 @@ async def create_link(caller: Caller, member_id: UUID, said: Said) -> Done[Membe
 
     Whoever has the link becomes the member, so this needs rights that cover the member's.
     """
-    if caller.actor is not ActorKind.COMMAND_LINE:
-        require_passwords(caller.request, Action.CREATE_MEMBER)
     async with change(caller, Action.CREATE_MEMBER, At(Member, member_id), said) as deed:
         _refuse_oneself(deed, Action.CREATE_MEMBER, "one's own password is changed with the present one")
         if deed.row.state in (MemberState.SUSPENDED, MemberState.REMOVED):
             raise Invalid("id", "names a member who may not come in; reinstate or invite them")
+        if deed.row.state is MemberState.ACTIVE and caller.actor is not ActorKind.COMMAND_LINE:
+            require_passwords(caller.request, Action.CREATE_MEMBER)  # which is all that they need it for
         await _require_within(deed.caller, deed.row, Action.CREATE_MEMBER, becoming=True)
         link = await _link(deed)
     return Done(deed.row, deed.entry, link)

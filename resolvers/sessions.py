@@ -140,6 +140,8 @@ async def open_session(member: Member, request: Request, identity: Identity | No
 
     `identity` is who they are at the provider that vouched for them; without one they had a password.
     """
+    if member.state is not MemberState.ACTIVE:  # any more, where they were a moment ago
+        raise Unauthenticated
     method = SignInMethod.PASSWORD if identity is None else SignInMethod.OIDC
     caller = await with_credential(member.account, request, ActorKind(method.value), member)
     secret = Secret.mint(SecretKind.SESSION)

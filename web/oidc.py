@@ -199,10 +199,14 @@ class Oidc:
             raise Cancelled
         code = _only(http, "code")
         # Whoever comes back too often in vain has the provider asked in vain.
-        with request.house.attempts.opening(request.address):
-            await self._provider.sent_back(http.query_params.get("iss"))
-            vouched = await self._provider.redeem(code, self._here, errand.nonce, errand.verifier)
-        return await self._enter(request, vouched, errand.account or None)
+        with request.house.attempts.returning(request.address) as attempt:
+            try:
+                await self._provider.sent_back(http.query_params.get("iss"))
+                vouched = await self._provider.redeem(code, self._here, errand.nonce, errand.verifier)
+                return await self._enter(request, vouched, errand.account or None)
+            except (Unreachable, Conflict):
+                attempt.is_failure = False  # not of whoever came back
+                raise
 
     def _note(self, request: Request, error: Exception) -> None:
         """Tell the log what went wrong between the provider and us: nothing of what the provider said about anybody."""

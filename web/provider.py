@@ -8,6 +8,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus
@@ -41,11 +42,15 @@ RENEWED_AFTER_S = 60
 """How old its keys are at least when they are asked for again because of one that is unknown."""
 LEEWAY_S = 60
 """How far its clock may differ from ours."""
+AT_ONCE = 20
+"""How many codes are redeemed at a time; whoever comes back meanwhile begins anew."""
 SCOPE = "openid email profile"
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 """By which ID tokens may be signed: with no secret that we know as well, and never by none."""
 LONGEST_SUBJECT = 255
 """As OpenID Connect has it."""
+GOOGLE = "https://accounts.google.com"
+GOOGLES_DOMAIN = "gmail.com"
 
 Claims = Mapping[str, Any]
 
@@ -97,6 +102,7 @@ class Provider:
         self._clock_s = clock_s
         self._tls = httpcore2.default_ssl_context()
         self._turn = asyncio.Lock()
+        self._redeeming = asyncio.Semaphore(AT_ONCE)
         self._endpoints: _Endpoints | None = None
         self._keys: KeySet | None = None
         self._endpoints_at_s = self._keys_at_s = 0.0
@@ -125,6 +131,12 @@ class Provider:
 
     async def redeem(self, code: str, redirect_uri: str, nonce: str, verifier: str) -> Vouched:
         """Learn for a code whom the provider vouches for. Raises `Unreachable` and `Untrusted`."""
+        if self._redeeming.locked():
+            raise Unreachable("too many come back from it at once")
+        async with self._redeeming:
+            return self._vouched(await self._claims(code, redirect_uri, nonce, verifier))
+
+    async def _claims(self, code: str, redirect_uri: str, nonce: str, verifier: str) -> Claims:
         endpoints = await self._known()
         answer = await self._redeemed(endpoints, code, redirect_uri, verifier)
         id_token, access_token = answer.get("id_token"), answer.get("access_token")
@@ -133,7 +145,7 @@ class Provider:
         claims = await self._verified(endpoints, id_token, nonce, access_token)
         if self.relying.email_claim not in claims and endpoints.userinfo is not None:
             claims = {**claims, **await self._userinfo(endpoints.userinfo, access_token, claims["sub"])}
-        return self._vouched(claims)
+        return claims
 
     async def _redeemed(self, endpoints: _Endpoints, code: str, redirect_uri: str, verifier: str) -> Claims:
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
@@ -194,19 +206,25 @@ class Provider:
         status, told = await self._ask("GET", url, headers)
         if status != 200 or told.get("sub") != subject:  # noqa: PLR2004 - the HTTP status
             raise Untrusted("what the provider tells is not about whom the ID token is about")
-        return {name: told[name] for name in (self.relying.email_claim, "email_verified", "name") if name in told}
+        wanted = (self.relying.email_claim, "email_verified", "hd", "name")
+        return {name: told[name] for name in wanted if name in told}
 
     def _vouched(self, claims: Claims) -> Vouched:
-        email, verified, name = (claims.get(claim) for claim in (self.relying.email_claim, "email_verified", "name"))
-        if verified is True and self.relying.email_claim != "email":
-            verified = None  # it is about `email`, and says nothing of any other claim
-        is_vouched = verified is True or (verified is None and self.relying.trusts_email)
+        email, name = claims.get(self.relying.email_claim), claims.get("name")
         return Vouched(
             self.relying.issuer,
             claims["sub"],
-            email if isinstance(email, str) and is_vouched else None,
+            email if isinstance(email, str) and self._is_vouched(email, claims) else None,
             name if isinstance(name, str) else None,
         )
+
+    def _is_vouched(self, email: str, claims: Claims) -> bool:
+        verified = claims.get("email_verified")
+        if self.relying.issuer == GOOGLE and not _is_googles(email, claims.get("hd")):
+            return False
+        if verified is True and self.relying.email_claim != "email":
+            verified = None  # it is about `email`, and says nothing of any other claim
+        return verified is True or (verified is None and self.relying.trusts_email)
 
     async def _known(self) -> _Endpoints:
         async with self._turn:  # whoever comes meanwhile waits for the answer that is under way
@@ -221,11 +239,7 @@ class Provider:
         async with self._turn:
             at_s = self._clock_s()
             if self._keys is None or at_s >= self._keys_at_s + kept_s:
-                told = await self._told(endpoints.keys)
-                try:
-                    self._keys = KeySet.import_key_set(told)  # type: ignore[arg-type] # which is what this finds out
-                except (JoseError, ValueError, TypeError, KeyError, AttributeError):
-                    raise Unreachable("its keys are malformed") from None
+                self._keys = _usable(await self._told(endpoints.keys))
                 self._keys_at_s = at_s
             return self._keys
 
@@ -243,7 +257,7 @@ class Provider:
 
     async def _ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> tuple[int, Claims]:
         """Ask the provider over a connection of its own, following no redirect; its answer is a JSON object."""
-        chunks: list[bytes] = []
+        received = bytearray()
         try:
             async with (
                 asyncio.timeout(TIMEOUT_S),
@@ -253,8 +267,8 @@ class Provider:
                 ) as answer,
             ):
                 async for chunk in answer.aiter_stream():
-                    chunks.append(chunk)
-                    if sum(map(len, chunks)) > MOST_BYTES:
+                    received += chunk
+                    if len(received) > MOST_BYTES:
                         raise Unreachable("it answers with too much")
                 status = answer.status
         except (TimeoutError, httpcore2.TimeoutException):
@@ -266,12 +280,32 @@ class Provider:
         if status >= 500:  # noqa: PLR2004 - the HTTP status
             raise Unreachable(f"it answers with status {status}")
         try:
-            told = orjson.loads(b"".join(chunks))
+            told = orjson.loads(received)
         except orjson.JSONDecodeError:
             told = None
         if not isinstance(told, dict):
             raise Unreachable(f"it answers with status {status} and no JSON object")
         return status, told
+
+
+def _usable(told: Claims) -> KeySet:
+    """Take the keys that are any we know of; one that is not shuts out none but itself. Raises `Unreachable`."""
+    listed, keys = told.get("keys"), []
+    for each in listed if isinstance(listed, list) else []:
+        with suppress(JoseError, ValueError, TypeError, KeyError, AttributeError):
+            keys += KeySet.import_key_set({"keys": [each]}).keys
+    if not keys:
+        raise Unreachable("its keys are malformed")
+    return KeySet(keys)
+
+
+def _is_googles(email: str, hosted: object) -> bool:
+    """Say whether an address is Google's to vouch for; of others it knows only that somebody once read mail there.
+
+    See https://developers.google.com/identity/gsi/web/guides/verify-google-id-token.
+    """
+    domain = email.rpartition("@")[2].lower()
+    return domain == GOOGLES_DOMAIN or (isinstance(hosted, str) and domain == hosted.lower())
 
 
 def _require_success(status: int) -> None:

@@ -169,6 +169,27 @@ async def test_a_member_with_a_password_keeps_it(organisation: Organisation) -> 
     assert by_password.row.method is SignInMethod.PASSWORD
 
 
+async def test_who_comes_in_twice_at_once_is_one_person(organisation: Organisation) -> None:
+    member = await invited(organisation)
+    both = await asyncio.gather(*(identities.sign_in(organisation.request, ADA) for _ in range(2)))
+    assert [done.row.owner_id for done in both] == [member.id] * 2
+    bound = await AuditEntry.filter(account_id=organisation.account.id, target_id=member.id).order_by("sequence")
+    assert [entry.accesses[0]["action"] for entry in bound] == ["createMember", "bindIdentity"]
+
+
+async def test_who_is_suspended_meanwhile_gets_no_session(organisation: Organisation, refused: Refused) -> None:
+    await invited(organisation)
+    caller = await entered(organisation)
+    assert caller.member
+    found = Member.filter(id=caller.member.id).select_related("account")
+    before = await found.get()
+    await members.suspend(organisation.owner, before.id, Said())
+    for member in (before, await found.get()):
+        for identity in (await Identity.get(member_id=member.id), None):
+            with refused(Unauthenticated):
+                await sessions.open_session(member, organisation.request, identity)
+
+
 async def test_whom_the_settings_welcome_is_made_a_member_once(organisation: Organisation, refused: Refused) -> None:
     with refused(Unauthenticated):
         await identities.sign_in(organisation.request, ADA)
@@ -218,16 +239,19 @@ async def test_passwords_can_be_turned_off(organisation: Organisation, refused: 
     link = (done.secret or "").rpartition("/")[2]
     admitting(organisation, password_sign_in=False)
     owner = replace(organisation.owner, request=organisation.request)
+    active = await organisation.member()
     for deed in (
         lambda: sessions.sign_in(organisation.request, EMAIL, PASSWORD),
         lambda: members.accept_invite(organisation.request, link, None, PASSWORD),
-        lambda: members.create_link(owner, done.row.id, Said()),
+        lambda: members.create_link(owner, active.id, Said()),
         lambda: sessions.change_password(owner, PASSWORD, PASSWORD, Said()),
         lambda: members.transfer_ownership(owner, done.row.id, PASSWORD, Said()),
     ):
         with refused(Forbidden) as refusal:
             await deed()
         assert str(refusal.value) == "signing in with a password is turned off on this server"
+    # Who is invited may be invited anew, by whoever may still give what they get.
+    assert (await members.create_link(owner, done.row.id, Said())).secret
     assert (await entered(organisation)).member
     # The command line still makes a link, for when they are on again.
     caller = await with_credential(organisation.account, organisation.request, ActorKind.COMMAND_LINE)

@@ -1,5 +1,6 @@
 """What an OpenID provider answers, or somebody in its place: nobody comes in by anything but the whole truth."""
 
+import asyncio
 import base64
 import hmac
 import json
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+import web.provider
 from core.errors import Unauthenticated
 from core.vocabulary import BuiltInRole
 from models import Member, Token
@@ -58,6 +60,8 @@ class Impostor:
 
     issuer: str = ""
     keys: list[Key] = field(default_factory=lambda: [SIGNING])
+    published: Claims | None = None
+    """What it says its keys are instead."""
     told: Claims = field(default_factory=dict)
     """What it says of itself otherwise."""
     sign: Signed = signed
@@ -89,7 +93,8 @@ class Impostor:
 
     async def key_set(self, _: Request) -> Response:
         self.asked["keys"] += 1
-        return JSONResponse(KeySet(self.keys).as_dict(private=False))
+        told = KeySet(self.keys).as_dict(private=False) if self.published is None else self.published
+        return JSONResponse(told)
 
     async def token(self, request: Request) -> Response:
         self.asked["token"] += 1
@@ -421,9 +426,17 @@ async def test_whoever_fails_too_often_asks_the_provider_no_more(
     for _ in range(NETWORK.free - 1):
         with suppress(Unauthenticated), organisation.house.attempts.opening("192.0.2.0"):
             raise Unauthenticated
-    impostor.claimed = {"nonce": "another"}
-    assert [await browser.enter() for _ in range(2)] == ["/#/sign-in/untrusted", "/#/sign-in/too-often"]
-    assert impostor.asked["token"] == 1
+        with suppress(Unauthenticated), organisation.house.attempts.returning("192.0.2.0"):
+            raise Unauthenticated
+    with suppress(Unauthenticated), organisation.house.attempts.opening("192.0.2.0"):
+        raise Unauthenticated
+    assert await browser.enter() == "/", "whoever fails otherwise, there or anywhere"
+    impostor.answer = JSONResponse({}, 503)
+    assert await browser.enter() == "/#/sign-in/unreachable", "nor is that a failure of theirs"
+    impostor.answer = None
+    impostor.claimed = {"sub": "new", "email": "unknown@example.com"}
+    assert [await browser.enter() for _ in range(2)] == ["/#/sign-in/refused", "/#/sign-in/too-often"]
+    assert impostor.asked["token"] == 3
 
 
 async def test_why_somebody_is_not_let_in(ada: Member, impostor: Impostor, browsing: Browsing) -> None:
@@ -515,6 +528,46 @@ async def test_keys_are_kept_and_asked_for_anew_where_one_is_unknown(impostor: I
     clock.at_s += KEPT_S
     assert (await redeemed(provider, impostor)).subject == "ada"
     assert (impostor.asked["configuration"], impostor.asked["keys"]) == (2, 3)
+
+
+async def test_so_many_codes_are_redeemed_at_once(impostor: Impostor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web.provider, "AT_ONCE", 1)
+    provider = Provider(Relying(impostor.issuer, CLIENT, SECRET))
+    both = await asyncio.gather(*(redeemed(provider, impostor) for _ in range(2)), return_exceptions=True)
+    assert [type(each) for each in both] == [Vouched, Unreachable]
+    assert impostor.asked["token"] == 1
+    assert (await redeemed(provider, impostor)).subject == "ada"
+
+
+async def test_a_key_that_is_none_shuts_out_no_other(impostor: Impostor) -> None:
+    whole = KeySet([SIGNING]).as_dict(private=False)["keys"]
+    for odd in (
+        {"kty": "EC", "kid": "odd"},
+        {"kty": "PQ"},
+        {"kty": "EC", "crv": "P-1", "x": "A", "y": "A"},
+        "odd",
+        None,
+    ):
+        impostor.published = {"keys": [odd, *whole]}
+        assert (await redeemed(Provider(Relying(impostor.issuer, CLIENT, SECRET)), impostor)).subject == "ada"
+    useless: list[Claims] = [{"keys": [{"kty": "EC"}]}, {"keys": []}, {"keys": 1}, {}]
+    for impostor.published in useless:
+        with pytest.raises(Unreachable, match="its keys are malformed"):
+            await redeemed(Provider(Relying(impostor.issuer, CLIENT, SECRET)), impostor)
+
+
+def test_google_vouches_for_its_own_addresses_alone() -> None:
+    provider = Provider(Relying("https://accounts.google.com", CLIENT, SECRET, trusts_email=True))
+    for email, hosted, is_vouched in (
+        ("ada@Gmail.com", None, True),
+        ("ada@example.com", "Example.com", True),
+        ("ada@example.com", None, False),
+        ("ada@example.com", "example.org", False),
+        ("ada@example.com", 1, False),
+        ("ada@sub.example.com", "example.com", False),
+    ):
+        claims = {"sub": "ada", "email": email, "email_verified": True, "hd": hosted}
+        assert (provider._vouched(claims).email is not None) == is_vouched, claims  # noqa: SLF001 - Google itself is far
 
 
 async def test_claims_that_the_id_token_leaves_out_are_asked_for(impostor: Impostor) -> None:
