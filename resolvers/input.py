@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence, Sized
 from datetime import UTC, datetime, timedelta
 
+import idna
+
 from core.errors import Invalid
 from core.secret import holds_secret
 from core.specifiers import Malformed, Resource
@@ -41,13 +43,14 @@ def key(field: str, text: str) -> str:
 def email(field: str, text: str) -> tuple[str, str]:
     """Take an e-mail address; returns it as it is shown and as it is compared (NFKC, case-folded).
 
-    The domain is shown as DNS has it, in ASCII: so no letter in it looks like another. Neither side mixes alphabets,
-    but those that East Asia writes beside each other.
+    The domain is shown as DNS has it, in ASCII: so no letter in it looks like another. It is compared so too, where
+    `straße.de` is not `strasse.de`. Neither side mixes alphabets, but those that East Asia writes beside each other.
     """
     typed = _shown(field, text, 320)
     local, _, domain = typed.rpartition("@")
     ascii_domain, domain = _domain(field, domain)
-    compared = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", f"{local}@{domain}").casefold())
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", local).casefold())
+    compared = f"{folded}@{domain}"
     shown = _short(field, f"{local}@{ascii_domain}", 320)
     if not _EMAIL.fullmatch(shown) or not _EMAIL.fullmatch(compared):
         raise Invalid(field, "must be an e-mail address")
@@ -58,12 +61,12 @@ def email(field: str, text: str) -> tuple[str, str]:
 
 
 def _domain(field: str, text: str) -> tuple[str, str]:
-    """Read a domain; returns it as DNS has it and as people write it."""
+    """Read a domain, by IDNA 2008; returns it as DNS has it and as people write it."""
     if text.isascii() and "xn--" not in text.lower():
-        return text, text
+        return text, text.lower()
     try:
-        in_dns = text.lower().encode("idna").decode()
-        return in_dns, in_dns.encode().decode("idna")
+        in_dns = idna.encode(text, uts46=True).decode()
+        return in_dns, idna.decode(in_dns)
     except UnicodeError:
         raise Invalid(field, "must be an e-mail address") from None
 

@@ -114,7 +114,7 @@ def test_a_provider_takes_a_client_and_domains_are_compared_as_addresses_are(
     assert (settings.relying.name, settings.relying.email_claim) == ("id.example.com", "email")
     admission = settings.admission
     assert (admission.joined_key, admission.role) == ("main", BuiltInRole.NO_ACCESS)
-    assert admission.domains == ("example.com", "strasse.example")
+    assert admission.domains == ("example.com", "stra\u00dfe.example")
     assert not settings.password_sign_in
 
 
