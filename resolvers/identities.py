@@ -4,6 +4,7 @@ At the first time their e-mail address says so, if the provider vouches for that
 the provider knows them by, so that whoever is given an address later is not given its member.
 """
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -89,10 +90,15 @@ async def _known(request: Request, vouched: Vouched, found: _Found) -> Identity:
         raise Unauthenticated
     if found.identity is not None:
         return found.identity
+    return await _unless_faster(found.member.account_id, vouched, _bound(request, found.member, vouched))
+
+
+async def _unless_faster(account_id: UUID, vouched: Vouched, first: Awaitable[Identity]) -> Identity:
+    """Await somebody's first time, or take the identity that they have meanwhile, from another window of theirs."""
     try:
-        return await _bound(request, found.member, vouched)
+        return await first
     except Unauthenticated:
-        faster = await _by_id(found.member.account_id, vouched).first()  # in another window of theirs
+        faster = await _by_id(account_id, vouched).first()
         if faster is None:
             raise
         return faster
@@ -179,10 +185,14 @@ async def _joined(request: Request, vouched: Vouched, account_key: str | None) -
         base_role=admission.role,
     )
     caller = await with_credential(account, request, ActorKind.OIDC)
+    return await _unless_faster(account.id, vouched, _made(caller, row, vouched))
+
+
+async def _made(caller: Caller, row: Member, vouched: Vouched) -> Identity:
     async with change(caller, [Action.CREATE_MEMBER, Action.BIND_IDENTITY], row) as deed:
         # Also of those who were removed: they come back only if they are invited.
-        namesakes = Member.filter(account_id=account.id, email_key=row.email_key)
-        if await namesakes.exists() or await _by_id(account.id, vouched).exists():
+        namesakes = Member.filter(account_id=row.account_id, email_key=row.email_key)
+        if await namesakes.exists() or await _by_id(row.account_id, vouched).exists():
             raise Unauthenticated
         await row.save()
         return await _bind(deed, vouched)
