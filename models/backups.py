@@ -4,11 +4,12 @@ A copy is made by `VACUUM INTO`: one transaction that reads, which keeps no writ
 however much is written meanwhile. It holds nothing that was deleted, and needs no file beside it.
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from tempfile import mkstemp
@@ -22,6 +23,9 @@ LEAP = 1_000_000
 """How far a restored database's versions are ahead of what they were: further than they came since it was copied."""
 _SHARED_AT, _SHARED_BYTES = 0x4000_0002, 510
 """What everybody who has a SQLite file open in WAL mode holds a lock on: https://sqlite.org/src/file/src/os.h."""
+
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What a file system says that gives a file one name only."""
 
 _OURS = "SELECT 1 FROM sqlite_schema WHERE name = 'tortoise_migrations'"
 _TORN = """
@@ -149,9 +153,21 @@ def put(draft: Path, path: Path, *, replaces: bool = False) -> None:
     _sync(draft)
     if replaces:
         draft.replace(path)
-    else:
-        path.hardlink_to(draft)
+    elif not _linked(draft, path):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        draft.replace(path)
     _sync(path.parent)
+
+
+def _linked(path: Path, other: Path) -> bool:
+    """Give a file another name as well, if it may have two. Raises FileExistsError."""
+    try:
+        other.hardlink_to(path)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    return True
 
 
 def refuse_in_use(path: Path) -> None:
@@ -163,18 +179,28 @@ def refuse_in_use(path: Path) -> None:
 def replace(draft: Path, path: Path, at: datetime) -> Path | None:
     """Put a draft in the place of a database, which nobody has open; returns where that one is from now on, if it was.
 
-    Raises `Conflict` if somebody has it open.
+    At any moment there is the one or the other. Raises `Conflict` if somebody has it open, or if it cannot be done.
     """
     _close(draft)
-    exists = path.exists()
-    aside = path.with_name(f"{path.name}.{at:%Y%m%dT%H%M%SZ}")
-    with _alone(path) if exists else nullcontext():
-        _own_as(draft, path if exists else path.parent)
-        for old, new in zip((path, *_beside(path)), (aside, *_beside(aside)), strict=True):
-            with suppress(FileNotFoundError):
-                old.rename(new)  # a log of writes that stayed behind would be applied to the draft
+    if not path.exists():
+        _own_as(draft, path.parent)
         put(draft, path)
-    return aside if exists else None
+        return None
+    aside = path.with_name(f"{path.name}.{at:%Y%m%dT%H%M%SZ}")
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all there is in the file itself, if that is whole
+    with _alone(path):
+        _own_as(draft, path)
+        try:
+            if not _linked(path, aside):
+                path.rename(aside)
+            for old, new in zip(_beside(path), _beside(aside), strict=True):
+                with suppress(FileNotFoundError):
+                    old.rename(new)  # a log of writes that stayed behind would be applied to the draft
+            put(draft, path, replaces=True)
+        except OSError as error:
+            raise Conflict(f"`{path}` was not replaced: {error}. What was there is `{aside}`") from None
+    return aside
 
 
 def undone(draft: Path, old: Path) -> Undone | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import json
 import signal
 import socket
@@ -20,9 +21,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from core.errors import Unauthenticated
+from core.errors import Conflict, Unauthenticated
 from core.secret import ServerKeys
-from models import Account, AuditEntry, Link, Member, Role, SecretDigest, now
+from models import Account, AuditEntry, Link, Member, Role, SecretDigest, backups, now
 from models.database import opened
 from resolvers import callers, chains
 from resolvers.callers import Request
@@ -255,6 +256,41 @@ async def restored(server: Server, before: int, version: int) -> None:
             row_id(server.made["goes"]["token"]["id"]),
         )
     forget()
+
+
+def test_a_database_is_replaced_at_once_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, draft, at = tmp_path / "database", tmp_path / "draft", now()
+
+    def made(file: Path, value: int) -> None:
+        with closing(sqlite3.connect(file)) as connection:
+            connection.executescript(f"PRAGMA journal_mode = WAL; CREATE TABLE kept AS SELECT {value} AS value")
+
+    def kept(file: Path) -> int:
+        return int(rows(file, "SELECT value FROM kept")[0][0])
+
+    def no(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    made(path, 1)
+    made(draft, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", no)
+        with pytest.raises(Conflict, match=r"was not replaced: .* What was there is `.*/database\.\d+T\d+Z`"):
+            backups.replace(draft, path, at)
+    aside = next(tmp_path.glob("database.*Z"))
+    assert (kept(path), kept(aside), kept(draft)) == (1, 1, 2)
+    aside.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "hardlink_to", no)  # as on a file system without such links
+        assert backups.replace(draft, path, at) == aside
+        assert (kept(path), kept(aside)) == (2, 1)
+        made(draft, 3)
+        with pytest.raises(FileExistsError):
+            backups.put(draft, path)
+        backups.put(draft, tmp_path / "new")
+    made(draft, 4)
+    assert backups.replace(draft, path, at + timedelta(seconds=1))
+    assert [kept(path), kept(tmp_path / "new")] == [4, 3]
 
 
 @pytest.mark.parametrize("damage", ["nothing there", "no database", "another's", "cut off", "overwritten", "beheaded"])
