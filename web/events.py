@@ -65,7 +65,7 @@ class EventStream(Response):
         """Send; see ASGI."""
         ending = asyncio.Event()
         if self._lasts:
-            scope.setdefault("state", {})[ENDING] = ending
+            ending = scope.setdefault("state", {}).setdefault(ENDING, ending)
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         awaited = (self._tell(send), _left(receive), _keep_alive(send), ending.wait())
         tasks = [asyncio.create_task(each) for each in awaited]

@@ -4,6 +4,7 @@ What the application answers at once is written where the request was parsed, wi
 docs/decisions/below-asgi.md says why, and what holds.
 """
 
+import asyncio
 from typing import Any, cast
 
 import httptools
@@ -92,9 +93,8 @@ class Wire(HttpToolsProtocol):
         """Have what is under way end, a stream of events at once; see uvicorn."""
         super().shutdown()
         if self.cycle is not None:
-            ending = self.cycle.scope.get("state", {}).get(ENDING)
-            if ending is not None:
-                ending.set()
+            state = self.cycle.scope.setdefault("state", {})
+            state.setdefault(ENDING, asyncio.Event()).set()  # a stream may begin only now
 
     def on_message_begin(self) -> None:
         """Begin a request; see httptools."""

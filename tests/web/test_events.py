@@ -147,6 +147,18 @@ async def test_a_server_that_ends_ends_streams_and_sockets(world: World, caplog:
     assert "Cancel" not in caplog.text
 
 
+async def test_a_stream_that_begins_while_the_server_ends_ends_too(world: World) -> None:
+    class Late(Wire):
+        """A connection of a server whose end comes between the head of a request and the stream."""
+
+        def on_message_complete(self) -> None:
+            self.shutdown()
+            super().on_message_complete()
+
+    async with serving(build(world), http=Late) as server, streaming(server, FOREVER) as stream, asyncio.timeout(20):
+        assert await stream.rest() in ([], [("next", {"data": {"forever": 0}})])
+
+
 async def test_a_stream_outlives_no_credential(organisation: Organisation, sqlite: None) -> None:  # noqa: ARG001
     made, owner = await organisation.made(organisation.owner), organisation.owner
     assert owner.member
