@@ -6,7 +6,9 @@ nearly all that the first start on an empty database would do.
 
 from collections.abc import Callable
 from functools import cached_property, partial
+from typing import cast
 
+from pypika_tortoise.queries import Query, Table
 from tortoise.migrations.schema_generator.state import ModelState, State
 from tortoise.migrations.schema_generator.state_apps import StateApps
 from tortoise.models import Model
@@ -21,10 +23,18 @@ class LateApps(StateApps):
         """Leave it to `get_model`."""
 
     def get_model(self, app_label: str, model_name: str | None = None) -> type[Model]:
-        """Give a model by its app's label and its name, or both in one as `app.Model`."""
+        """Give a model by its app's label and its name, or both in one as `app.Model`.
+
+        A query that goes through another model finds that one ready only if it was asked for too.
+        """
         model = super().get_model(app_label, model_name)
-        if model._meta._inited:  # noqa: SLF001 - as the stock one asks of each
-            model._meta.finalise_model()  # noqa: SLF001 - see above
+        meta = model._meta  # noqa: SLF001 - as the stock one asks of each
+        if meta._inited and meta.default_connection is not None:  # noqa: SLF001 - as above
+            meta.finalise_model()
+            meta.basetable = Table(name=meta.db_table, schema=meta.schema)
+            query = meta.db.query_class.from_(meta.basetable)
+            meta.basequery = cast("Query", query)
+            meta.basequery_all_fields = cast("Query", query.select(*meta.db_fields))
         return model
 
 

@@ -32,6 +32,7 @@ from models.engines import asyncpg_units as units
 from models.engines.asyncpg_units import LostError, lost, told
 from models.engines.lanes import carried
 from models.engines.transactions import (
+    AwayError,
     Client,
     Line,
     Outermost,
@@ -216,6 +217,10 @@ class PostgresClient(_Postgres, Client):
             raise LostError("nothing is heard of it")
         try:
             return Held(await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S))
+        except TimeoutError as error:
+            if error.errno is not None:  # it is the network's
+                raise lost(error)  # noqa: B904 - as `told`
+            raise AwayError("no connection came free") from None  # those that others use are not lost
         except Exception as error:  # noqa: BLE001 - asyncpg has many
             raise lost(error)  # noqa: B904 - as `told`
 

@@ -15,8 +15,10 @@ from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
 from models.database import started, tortoise_config
+from models.engines import asyncpg
 from models.engines.asyncpg import PostgresClient
 from models.engines.asyncpg_units import LostError
+from models.engines.transactions import AwayError
 from models.urls import Server, parse
 from tests.databases import Elsewhere, Postgres
 
@@ -187,6 +189,22 @@ async def test_lost_connections_are_replaced_where_they_can_be(apart: Elsewhere)
         cut_all(apart)
         async with in_transaction():
             assert await Crate.all().count() == 0
+
+
+async def test_who_waits_too_long_for_a_connection_has_none_of_the_others_replaced(
+    client: PostgresClient, apart: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleeping = [asyncio.create_task(client.execute_query_dict("SELECT pg_sleep(60)")) for _ in range(2)]
+    await until(2, apart, "state = 'active'")
+    monkeypatch.setattr(asyncpg, "ACQUIRE_TIMEOUT_S", 0.05)
+    expire = client._pool._generation  # noqa: SLF001 - how often the pool was told that its connections are old
+    with pytest.raises(AwayError, match="no connection came free") as told:
+        await count()
+    assert not isinstance(told.value, LostError)
+    assert client._pool._generation == expire  # noqa: SLF001 - as above
+    for task in sleeping:
+        task.cancel()
+    await asyncio.gather(*sleeping, return_exceptions=True)
 
 
 @pytest.mark.usefixtures("client")

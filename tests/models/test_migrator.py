@@ -103,6 +103,18 @@ FAIL = """
     operations = [ops.RunSQL(["CREATE TABLE half (id INTEGER)", "INSERT INTO absent VALUES (1)"])]
 """
 
+ASK = """
+    dependencies = [("library", "0001_initial")]
+
+    async def stamp(apps, editor):
+        shelf, book = apps.get_model("library", "Shelf"), apps.get_model("library.Book")
+        for each in await shelf.filter(name="a").order_by("id"):
+            each.colour = f"{await book.filter(shelf__name=each.name).count()} books"
+            await each.save(update_fields=["colour"])
+
+    operations = [ops.RunPython(stamp)]
+"""
+
 ON_SERVER = INITIAL.partition("        ops.RunSQL([")[0] + "    ]"
 
 Apps = dict[str, dict[str, object]]
@@ -322,6 +334,12 @@ async def test_rebuilding_a_table_keeps_its_rows_its_children_its_indexes_and_it
     assert rows(path, "PRAGMA foreign_key_check") == []
     with pytest.raises(sqlite3.IntegrityError, match="kept; always"):
         rows(path, "DELETE FROM shelf")
+
+
+async def test_a_migration_may_ask_the_models_as_they_are_then(path: Path, library: Write) -> None:
+    await stocked(path, library())
+    await migrate(f"sqlite://{path}", library(second=ASK))
+    assert rows(path, "SELECT name, colour FROM shelf ORDER BY id") == [("a", "2 books"), ("b", "x")]
 
 
 async def test_only_the_indexes_of_a_removed_column_go_with_it(path: Path, library: Write) -> None:
