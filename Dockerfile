@@ -14,13 +14,14 @@ RUN uv sync --frozen --no-dev --group tracing \
 COPY console console
 RUN /node/bin/python console/build
 COPY server.py ./
+COPY settings.py ./
 COPY cli cli
 COPY core core
 COPY models models
 COPY resolvers resolvers
 COPY schema schema
 COPY web web
-RUN python -m compileall -q server.py cli core models resolvers schema web
+RUN python -m compileall -q server.py settings.py cli core models resolvers schema web
 
 FROM ${PYTHON}
 RUN useradd --uid 10001 --user-group --home-dir /data --no-create-home --shell /usr/sbin/nologin latchkey \
@@ -30,6 +31,7 @@ WORKDIR /latchkey
 COPY --from=build /latchkey/.venv .venv
 COPY --from=build /latchkey/console/dist console/dist
 COPY --from=build /latchkey/server.py ./
+COPY --from=build /latchkey/settings.py ./
 COPY --from=build /latchkey/cli cli
 COPY --from=build /latchkey/core core
 COPY --from=build /latchkey/models models

@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
-SOURCES := server.py bench cli core models resolvers schema tests web
+SOURCES := server.py settings.py bench cli core models resolvers schema tests web
 TYPED := $(SOURCES) clients/verifier supply
 
 export UV_COMPILE_BYTECODE := 1

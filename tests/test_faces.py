@@ -18,7 +18,8 @@ from resolvers.gates import NewGate
 from resolvers.members import Grant
 from resolvers.scopes import Scope
 from resolvers.writing import Said
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.organisation import Organisation
 from tests.population import BASES, QUESTIONS, Population
 from web.proxies import LOOPBACK

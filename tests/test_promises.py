@@ -38,7 +38,8 @@ from resolvers.writing import Said
 from schema import schema
 from schema.context import Context
 from schema.nodes import global_id
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.databases import Elsewhere
 from tests.organisation import PASSWORD, Organisation, founded
 from tests.web.watched import watching

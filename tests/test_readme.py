@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from server import PREFIX, Settings
+from settings import PREFIX, Settings
 from tests.walk import ROOT, prepared, walk
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

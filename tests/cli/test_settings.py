@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from core.vocabulary import BuiltInRole
-from server import Settings, main
+from server import main
+from settings import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,8 @@ from resolvers import gates
 from resolvers.gates import NewGate
 from resolvers.scopes import Scope
 from resolvers.writing import Said
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.databases import Elsewhere
 from tests.faults import away
 from tests.faults.load import CREATE

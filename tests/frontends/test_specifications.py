@@ -5,7 +5,8 @@ import json
 from collections import Counter
 from typing import Any
 
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.frontends.conftest import HERE, succeeded
 from tests.organisation import Organisation
 from tests.schema.test_connections import expected

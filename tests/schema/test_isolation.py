@@ -36,7 +36,8 @@ from resolvers.writing import Said
 from schema import schema
 from schema.context import Context
 from schema.nodes import global_id
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.conftest import SetClock
 from tests.organisation import PASSWORD, Organisation, founded
 from tests.resolvers.test_sessions import Counting

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from server import PREFIX, Settings, main
+from server import main
+from settings import PREFIX, Settings
 from supply.programs import ROOT, programs, run
 from tests.cli.test_server import READY
 

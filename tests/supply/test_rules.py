@@ -7,7 +7,7 @@ from typing import Any
 
 from supply.programs import HERE, ROOT, programs, run
 
-LAYERS = ("server.py", "cli", "core", "models", "resolvers", "schema", "web")
+LAYERS = ("server.py", "settings.py", "cli", "core", "models", "resolvers", "schema", "web")
 RULES = HERE / "rules" / "house.yaml"
 EXAMPLES = {
     "face-neither-lists-nor-writes": ("schema/tokens.py", "tokens = Token.filter(name='all')\n"),

@@ -11,7 +11,8 @@ import pytest
 
 from bench.hostile import REQUESTS
 from schema import plans
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.organisation import Organisation
 from web import execution
 

@@ -16,7 +16,8 @@ from resolvers.gates import NewGate
 from resolvers.imports import Import
 from resolvers.scopes import Scope
 from resolvers.writing import Said
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.conftest import SetClock
 from tests.organisation import Organisation
 from tests.web.conftest import serving

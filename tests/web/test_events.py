@@ -11,7 +11,8 @@ import pytest
 
 from resolvers import members, tokens
 from resolvers.writing import Said
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.organisation import Organisation
 from tests.web.conftest import serving, until
 from tests.web.house import ALIVE, ORIGIN, World, build

@@ -17,7 +17,8 @@ from resolvers.members import Grant
 from resolvers.scopes import Scope
 from resolvers.writing import Said
 from schema.nodes import global_id
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.organisation import Organisation
 from web import exports
 from web.tables import ENTRIES, TOKENS

@@ -7,7 +7,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from models import AuditEntry, AuditHead
 from resolvers import entries, members
 from resolvers.writing import Said
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.organisation import Organisation
 from tests.web.conftest import serving
 from tests.web.test_sockets import INIT, PROTOCOL, hear, say, subscribe

@@ -15,7 +15,8 @@ from models import AuditEntry, GateSource, Member, TokenKind
 from resolvers import gates, passwords
 from resolvers.gates import NewGate
 from resolvers.writing import Said
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.databases import Elsewhere
 from tests.organisation import PASSWORD, Organisation
 from web.answers import Answer, Heard

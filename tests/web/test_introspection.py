@@ -24,7 +24,8 @@ from resolvers.members import Grant
 from resolvers.roles import RoleChange
 from resolvers.scopes import Scope
 from resolvers.writing import Done, Said
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.databases import Elsewhere
 from tests.organisation import Organisation
 from tests.resolvers.test_verification import dead_secrets, verifier

@@ -21,7 +21,8 @@ from resolvers.house import LEAKS_A_MINUTE
 from resolvers.members import Grant
 from resolvers.pace import WINDOW_S
 from resolvers.writing import Said
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.databases import Elsewhere
 from tests.organisation import Organisation, founded
 from tests.walk import ROOT

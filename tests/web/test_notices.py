@@ -10,7 +10,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from core.vocabulary import BuiltInRole
 from models import Notice, NoticeKind
 from resolvers import sessions
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.organisation import Organisation
 from tests.web.conftest import serving
 from tests.web.test_sockets import INIT, PROTOCOL, hear, say, subscribe

@@ -28,7 +28,8 @@ from models import Member, Token
 from resolvers.admission import Admission
 from resolvers.attempts import NETWORK
 from resolvers.identities import Vouched
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.databases import Elsewhere
 from tests.organisation import Organisation
 from tests.web.conftest import serving

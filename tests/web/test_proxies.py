@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from server import Settings
+from settings import Settings
 from tests.web.house import ORIGIN, World, build
 from web.proxies import Proxies
 

@@ -21,7 +21,8 @@ from resolvers.gates import NewGate
 from resolvers.scopes import Scope
 from resolvers.tokens import TokenChange
 from resolvers.writing import Said
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.organisation import Organisation
 from tests.web.conftest import serving
 from tests.web.test_forward_auth import ONE

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from core.vocabulary import BuiltInRole
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.organisation import Organisation
 from tests.web.conftest import serving
 

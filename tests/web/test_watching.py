@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from models import Delivery
 from models.engines.transactions import watch
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.databases import Elsewhere
 from tests.organisation import Organisation
 from tests.web.test_wire import NO, YES, Exchange, exchange, warmed

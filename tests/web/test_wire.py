@@ -26,7 +26,8 @@ from resolvers.gates import NewGate
 from resolvers.refusing import record
 from resolvers.scopes import Scope
 from resolvers.writing import Said
-from server import Settings, assembled
+from server import assembled
+from settings import Settings
 from tests.effort import tries
 from tests.organisation import Organisation
 from tests.resolvers.test_verification import verifier

@@ -13,7 +13,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from server import Settings, watched
+from server import watched
+from settings import Settings
 from tests.organisation import Organisation
 from tests.web.receiver import Receiver, receiving
 from web.app import Application
