@@ -30,6 +30,7 @@ RUN useradd --uid 10001 --user-group --home-dir /data --no-create-home --shell /
 WORKDIR /latchkey
 COPY --from=build /latchkey/.venv .venv
 COPY --from=build /latchkey/console/dist console/dist
+COPY --from=build /latchkey/pyproject.toml ./
 COPY --from=build /latchkey/server.py ./
 COPY --from=build /latchkey/settings.py ./
 COPY --from=build /latchkey/cli cli

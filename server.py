@@ -69,7 +69,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PROTOCOLS = (Wire, SocketWire)
-CONSOLE = Path(__file__).parent / "console" / "dist"
+ROOT = Path(__file__).resolve().parent  # `latchkey` on a path may be a link to this file
+CONSOLE = ROOT / "console" / "dist"
 
 _log = logging.getLogger("latchkey")
 
@@ -205,7 +206,7 @@ def _protocols(settings: Settings) -> tuple[type[Wire], type[SocketWire]]:
 
 
 def _version() -> str:
-    with (Path(__file__).parent / "pyproject.toml").open("rb") as file:
+    with (ROOT / "pyproject.toml").open("rb") as file:
         return str(tomllib.load(file)["project"]["version"])
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_the_image_serves_what_is_copied_into_it_and_tells_its_health(tmp_path: 
     assert path.endswith(":$PATH")
     clean = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "PYTHON"))}
     env = {**clean, **variables(), "PATH": path.replace("$PATH", os.environ["PATH"])}
-    env |= {"LATCHKEY_DATA_DIR": str(tmp_path / "data"), "LATCHKEY_PORT": "0"}
+    env |= {"LATCHKEY_DATA_DIR": str(tmp_path / "data"), "LATCHKEY_PORT": "0", "LATCHKEY_METRICS_PORT": "0"}
     command = [*json.loads(only("ENTRYPOINT")), *json.loads(only("CMD"))]
     with subprocess.Popen(command, cwd=tmp_path / "latchkey", env=env, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -75,6 +76,8 @@ def test_the_image_serves_what_is_copied_into_it_and_tells_its_health(tmp_path: 
                     break
             else:
                 raise AssertionError(log)
+            with urlopen(ready[1], timeout=60) as page:  # noqa: S310 - our own server
+                assert page.read() == (ROOT / "console" / "dist" / "index.html").read_bytes()
             env["LATCHKEY_PORT"] = ready[1].rpartition(":")[2]
             check = json.loads(only("HEALTHCHECK").partition(" CMD ")[2])
             assert subprocess.run(check, env=env, check=False, timeout=60).returncode == 0
@@ -144,6 +147,7 @@ def test_the_composition_begins_as_the_page_says_and_keeps_its_secrets(
     assert ours["depends_on"] == {"postgresql": {"condition": "service_healthy"}}
     assert [volume.partition(":")[2] for volume in ours["volumes"]] == [only("VOLUME")]
     assert [port.rpartition(":")[2] for port in ours["ports"]] == [only("EXPOSE")]
+    assert f"--stop-timeout {ours['stop_grace_period'].removesuffix('s')} " in PAGE
     assert services["postgresql"]["networks"] == ["database"]
     assert "ports" not in services["postgresql"]
     assert composed["networks"]["database"] == {"internal": True}
