@@ -36,7 +36,11 @@ Ask = Callable[[Path], list[Finding]]
 
 
 class NotAskedError(Exception):
-    """Nobody told whether all in a lock is well. The message says why."""
+    """Nobody told whether all in a lock is well. The message says why, and `found` is what was told all the same."""
+
+    def __init__(self, message: str, found: Sequence[Finding] = ()) -> None:
+        super().__init__(message)
+        self.found = list(found)
 
 
 class NotToldError(NotAskedError):
@@ -63,8 +67,8 @@ def read_pip_audit(done: Done) -> list[Finding]:
         for each in told
         for found in each.get("vulns", ())
     ]
-    if skipped and not findings:
-        raise NotAskedError("; ".join(skipped))
+    if skipped:
+        raise NotAskedError("; ".join(skipped), findings)
     return findings
 
 
@@ -123,10 +127,11 @@ def main(typed: Sequence[str]) -> int:
         except NotAskedError as problem:
             not_asked += 1
             _say(f"NOT AUDITED: {name}: {problem}")
-            continue
+            found = problem.found
+        else:
+            _say(f"audited: {name}: {sum(each.is_accepted(accepted) for each in found)} accepted")
         concerning = [each for each in found if not each.is_accepted(accepted)]
         vulnerable += len(concerning)
-        _say(f"audited: {name}: {len(concerning)} vulnerable, {len(found) - len(concerning)} accepted")
         for each in concerning:
             _say(f"  VULNERABLE: {each.package}: {each.advisory} {' '.join(each.names)}")
     if vulnerable:

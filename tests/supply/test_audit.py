@@ -100,6 +100,11 @@ def test_every_lock_is_asked_about_and_silence_is_no_answer(
         assert "NOT AUDITED: tests/frontends/package-lock.json: likewise" in said
     audit.ACCEPTED.write_text('{"CVE-2026-1": "the tests alone have it"}')
     assert ended([finding])[0] == 0
+    status, said = ended(NotAskedError("not found: attrs", [finding]))
+    assert status == 2
+    assert "NOT AUDITED: console/package-lock.json: not found: attrs" in said
+    audit.ACCEPTED.write_text("{}")
+    assert ended(NotAskedError("not found: attrs", [finding]))[0] == 1
 
 
 def told(*packages: dict[str, Any], stderr: str = "") -> list[Finding]:
@@ -118,5 +123,8 @@ def test_what_pip_audit_could_not_look_up_is_no_answer() -> None:
         told(skipped)
     with pytest.raises(NotAskedError, match="attrs"):
         told(skipped, well)
-    assert told(skipped, vulnerable, well) == [Finding("orjson 3.0", "PYSEC-1", ("CVE-1",))]
+    with pytest.raises(NotAskedError, match="attrs") as partly:
+        told(skipped, vulnerable, well)
+    assert partly.value.found == [Finding("orjson 3.0", "PYSEC-1", ("CVE-1",))]
+    assert told(vulnerable, well) == partly.value.found
     assert told(well) == []
