@@ -18,6 +18,7 @@ from resolvers.courses import Course
 
 MAX_NAME_LENGTH = 64
 """How much of an operation's name is told."""
+_CARGO = frozenset({b"baggage", b"tracestate"})
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 _ROUTES = {"forward_auth": "/authz/{account}:{gate}/{path}", "console": "/{file}"}
 """The paths of faces that have more than one."""
@@ -71,7 +72,8 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("latchkey")
         self._trace, self._propagate = trace, propagate
-        self._carried = {field.encode() for field in propagate.get_global_textmap().fields}
+        # Which trace it is, and nothing that its client would have every span of it tell.
+        self._carried = {field.encode() for field in propagate.get_global_textmap().fields} - _CARGO
         self._database = database
 
     async def close(self) -> None:

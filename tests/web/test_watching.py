@@ -149,6 +149,7 @@ async def test_traces_follow_a_request_through_its_operation_to_the_database_and
     secret = organisation.secrets[str(organisation.owner.token.id)]
     app = assembled(Settings(), organisation.house)
     headers = {"Authorization": secret, "Traceparent": TRACEPARENT, "User-Agent": "an agent"}
+    headers |= {"Tracestate": "vendor=of-the-client", "Baggage": "key=of-the-client"}
     made = 'mutation Make { createToken(input: {name: "of n@example.com", comment: "hush, hush"'
     made += ", scope: {builtInRole: READER}}) { secret } }"
     async with (
@@ -194,7 +195,7 @@ async def test_traces_follow_a_request_through_its_operation_to_the_database_and
     assert attributes(spans["query"])["graphql.operation.name"] == "lkp_…"
     assert attributes(transaction)["db.system.name"] in {"sqlite", "postgresql"}
     assert attributes(spans["_OTHER /authz/{account}:{gate}/{path}"])["http.response.status_code"] == 403
-    for untold in (secret, minted, "example.com", "hush", "an agent", "builtInRole", "secretname"):
+    for untold in (secret, minted, "example.com", "hush", "an agent", "builtInRole", "secretname", "of-the-client"):
         assert untold.encode() not in watched.sent
     assert not watch.is_on
 
