@@ -70,6 +70,9 @@ REQUESTS: Mapping[str, Hostile] = {
     ),
     "a walk 44 objects deep": Hostile(_asking("{viewer{member{" + _nested(14) + "}}}")),
     "a walk within the depth": Hostile(_asking("{viewer{member{" + _nested(4) + "}}}")),
+    "a number of 4,301 digits": Hostile(
+        _asking("{nodes(ids:" + "1" * 4301 + "){id}viewer{member{" + _nested(4) + "}}}")
+    ),
     "selections 990 deep": Hostile(_asking("{a" * 990 + "}" * 990)),
     "lists in a document, 1,900 deep": Hostile(_asking("{nodes(ids:" + "[" * 1900), "GRAPHQL_PARSE_FAILED"),
     "280 directives": Hostile(_asking("{__typename" + "@skip(if:false)" * 280 + "}")),

@@ -194,10 +194,9 @@ def _field(schema: GraphQLSchema, field: GraphQLField, node: FieldNode, usual: i
         paged=any(name in field.args for name in _PAGE_ARGUMENTS),
         pages=tuple(count for name in _PAGE_ARGUMENTS if name in given for count in _count(given[name])),
         lengths=tuple(
-            count
+            _length(given[name])
             for name, argument in field.args.items()
             if name in given and is_list_type(get_nullable_type(argument.type))
-            for count in _count(given[name])
         ),
         within=_selection(schema, named, node.selection_set),
         usual=usual,
@@ -256,8 +255,15 @@ def _count(value: ValueNode) -> Iterator[_Count]:
             yield _Variable(value.name.value)
         case IntValueNode():
             yield int(value.value)
+
+
+def _length(value: ValueNode) -> _Count:
+    match value:
+        case VariableNode():
+            return _Variable(value.name.value)
         case ListValueNode():
-            yield len(value.values)
+            return len(value.values)
+    return 1  # what is no list is taken for one of itself alone, whatever it is
 
 
 def _merged(

@@ -191,6 +191,7 @@ def test_a_fragment_spread_everywhere_costs_what_it_says() -> None:
         ("{ members(first: 2) { nodes { friends(first: 3) { nodes { id } } } } }", {}, 1 + 2 * (1 + 1 + 3)),
         ("{ members(first: 2) { nodes { tags { key } } } }", {}, 1 + 2 * (1 + LIST_SIZE)),
         ("{ nodes(ids: [1, 2]) { id } }", {}, LIST_SIZE),
+        (f"{{ nodes(ids: {'1' * 4301}) {{ id }} }}", {}, LIST_SIZE),
         ("{ nodes(ids: [1,2,3,4,5,6,7,8,9,10,11,12]) { id } }", {}, 12),
         ("query ($i: [ID!]!) { nodes(ids: $i) { id } }", {"i": ["1"] * 40}, 40),
         (SPREAD_TWICE, {}, (1 + 2) + (1 + 1 + 1 + 5)),
