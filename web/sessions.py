@@ -18,7 +18,7 @@ from resolvers.callers import Caller, Request
 from schema.context import Context
 from web.bodies import read_json, reply, reply_errors, reply_failed
 from web.credentials import Gate, Presented
-from web.errors import RejectedError, refused
+from web.errors import RejectedError, RequestError, refused, retry_header
 from web.execution import Engine, Parameters
 
 BODY_LIMIT_BYTES = 16 << 10
@@ -86,13 +86,19 @@ class Sessions:
         await self.end(http, request)  # the browser forgets it, and nobody is to go on with it
         secret = signed_in.secret or ""
         caller = await self._gate.caller_of(Presented(secret), request)
-        operation = self._engine.prepare(Parameters(VIEWER, None, None), Context(request, caller))
-        answer = await self._engine.run(operation)
-        viewer = {"viewer": answer["data"]["viewer"]}
-        response = reply(viewer, request.id, headers={"Set-Cookie": self._gate.cookie(secret)})
+        viewer = await self._viewer(Context(request, caller))
+        response = reply({"viewer": viewer}, request.id, headers={"Set-Cookie": self._gate.cookie(secret)})
         if caller is not None:
             response.headers.append("Set-Cookie", self._gate.device_cookie(self._note_device(caller)))
         return response
+
+    async def _viewer(self, context: Context) -> Any:  # noqa: ANN401 - as GraphQL answers
+        """Tell whom it is that is signed in; None where that cannot be told now, which keeps nobody out."""
+        try:
+            answer = await self._engine.run(self._engine.prepare(Parameters(VIEWER, None, None), context))
+        except (RequestError, RateLimited):
+            return None
+        return answer["data"]["viewer"]
 
     async def _ended(self, http: HTTPRequest, request: Request) -> Response:
         """Sign the browser out."""
@@ -115,6 +121,9 @@ async def answered(answering: Awaitable[Response], request: Request) -> Response
         raise
     except RejectedError as error:
         return reply_errors(error.errors, request.id, status=error.status, headers=error.headers)
+    except RequestError as error:
+        headers = retry_header(error.errors[0])
+        return reply_errors(error.errors, request.id, status=error.status, headers=headers)
     except Refusal as error:
         headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, RateLimited) else {}
         status = _STATUS.get(error.code, 400)

@@ -4,8 +4,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.responses import Response
 
+from core.errors import Unavailable
 from tests.web.house import ORIGIN, World, build
+from web.errors import RequestError
+from web.limits import Limits
+from web.sessions import answered
 
 VIEWER = {"query": "{ viewer { member { name } } }"}
 ADA = {"data": {"viewer": {"member": {"name": "Ada"}}}}
@@ -176,6 +181,22 @@ async def test_signing_in_says_what_is_wrong(
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]) == (status, extensions)
     assert "set-cookie" not in answer.headers
     assert answer.headers.get("retry-after") == ("30" if status == 429 else None)
+
+
+async def test_who_is_signed_in_has_the_cookie_though_nothing_can_be_told_of_them(world: World) -> None:
+    transport = httpx2.ASGITransport(app=build(world, limits=Limits(cost=1)))
+    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+        answer = await client.post("/session", json=CREDENTIALS, headers=OURS)
+    assert (answer.status_code, answer.json()) == (200, {"viewer": None})
+    assert answer.headers.get_list("set-cookie")[0].startswith("latchkey_session=lkt_session;")
+
+
+async def test_a_request_that_is_not_run_is_answered_with_its_own_status(world: World) -> None:
+    async def answering() -> Response:
+        raise RequestError.because(Unavailable(5), status=503)
+
+    answer = await answered(answering(), world.asking("id", None, None))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
 async def test_a_form_of_another_page_cannot_sign_in(client: httpx2.AsyncClient) -> None:
