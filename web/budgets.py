@@ -64,3 +64,7 @@ class Allowance:
         if cost_a_minute is None:
             return cls(cost, None)
         return cls(min(cost, cost_a_minute), Budget(cost_a_minute))
+
+    def with_more(self, cost: int) -> int:
+        """Say what an operation may cost that may cost so much more than others: no more than all of a minute."""
+        return self.cost + cost if self.budget is None else min(self.cost + cost, self.budget.points)

@@ -7,14 +7,19 @@ Strawberry schema are not run.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Hashable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Hashable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
 
 import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationType
-from graphql.execution import create_source_event_stream, map_source_to_response_event
+from graphql.execution import (
+    Executor,
+    create_source_event_stream,
+    execute_subscription_event,
+    map_source_to_response_event,
+)
 
 from core.errors import Refusal, TimedOut, TooComplex, Unauthenticated
 from core.networks import neighbourhood
@@ -82,7 +87,9 @@ class Operation:
     type: OperationType
     context: Context
     run: Run
-    cost: Mapping[str, int] | None
+    points: int
+    """What it costs."""
+    told: Mapping[str, int] | None
     """What the answer says that it cost, if it is to."""
     name: str = ""
     """Whatever its client called it."""
@@ -165,15 +172,17 @@ class Engine:
             raise RequestError.labelled(variables, "BAD_USER_INPUT")
         cost = operation.cost(variables.coerced)
         allowance = self._allowance(context)
-        # The schema is read from memory, and whether a stranger may read it is not a question of what it costs.
-        limit = allowance.cost + INTROSPECTION_COST * (document.introspects and context.anyone is None)
+        limit = allowance.cost
+        if document.introspects and context.anyone is None:
+            # The schema is read from memory, and whether a stranger may read it is not a question of what it costs.
+            limit = allowance.with_more(INTROSPECTION_COST)
         if cost > limit:
             raise RequestError.because(TooComplex(min(cost, MAX_TOLD_COST), limit))
         left = None if allowance.budget is None else _spent(allowance.budget, cost, context)
         told = _told(cost, limit, left) if parameters.asks_cost else None
         run = Run(operation.plan, context, variables, hide_suggestions=not hints)
         name = operation.name or ""
-        return Operation(operation.type, context, run, told, name, name if self._is_listed(parameters) else "")
+        return Operation(operation.type, context, run, cost, told, name, name if self._is_listed(parameters) else "")
 
     def _is_listed(self, parameters: Parameters) -> bool:
         if parameters.query is None:
@@ -199,6 +208,8 @@ class Engine:
             return None
         if document.operation(parameters.operation_name).plan.waits is not False:
             return None
+        if parameters.variables:
+            refuse_large(parameters.variables, self._limits)
         operation = self._affordable(document, parameters, context)
         result = operation.run.answer_at_once()
         if result is None:
@@ -272,7 +283,8 @@ class Engine:
     def subscribe(self, operation: Operation) -> AsyncGenerator[Response, None]:
         """Run a subscription, a response for each event, until its source ends.
 
-        Raises `RequestError` if there is no source, or when the source fails.
+        Each event costs what the operation does, takes a turn, and may take as long as a query. Raises `RequestError`
+        if there is no source, when the source fails, and for an event that is not answered.
         """
         self._begin(operation)
         return self._responses(operation) if self.spans is None else self._traced(operation, self.spans)
@@ -289,12 +301,34 @@ class Engine:
         stream = cast("AsyncIterable[Any] | ExecutionResult", await source if is_awaitable(source) else source)
         if isinstance(stream, ExecutionResult):
             raise RequestError(formatted(stream.errors or [], request_id))
-        async with aclosing(map_source_to_response_event(executor, stream)) as results:
+
+        def answered(event: Executor[Any]) -> Awaitable[ExecutionResult]:
+            return self._of_event(operation, event)
+
+        async with aclosing(map_source_to_response_event(executor, stream, answered)) as results:
             try:
                 async for result in results:
                     yield _response(result, operation)
             except Exception as error:
                 raise RequestError([_of_source(error, request_id)]) from error
+
+    async def _of_event(self, operation: Operation, event: Executor[Any]) -> ExecutionResult:
+        whose, budget = _whose(operation.context), self._allowance(operation.context).budget
+        if budget is not None:
+            budget.spend(whose, operation.points)
+        deadline = asyncio.timeout(self._limits.seconds)
+        try:
+            async with deadline:
+                await self._turns.begin(whose)
+                try:
+                    result = execute_subscription_event(event)
+                    return cast("ExecutionResult", await result if is_awaitable(result) else result)
+                finally:
+                    self._turns.end(whose)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise self._late() from None
 
     async def finish(self) -> None:
         """Wait for the mutations whose callers left."""
@@ -329,8 +363,8 @@ def _response(result: ExecutionResult, operation: Operation) -> Response:
     response: Response = {"data": result.data}
     if result.errors:
         response["errors"] = counted(formatted(result.errors, operation.context.request.id))
-    if operation.cost is not None:
-        response["extensions"] = {"cost": operation.cost}
+    if operation.told is not None:
+        response["extensions"] = {"cost": operation.told}
     return response
 
 

@@ -6,6 +6,7 @@ Each page of it is a GraphQL query of the caller's, so it shows what they may se
 read, and only a page of it is in memory at a time.
 """
 
+from asyncio import sleep
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
@@ -96,8 +97,15 @@ class Exports:
             yield written(page["nodes"])
             if not page["pageInfo"]["hasNextPage"]:
                 return
-            caller = await current(caller)
-            page = await self._page(caller, wanted, page["pageInfo"]["endCursor"])
+            page = await self._next(caller, wanted, page["pageInfo"]["endCursor"])
+
+    async def _next(self, caller: Caller, wanted: Line, after: str) -> Line:
+        """Read another page, as soon as its caller has a turn and may spend what it costs."""
+        while True:
+            try:
+                return await self._page(await current(caller), wanted, after)
+            except RateLimited as error:
+                await sleep(error.retry_after_s)
 
     async def _page(self, caller: Caller, wanted: Line, after: str | None) -> Line:
         """Read a page. Raises `RequestError` unless all that is refused are columns."""

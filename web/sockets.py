@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from core.errors import RateLimited, Retired, Unauthenticated
+from core.networks import neighbourhood
 from models.engines.transactions import AwayError
 from schema.context import Context
 from web.answers import ENDING
@@ -226,7 +227,8 @@ class _Connection:
         ):  # each operation says so and when to try again, as no code of the protocol does
             pass
         try:
-            self._held.enter_context(self._places.taken(self._presented or request.address))
+            holder = self._presented.secret if self._presented else neighbourhood(request.address)
+            self._held.enter_context(self._places.taken(holder))
         except RateLimited:
             raise _CloseError(4403, "Too many connections") from None
         self._acknowledged = True

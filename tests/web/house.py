@@ -226,7 +226,23 @@ class Mutation:
 
 
 @strawberry.type
+class Event:
+    number: int
+
+    @strawberry.field
+    async def waiting(self, info: strawberry.Info) -> str | None:
+        world(info).entered.set()
+        await world(info).gate.wait()
+        return "waited"
+
+
+@strawberry.type
 class Subscription:
+    @strawberry.subscription
+    async def events(self, to: int) -> AsyncIterator[Event | None]:
+        for number in range(to):
+            yield Event(number=number)
+
     @strawberry.subscription
     async def count(self, info: strawberry.Info, to: int) -> AsyncIterator[int | None]:
         try:

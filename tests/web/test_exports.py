@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -20,7 +21,7 @@ from schema.nodes import global_id
 from server import assembled
 from settings import Settings
 from tests.organisation import Organisation
-from web import exports
+from web import budgets, exports
 from web.tables import ENTRIES, TOKENS
 
 
@@ -215,6 +216,38 @@ async def test_who_may_not_look_is_refused(organisation: Organisation, client: h
         assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (403, "FORBIDDEN")
     assert (await client.get("/tokens/export.csv", headers={"Authorization": "lkp_x"})).status_code == 401
     assert (await client.post("/tokens/export.csv")).status_code == 405
+
+
+async def test_a_file_waits_for_what_its_pages_cost(
+    organisation: Organisation, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = (await organisation.made(organisation.owner, name="first")).row
+    columns = ("account_id", "kind", "owner_id", "creator_id", "scope_kind", "scope_role", "ending")
+    shared = {column: getattr(template, column) for column in columns}
+    await Token.bulk_create([Token(name="n", **shared) for _ in range(120)])
+    whole = (await client.get("/tokens/export.csv")).text
+    asked = {"query": TOKENS.page, "variables": {}, "extensions": {"cost": True}}
+    cost = (await client.post("/graphql", json=asked)).json()["extensions"]["cost"]["requested"]
+    at_s, waited_s = 1000.0, []
+
+    async def sleep(wait_s: int) -> None:
+        nonlocal at_s
+        waited_s.append(wait_s)
+        at_s += wait_s
+
+    monkeypatch.setattr(budgets, "Budget", partial(budgets.Budget, clock_s=lambda: at_s))
+    monkeypatch.setattr(exports, "sleep", sleep)
+
+    async def under(settings: Settings) -> httpx2.Response:
+        transport = httpx2.ASGITransport(app=assembled(settings, organisation.house))
+        async with httpx2.AsyncClient(transport=transport, base_url=client.base_url, headers=client.headers) as other:
+            return await other.get("/tokens/export.csv")
+
+    assert (await under(Settings(max_cost_a_minute=2 * cost))).text == whole
+    assert waited_s == [30]
+    refused = await under(Settings(max_query_cost=cost - 1))
+    told = {"code": "QUERY_TOO_COMPLEX", "cost": cost, "limit": cost - 1}
+    assert (refused.status_code, refused.json()["errors"][0]["extensions"]) == (400, told)
 
 
 async def test_an_export_ends_broken_when_its_caller_may_not_go_on(

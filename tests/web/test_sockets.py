@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 from tests.web.conftest import serving, until
 from tests.web.house import ORIGIN, World, build
 from web.limits import Limits
+from web.proxies import Proxies
 from web.wire import SocketWire
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
@@ -379,6 +380,19 @@ async def test_a_credential_has_so_many_connections(world: World) -> None:
         await second.close()
         async with acknowledged(server):
             pass
+
+
+async def test_a_network_without_a_credential_has_so_many_connections(world: World) -> None:
+    app = build(world, limits=Limits(sockets=1), proxies=Proxies.parse(["127.0.0.0/8"]))
+    async with serving(app) as server, opened(server, **{"x-forwarded-for": "2001:db8::1"}) as first:
+        await say(first, INIT)
+        assert await hear(first) == [{"type": "connection_ack"}]
+        async with opened(server, **{"x-forwarded-for": "2001:db8::2"}) as second:
+            await say(second, INIT)
+            assert await ending(second) == (4403, "Too many connections")
+        async with opened(server, **{"x-forwarded-for": "2001:db8:0:1::1"}) as other:
+            await say(other, INIT)
+            assert await hear(other) == [{"type": "connection_ack"}]
 
 
 async def test_a_connection_on_which_nothing_runs_is_closed(world: World) -> None:

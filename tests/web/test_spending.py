@@ -1,12 +1,14 @@
 """What callers may spend: in one operation, in a minute, in time, and at once. What is too much has done nothing."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx2
 import pytest
+from graphql import get_introspection_query
 
 from core.errors import RateLimited
 from tests.web.house import ALIVE, ORIGIN, World, build
@@ -200,6 +202,40 @@ async def test_a_mutation_whose_caller_left_keeps_its_turn_and_one_in_line_is_no
         world.gate.set()
         assert (await third).status_code == 200
     assert world.finished == ["kept"]
+
+
+def told(answer: httpx2.Response) -> list[Any]:
+    """Read what was told in a stream of events."""
+    lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+    return [json.loads(line) for line in lines]
+
+
+async def test_every_event_of_a_subscription_is_an_operation_of_its_own(limited: Asking, world: World) -> None:
+    events = {"query": "subscription { events(to: 9) { number } }"}
+    streamed = {"accept": "text/event-stream"}
+    async with limited(cost_a_minute=15) as client:  # ten to read it, one to begin it, and one for each event
+        heard = told(await client.post("/graphql", json=events, headers=streamed))
+        assert [each["data"]["events"]["number"] for each in heard[:-1]] == [0, 1, 2, 3]
+        assert [error["extensions"]["code"] for error in heard[-1]["errors"]] == ["RATE_LIMITED"]
+    waiting = {"query": "subscription { events(to: 1) { waiting } }"}
+    async with limited(seconds=0.05) as client:
+        (late,) = told(await client.post("/graphql", json=waiting, headers=streamed))
+        assert [error["extensions"]["code"] for error in late["errors"]] == ["TIMED_OUT"]
+    world.entered.clear()
+    async with limited(running=1, waiting=0) as client:
+        following = asyncio.create_task(client.post("/graphql", json=waiting, headers=streamed))
+        await world.entered.wait()
+        assert (await ask(client, "{ hello }")).status_code == 429
+        world.gate.set()
+        assert told(await following) == [{"data": {"events": {"waiting": "waited"}}}]
+        assert (await ask(client, "{ hello }")).status_code == 200
+
+
+async def test_who_may_read_the_schema_within_a_minute_that_is_too_short_for_it_is_told_so(world: World) -> None:
+    app = build(world, limits=Limits(anonymous_cost_a_minute=500), introspection="anyone")
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=ORIGIN) as client:
+        refused = await ask(client, get_introspection_query())
+        assert (code(refused), refused.json()["errors"][0]["extensions"]["limit"]) == ("QUERY_TOO_COMPLEX", 500)
 
 
 async def test_turns_are_given_in_order_and_lines_that_are_empty_are_forgotten() -> None:
