@@ -540,6 +540,7 @@ async def test_what_a_proxy_may_send_is_answered_as_ever(exchange: Exchange) -> 
         exchange.authz(f"Authorization: Bearer {exchange.secret}"),
         exchange.authz("Content-Length: 0"),
         *(exchange.graphql(query=query) for query in QUERIES),
+        exchange.graphql(query=f'{QUERIES[0]}|{{"x": {"[" * 101}{"]" * 101}}}'),  # nested too deeply, and not asked for
         exchange.graphql(secret=exchange.dead),
         exchange.graphql(f"Authorization: Bearer {exchange.secret}"),
         *(
