@@ -80,7 +80,7 @@ def told(ports: tuple[int, int]) -> list[float]:
     """Ask for the metrics at some ports; gives when those processes that tell them began."""
     began = []
     for port in ports:
-        with suppress(URLError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             families = text_string_to_metric_families(answer.read().decode())
             began += [each.samples[0].value for each in families if each.name == "process_start_time_seconds"]
     return began
