@@ -152,7 +152,8 @@ async def got_through(webhook: Webhook) -> None:
 
 
 async def _failed(house: House, delivery: Delivery, unsent: Unsent) -> None:
-    await _mine(delivery).update(next_at=_next(delivery.attempts), error=str(unsent)[:256])
+    still_due = _mine(delivery).filter(next_at__isnull=False)  # its webhook may have been disabled meanwhile
+    await still_due.update(next_at=_next(delivery.attempts), error=str(unsent)[:256])
     webhook = delivery.webhook
     if delivery.webhook_id is None or webhook is None:
         return

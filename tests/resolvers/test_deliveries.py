@@ -163,6 +163,20 @@ async def test_what_says_that_it_is_gone_is_disabled_at_once_and_what_is_due_is_
     assert (webhook.disabled_at, webhook.failing_since) == (None, None)
 
 
+async def test_what_fails_while_its_webhook_is_disabled_is_not_tried_again(sending: Organisation) -> None:
+    made = await hooked(sending, "https://receiver.example/hooks")
+    await leak(sending)
+
+    async def disabled(*_: object) -> int:
+        await webhooks.update(sending.owner, made.row.id, WebhookChange(enabled=False), Said())
+        return 500
+
+    sending.house.post = disabled
+    await deliver(sending.house)
+    delivery = await Delivery.get()
+    assert (delivery.attempts, delivery.next_at, delivery.error) == (1, None, "the webhook was disabled")
+
+
 async def test_a_process_that_dies_while_it_delivers_leaves_it_to_another(
     sending: Organisation, receiver: Receiver, set_clock: SetClock
 ) -> None:
