@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -115,7 +115,8 @@ async def test_a_living_token_is_told_in_the_words_of_rfc_7662(
 async def test_scope_words_are_proven_anew_only_when_what_decides_changed(
     organisation: Organisation, introspect: Introspect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner, allow = organisation.owner, {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*"]}
+    own = f"proj/{uuid4()}"  # what was proven of the same rights before is remembered
+    owner, allow = organisation.owner, {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/*", own]}
     role = await organisation.role("seer", allow)
     made = await organisation.made(owner, Scope(custom_roles=["seer"]), TokenKind.SERVICE)
     proofs: list[object] = []
@@ -129,7 +130,7 @@ async def test_scope_words_are_proven_anew_only_when_what_decides_changed(
     await roles.update(owner, role.id, RoleChange(name="Seer"), Said())
     assert (await introspect(made.secret or "")).json()["scope"] == "proj:viewProject"
     assert len(proofs) == 1
-    await roles.update(owner, role.id, RoleChange(policy=[{**allow, "resources": ["proj/web"]}]), Said())
+    await roles.update(owner, role.id, RoleChange(policy=[{**allow, "resources": [own]}]), Said())
     assert (await introspect(made.secret or "")).json()["scope"] == ""
     assert len(proofs) == 2
 
