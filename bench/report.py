@@ -85,8 +85,9 @@ def _heading(found: Mapping[str, Any]) -> str:
     rows = [(f"`{name}`", ratio, GOALS.get(name, "")) for name, ratio in found.items()]
     return f"""# Results
 
-Written by `make bench`; [README.md](README.md) says what is measured and why it is told in ratios. Figures come from
-one run on one machine, medians of rounds in which everything took turns. Only ratios mean something on another.
+Written by `make bench`; [README.md](README.md) says what is measured and why it is told in ratios. The figures of
+each part come from one run on one machine, medians of rounds in which everything took turns. Only ratios mean something
+on another.
 
 {_table(("ratio", "measured", "wanted"), rows)}"""
 
