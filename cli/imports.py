@@ -17,6 +17,7 @@ from typing import Any
 from cli.accounts import acting_in
 from core.covers import Allowance
 from core.errors import Invalid, Unfit
+from core.slices import sliced
 from core.vocabulary import BuiltInRole
 from models import Member, MemberState
 from resolvers import imports
@@ -80,7 +81,7 @@ async def bring(request: Request, account_key: str | None, wanted: Wanted) -> st
     lines = list(_lines(_text(wanted.file), wanted.file))
     caller = await acting_in(request, account_key)
     asked = await _read(caller, lines)
-    chunks = [(lines[start : start + CHUNK], asked[start : start + CHUNK]) for start in range(0, len(lines), CHUNK)]
+    chunks = list(zip(sliced(lines, CHUNK), sliced(asked, CHUNK), strict=True))
     done = [await _chunk(caller, *chunk, said, dry_run=True) for chunk in chunks]
     if not wanted.dry_run:
         done = [await _chunk(caller, *chunk, said, dry_run=False) for chunk in chunks]

@@ -15,6 +15,7 @@ from tortoise.expressions import Q
 from tortoise.query_utils import Prefetch
 from tortoise.queryset import QuerySet
 
+from core.slices import sliced
 from core.vocabulary import Action
 from models import Account, NoticeKind, Token, TokenKind, TokenRole, living, now
 from resolvers import notices
@@ -143,8 +144,8 @@ async def _record(house: House, account: Account, action: Action, found: Sequenc
     """Make the entries and notices of what was found, but for what was noticed before."""
     known = await notices.known(account.id, [news.key for news in found])
     fresh = [news for news in found if news.key not in known]
-    for start in range(0, len(fresh), CHUNK):
-        await _recorded(house, account, action, fresh[start : start + CHUNK])
+    for some in sliced(fresh, CHUNK):
+        await _recorded(house, account, action, some)
 
 
 async def _recorded(house: House, account: Account, action: Action, fresh: Sequence[News]) -> None:

@@ -13,6 +13,7 @@ from tortoise.queryset import QuerySet
 
 from core.catalogue import Catalogue
 from core.law import Authority, NamedPolicy, Side, SideKind
+from core.slices import sliced
 from core.vocabulary import Action, BuiltInRole
 from models import Member, MemberRole, MemberState, Role, ScopeKind, Token, TokenRole, living, now
 from resolvers import rights
@@ -92,8 +93,8 @@ async def _scanned(
     for examined in range(CHUNK, MOST_EXAMINED + 1, CHUNK):
         seen = [row for row in chunk if caller.sees(Action.VIEW_ACCESS, row)]
         decide = await read(seen)
-        for start in range(0, len(seen), AT_ONCE):
-            found += [row for row in seen[start : start + AT_ONCE] if decide(row)]
+        for some in sliced(seen, AT_ONCE):
+            found += [row for row in some if decide(row)]
             await asyncio.sleep(0)
         if len(found) > window.size or len(chunk) < CHUNK:
             break

@@ -11,6 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from core.errors import Invalid
+from core.slices import sliced
 from core.vocabulary import Action
 from models import (
     Account,
@@ -53,9 +54,9 @@ class News:
 async def known(account_id: UUID, keys: Sequence[str]) -> set[str]:
     """Say which of these were noticed already."""
     found: set[str] = set()
-    for start in range(0, len(keys), CHUNK):
-        some = Notice.filter(account_id=account_id, key__in=list(keys[start : start + CHUNK]))
-        found |= {notice.key for notice in await some.only("key")}
+    for some in sliced(keys, CHUNK):
+        noticed = Notice.filter(account_id=account_id, key__in=list(some))
+        found |= {notice.key for notice in await noticed.only("key")}
     return found
 
 

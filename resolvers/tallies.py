@@ -1,18 +1,19 @@
 """What is kept of the uses of tokens, and how it is written: for many tokens at once."""
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.transactions import in_transaction
 
 from core.folding import fitting, fold, fold_each, standing
+from core.slices import sliced
 from models import Token, TokenAccess, TokenDay, new_id, now
 
 DAY_S = 24 * 60 * 60
@@ -29,7 +30,6 @@ LONGEST = 1024
 ROWS = 1_000
 """How many rows stand in one statement, which no database takes in any number."""
 _EPOCH = date(1970, 1, 1)
-T = TypeVar("T")
 
 Whence = tuple[str, str]
 """An address and a user agent, each empty if it is not known."""
@@ -232,7 +232,7 @@ async def _write_days(connection: BaseDBAsyncClient, tallies: Mapping[UUID, Tall
         for day, action in sorted(tally.days)
     ]
     made: set[str] = set()
-    for some in _chunks(rows):
+    for some in sliced(rows, ROWS):
         sql, values = _insert(connection, "token_day", (*_OWN, "day", "action", *_DECIDED), some)
         sql += " ON CONFLICT (account_id, token_id, day, action) DO UPDATE SET"
         sql += f" {_added('token_day')}, updated_at = excluded.updated_at RETURNING id"
@@ -258,7 +258,7 @@ async def _write_origins(connection: BaseDBAsyncClient, tallies: Mapping[UUID, T
         for whence, (first_s, last_s, times) in sorted(tally.origins.items())
     ]
     made: set[str] = set()
-    for some in _chunks(rows):
+    for some in sliced(rows, ROWS):
         names = (*_OWN, "address", "user_agent", "first_at", "last_at", "uses")
         sql, values = _insert(connection, "token_origin", names, some)
         sql += (
@@ -295,7 +295,7 @@ async def _write_accesses(connection: BaseDBAsyncClient, tallies: Mapping[UUID, 
 
 async def _add_accesses(connection: BaseDBAsyncClient, rows: Sequence[tuple[Any, ...]]) -> set[str]:
     made: set[str] = set()
-    for some in _chunks(rows):
+    for some in sliced(rows, ROWS):
         names = (*_OWN, "action", "specifier", *_DECIDED, "first_at", "last_at")
         sql, values = _insert(connection, "token_access", names, some)
         sql += " ON CONFLICT (account_id, token_id, action, specifier) DO UPDATE SET"
@@ -332,7 +332,7 @@ async def _fold_accesses(connection: BaseDBAsyncClient, token_ids: Sequence[str]
             if (specifier := stands[row.action][row.specifier]) != row.specifier:
                 row.specifier = specifier
                 moved.append(row)
-    for some in _chunks(moved):
+    for some in sliced(moved, ROWS):
         await TokenAccess.filter(id__in=[row.id for row in some]).using_db(connection).delete()
     await _add_accesses(connection, _merged(moved))
 
@@ -366,7 +366,7 @@ def _insert(
     connection: BaseDBAsyncClient, table: str, names: Sequence[str], rows: Collection[Sequence[Any]]
 ) -> tuple[str, list[Any]]:
     each = places(connection, len(names) * len(rows))
-    listed = (", ".join(each[start : start + len(names)]) for start in range(0, len(each), len(names)))
+    listed = map(", ".join, sliced(each, len(names)))
     sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({'), ('.join(listed)})"  # noqa: S608 - names of our own
     return sql, list(chain.from_iterable(rows))
 
@@ -378,10 +378,6 @@ def places(connection: BaseDBAsyncClient, many: int) -> list[str]:
 
 def _is_sqlite(connection: BaseDBAsyncClient) -> bool:
     return connection.capabilities.dialect == "sqlite"
-
-
-def _chunks(rows: Sequence[T]) -> Iterable[Sequence[T]]:
-    return (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
 
 
 def _time(at_s: float) -> datetime:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from core.folding import EVERYTHING
+from core.slices import sliced
 from models import Token, TokenKind
 from models.database import outside_transaction
 from resolvers import tallies
@@ -273,8 +274,8 @@ class Uses:
     async def flush(self) -> None:
         """Write what was gathered. A later use that another process wrote stays; a token being changed waits."""
         pending, self._pending, self._pending_deeds = self._pending, [], 0
-        for start in range(0, len(pending), SLICE):
-            for use in pending[start : start + SLICE]:
+        for some in sliced(pending, SLICE):
+            for use in some:
                 self.settle(use)
             await asyncio.sleep(0)
         left, self._tallies, self._kept = self._tallies, {}, 0

@@ -18,6 +18,7 @@ from tortoise.queryset import QuerySet
 
 from core.errors import Forbidden, Refusal, Unauthenticated
 from core.law import Verdict
+from core.slices import sliced
 from core.vocabulary import Action
 from models import Account, ActorKind, AuditHead, Job, JobState, Token, TokenRole, now
 from models.database import outside_transaction
@@ -183,8 +184,8 @@ async def _next(caller: Caller, job: Job) -> list[Token]:
     rows = Statement.of(wanted.filter(id__lt=job.after_id or job.id).order_by("-id").limit(CHUNK))
     raw = await found(rows.sql, rows.values)
     tokens: list[Token] = []
-    for start in range(0, len(raw), SLICE):
-        tokens += rows.rows(raw[start : start + SLICE])
+    for some in sliced(raw, SLICE):
+        tokens += rows.rows(some)
         await asyncio.sleep(BREATH_S)
     roles = TokenRole.filter(account_id=job.account_id, token_id__in=[token.id for token in tokens])
     held = defaultdict[UUID, list[TokenRole]](list)
@@ -211,8 +212,7 @@ async def _revoke(caller: Caller, head: AuditHead, job: Job, tokens: Sequence[To
     await of_account.filter(id__in=ids).update(revoked_at=at, version=F("version") + 1, updated_at=at)
     parents = await of_account.filter(parent_id__in=ids).distinct().values_list("parent_id", flat=True)
     descendants = {token.id: await revoke_descendants(token) for token, _ in ending if token.id in parents}
-    for start in range(0, len(ending), SLICE):
-        some = ending[start : start + SLICE]
+    for some in sliced(ending, SLICE):
         await append_all(caller, head, (_line(job, *each, at, descendants.get(each[0].id, 0)) for each in some))
         await asyncio.sleep(BREATH_S)
     return len(ending)
