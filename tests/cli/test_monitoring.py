@@ -2,11 +2,7 @@
 
 import json
 import sqlite3
-import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -15,6 +11,7 @@ from urllib.error import HTTPError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
+from bench.watched import collecting
 from core.secret import Secret, SecretKind
 from tests.cli.test_server import ended, started
 
@@ -24,28 +21,6 @@ SETTINGS = {
     "LATCHKEY_ACCESS_LOG": "true",
     "LATCHKEY_TRACES": "true",
 }
-
-
-@contextmanager
-def collecting() -> Iterator[tuple[str, list[bytes]]]:
-    """Receive traces as a collector does; gives its URL, and what comes."""
-    bodies: list[bytes] = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Collector) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", bodies
-        server.shutdown()
-        thread.join()
 
 
 def until(process: Popen[str], *begun: str) -> tuple[list[dict[str, Any]], list[str]]:
@@ -75,7 +50,11 @@ def asked(url: str, secret: str = "", body: bytes | None = None) -> tuple[int, s
 def test_a_server_tells_all_of_it_and_no_secret(tmp_path: Path) -> None:
     secret = Secret.mint(SecretKind.PERSONAL).text
     query = json.dumps({"query": "{ viewer { account { key } } }"}).encode()
-    with collecting() as (collector, sent), started(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector, **SETTINGS) as run:
+    sent: list[bytes] = []
+    with (
+        collecting(sent.append) as collector,
+        started(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector, **SETTINGS) as run,
+    ):
         lines, [metrics, url] = until(run, "metrics: ", "ready: ")
         status, unknown, _ = asked(f"{url}/graphql?of={secret}", secret, query)
         assert status == 401
