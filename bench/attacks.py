@@ -90,7 +90,7 @@ class _Attack:
 
     async def send(self) -> None:
         """Send one. Raises RuntimeError unless it is refused as it should be."""
-        async with self._session.post(self._url, data=self._hostile.body, headers=self._headers) as response:
+        async with self._session.post(self._url, data=self._hostile.fresh(), headers=self._headers) as response:
             said = await response.json()
         if said["errors"][0]["extensions"]["code"] != self._hostile.code:
             raise RuntimeError(f"{self._hostile.body[:100]!r} is answered {said!r}"[:1000])

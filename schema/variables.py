@@ -115,6 +115,9 @@ def _reading_non_null(type_: GraphQLInputType, within: tuple[GraphQLInputObjectT
     return read
 
 
+_TEXT = frozenset({str})
+
+
 def _text(value: object) -> str:
     if type(value) is not str:
         raise _OddError
@@ -122,12 +125,21 @@ def _text(value: object) -> str:
 
 
 def _reading_list(item: _Read) -> _Read:
+    if item is _text:
+        return _texts
+
     def read(value: object) -> list[Any]:
         if type(value) is not list:
             raise _OddError
         return [item(each) for each in value]
 
     return read
+
+
+def _texts(value: object) -> list[Any]:
+    if type(value) is not list or not _TEXT.issuperset(map(type, value)):
+        raise _OddError
+    return list(value)
 
 
 def _reading_object(type_: GraphQLInputObjectType, within: tuple[GraphQLInputObjectType, ...]) -> _Read:

@@ -541,7 +541,7 @@ async def test_a_refused_field_wedges_nothing_that_its_sibling_has_begun(organis
 
     async def ask() -> Response:
         parameters = Parameters("{ denied stats }", None, None)
-        return await engine.run(engine.prepare(parameters, Context(organisation.request, organisation.owner)))
+        return await engine.run(await engine.prepare(parameters, Context(organisation.request, organisation.owner)))
 
     async with asyncio.timeout(60):
         while ended["cancelled"] < 400:

@@ -151,7 +151,7 @@ class Documents:
     def learn(self, text: str) -> None:
         """Make a document ahead of its use. Raises `RequestError`."""
         if text not in self._learnt:
-            self._learnt[text] = self._made(text, hints=True)
+            self._learnt[text] = self.made(text, hints=True)
 
     def has_learnt(self, text: str) -> bool:
         """Say whether a document was made ahead of its use."""
@@ -161,18 +161,26 @@ class Documents:
         """Find a document that was asked for again, or made ahead of its use."""
         return self._learnt.get(text) or self._again.get(text)
 
-    def read(self, text: str, *, hints: bool) -> Document:
-        """Make a document of its text, or find it made. `hints` lets errors suggest names of the schema."""
+    def found(self, text: str) -> Document | None:
+        """Find a document that was asked for before, which is to ask for it again."""
         document = self.known(text)
-        if document is None:
-            document = self._once.pop(text)
-            if document is not None or hash(text) in self._dropped:
-                document = document or self._made(text, hints=hints)
-                self._again.keep(text, document)
-            else:
-                document = self._made(text, hints=hints)
-                self._drop(self._once.keep(text, document))
+        if document is None and (document := self._once.pop(text)) is not None:
+            self._again.keep(text, document)
         return document
+
+    def keep(self, text: str, document: Document) -> Document:
+        """Keep a document that was made, unless another was while it was; gives the one that is kept."""
+        if (other := self.found(text)) is not None:
+            return other
+        if hash(text) in self._dropped:
+            self._again.keep(text, document)
+        else:
+            self._drop(self._once.keep(text, document))
+        return document
+
+    def read(self, text: str, *, hints: bool) -> Document:
+        """Find a document, or make and keep it."""
+        return self.found(text) or self.keep(text, self.made(text, hints=hints))
 
     def __len__(self) -> int:
         return len(self._learnt) + len(self._once) + len(self._again)
@@ -182,7 +190,8 @@ class Documents:
         while len(self._dropped) > DROPPED_DOCUMENTS:
             self._dropped.popitem(last=False)
 
-    def _made(self, text: str, *, hints: bool) -> Document:
+    def made(self, text: str, *, hints: bool) -> Document:
+        """Make a document, in whatever thread. Raises `RequestError`, which suggests names if `hints`."""
         try:
             tree = self._parsed(text)
             shape = Shape.of(tree)
@@ -215,8 +224,10 @@ class Documents:
         ):
             if number > most:
                 raise _over(f"has {number} {what}", most)
+        if words.repeats**2 > self._limits.selections:
+            raise self._many_fields()
         try:
-            return parse(text, max_tokens=limit)
+            return _unlinked(parse(text, max_tokens=limit))
         except GraphQLSyntaxError as error:
             if error.message == f"Syntax Error: Document contains more than {limit} tokens. Parsing aborted.":
                 raise _over(f"has more than {limit} tokens", limit) from None
@@ -232,13 +243,25 @@ class Documents:
                 raise _over(problem.format(number), limit)
         count = selections(tree, self._limits.selections)
         if count > self._limits.selections:
-            raise _over("asks for too many fields once its fragments are put in", self._limits.selections)
+            raise self._many_fields()
         return count
+
+    def _many_fields(self) -> RequestError:
+        return _over("asks for too many fields once its fragments are put in", self._limits.selections)
 
     def _obey(self, tree: DocumentNode, *, hints: bool) -> None:
         errors = validate(self._schema, tree, RULES, MAX_VALIDATION_ERRORS, hide_suggestions=not hints)
         if errors:
             raise RequestError.labelled(errors, "GRAPHQL_VALIDATION_FAILED")
+
+
+def _unlinked(tree: DocumentNode) -> DocumentNode:
+    """Take a tree's tokens apart: as each holds the next and the last, only the collector's walks could free them."""
+    token = tree.loc.start_token if tree.loc else None
+    while token is not None:
+        following, token.prev, token.next = token.next, None, None
+        token = following
+    return tree
 
 
 def _over(problem: str, limit: int) -> RequestError:

@@ -147,7 +147,7 @@ class Endpoint:
             return reply_errors([refused(error)], request.id, status=401, media=told, headers=self._forget(presented))
         parameters = await self._parameters(http)
         try:
-            operation = self._engine.prepare(parameters, Context(request, caller))
+            operation = await self._engine.prepare(parameters, Context(request, caller))
             _sent_rightly(operation, http.method, media)
             if media == EVENT_STREAM:
                 lasts = operation.type is OperationType.SUBSCRIPTION

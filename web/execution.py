@@ -8,8 +8,10 @@ Strawberry schema are not run.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Hashable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import strawberry
@@ -117,6 +119,8 @@ class Engine:
         self._documents = Documents(self._schema, limits)
         self._trusted = trusted or Trusted()
         self._turns = Turns(limits.running, limits.waiting)
+        self._reading = Turns(1, limits.running + limits.waiting)
+        self._reader = ThreadPoolExecutor(1, "reader")
         self._unfinished: set[asyncio.Task[Response]] = set()
         self.spans: Spans | None = None
         """Makes spans of operations, if anybody wants them."""
@@ -132,24 +136,36 @@ class Engine:
         """Read a document ahead of its use, and keep it. Raises `RequestError` if the schema does not answer it."""
         self._documents.learn(text)
 
-    def prepare(self, parameters: Parameters, context: Context) -> Operation:
+    async def prepare(self, parameters: Parameters, context: Context) -> Operation:
         """Decide whether and what to run. Raises `RequestError` or `RateLimited`; nothing has been resolved then."""
         if parameters.variables:
             refuse_large(parameters.variables, self._limits)
-        document = self._read(self._text(parameters), context)
+        document = await self._read(self._text(parameters), context)
         if document.introspects and not self._shows_schema(context):
             raise self._hidden()
         return self._affordable(document, parameters, context)
 
-    def _read(self, text: str, context: Context) -> Document:
-        """Find a document, or make it. Where there is a budget that costs, also if no document comes of it."""
+    async def _read(self, text: str, context: Context) -> Document:
+        """Find a document, or make it. Where there is a budget that costs, also if no document comes of it.
+
+        A large one takes tens of milliseconds, so it is made beside the event loop, and one after the other for each
+        caller.
+        """
         document = self._documents.known(text)
         if document is not None:
             return document
-        budget = self._allowance(context).budget
+        budget, whose = self._allowance(context).budget, _whose(context)
         if budget is not None:
-            budget.spend(_whose(context), min(READING_COST, budget.points))
-        return self._documents.read(text, hints=self._shows_schema(context))
+            budget.spend(whose, min(READING_COST, budget.points))
+        await self._reading.begin(whose)
+        try:
+            if (document := self._documents.found(text)) is not None:
+                return document
+            making = partial(self._documents.made, text, hints=self._shows_schema(context))
+            document = await asyncio.get_running_loop().run_in_executor(self._reader, making)
+        finally:
+            self._reading.end(whose)
+        return self._documents.keep(text, document)
 
     def _allowance(self, context: Context) -> Allowance:
         return self._strangers if context.anyone is None else self._callers

@@ -110,7 +110,7 @@ class Exports:
     async def _page(self, caller: Caller, wanted: Line, after: str | None) -> Line:
         """Read a page. Raises `RequestError` unless all that is refused are columns."""
         parameters = Parameters(self._table.page, None, {"filter": wanted, "after": after})
-        response = await self._engine.run(self._engine.prepare(parameters, Context(caller.request, caller)))
+        response = await self._engine.run(await self._engine.prepare(parameters, Context(caller.request, caller)))
         errors = [error for error in response.get("errors", ()) if not _is_of_column(error)]
         if errors:
             raise RequestError(errors, _STATUS.get(errors[0]["extensions"]["code"], 400))

@@ -15,7 +15,7 @@ class Limits:
     """Of an HTTP body, and of one WebSocket frame."""
     text_length: int = 65536
     """Characters in a document. What is long belongs into variables, which are read much faster."""
-    tokens: int = 2000
+    tokens: int = 1000
     """Lexical tokens in a document, comments included."""
     depth: int = 15
     """Fields within fields, through fragments."""

@@ -95,7 +95,7 @@ class Sessions:
     async def _viewer(self, context: Context) -> Any:  # noqa: ANN401 - as GraphQL answers
         """Tell whom it is that is signed in; None where that cannot be told now, which keeps nobody out."""
         try:
-            answer = await self._engine.run(self._engine.prepare(Parameters(VIEWER, None, None), context))
+            answer = await self._engine.run(await self._engine.prepare(Parameters(VIEWER, None, None), context))
         except (RequestError, RateLimited):
             return None
         return answer["data"]["viewer"]

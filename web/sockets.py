@@ -263,7 +263,7 @@ class _Connection:
         request = self._gate.request_of(self._socket)
         try:
             caller = await self._gate.caller_of(self._presented, request)
-            operation = self._engine.prepare(parameters, Context(request, caller))
+            operation = await self._engine.prepare(parameters, Context(request, caller))
             if operation.type is OperationType.SUBSCRIPTION:
                 self._followed.add(operation_id)
                 async with aclosing(self._engine.subscribe(operation)) as responses:

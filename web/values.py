@@ -6,6 +6,8 @@ from typing import Any
 from web.errors import RequestError
 from web.limits import Limits
 
+_HOLDERS = frozenset({dict, list})
+
 
 def refuse_large(variables: Mapping[str, Any], limits: Limits) -> None:
     """Raise `RequestError` if there are too many values, or if they nest too deeply."""
@@ -18,7 +20,13 @@ def refuse_large(variables: Mapping[str, Any], limits: Limits) -> None:
         count += sum(map(len, level))
         if count > limits.values:
             raise _over("hold too many values", limits.values)
-        level = [child for each in level for child in _within(each) if type(child) is dict or type(child) is list]
+        level = [
+            child
+            for values in map(_within, level)
+            if not _HOLDERS.isdisjoint(map(type, values))
+            for child in values
+            if type(child) in _HOLDERS
+        ]
 
 
 def _within(value: Any) -> Any:  # noqa: ANN401 - a list, or the values of an object

@@ -56,7 +56,7 @@ def served(organisation: Organisation) -> Served:
     async def served(caller: Caller | None, query: str, **variables: Any) -> Answer:
         try:
             known = caller and await callers.again(caller)
-            operation = engine.prepare(Parameters(query, None, variables), Context(organisation.request, known))
+            operation = await engine.prepare(Parameters(query, None, variables), Context(organisation.request, known))
         except Unauthenticated:
             return {"errors": [{"extensions": {"code": "UNAUTHENTICATED"}}]}
         except RequestError as error:

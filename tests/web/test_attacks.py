@@ -70,7 +70,7 @@ async def test_an_attack_reaches_no_resolver_and_no_database_and_costs_a_moment(
         tries = []
         for _ in range(3):
             begin_s = time.process_time()
-            answer = await client.post("/graphql", content=hostile.body)
+            answer = await client.post("/graphql", content=hostile.fresh())
             tries.append((time.process_time() - begin_s) * 1e3)
             assert answer.status_code == 400, name
             codes = {error["extensions"]["code"] for error in answer.json()["errors"]}

@@ -326,13 +326,14 @@ async def test_each_operation_of_a_socket_counts(organisation: Organisation) -> 
     async with served(organisation) as server:
         async with opened(server, INSIDE) as socket:
             await say(socket, init(made.secret or ""), *(subscribe(str(number), query) for number in range(4)))
-            told = [(each.get("id"), each["type"]) for each in await hear(socket, 6)]
+            told = [(each.get("id"), each["type"]) for each in await hear(socket, 7)]
             assert sorted(told[1:]) == [
                 ("0", "complete"),
                 ("0", "next"),
                 ("1", "complete"),
                 ("1", "next"),
                 ("2", "error"),
+                ("3", "error"),
             ]
             [error] = (await hear(socket))[0]["payload"]
             assert (error["extensions"]["code"], error["message"][:17]) == ("RATE_LIMITED", "too many requests")
