@@ -135,6 +135,12 @@ class Metrics(Collector):
         yield _counter("errors", "Errors that clients were told of in JSON, by `extensions.code`.", ("code",), told)
         yield _gauge("websocket_connections", "WebSockets that are open.", self._app.sockets.connections)
         yield _gauge("websocket_operations", "Operations that run on WebSockets.", self._app.sockets.operations)
+        yield _histogram(
+            "websocket_operation_duration_seconds",
+            "How long queries and mutations took that came over WebSockets, until their answers were sent, by type.",
+            "type",
+            self._app.sockets.took.items(),
+        )
 
     def _credentials(self) -> Iterator[Metric]:
         uses = self._house.uses

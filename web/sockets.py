@@ -4,8 +4,10 @@ Each operation gets a context of its own and its caller anew, so that a connecti
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import ExitStack, aclosing, suppress
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -14,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from core.errors import RateLimited, Retired, Unauthenticated
+from core.meters import Spread
 from core.networks import neighbourhood
 from models.engines.transactions import AwayError
 from schema.context import Context
@@ -49,6 +52,8 @@ class Sockets:
         self.gate = gate
         self.limits = limits
         self.places = Places(limits.sockets)
+        self.took: defaultdict[str, Spread] = defaultdict(Spread)
+        """How long operations took that ended, by type."""
         self._open: set[_Connection] = set()
 
     @property
@@ -93,6 +98,7 @@ class _Connection:
         self._engine = sockets.engine
         self._gate = sockets.gate
         self._places = sockets.places
+        self._took = sockets.took
         self._limits = sockets.limits
         self._socket = socket
         self._presented = presented
@@ -260,7 +266,7 @@ class _Connection:
 
     async def _operated(self, operation_id: str, parameters: Parameters) -> dict[str, Any]:
         """Run an operation and send its responses; the message that ends it is returned."""
-        request = self._gate.request_of(self._socket)
+        request, began_s = self._gate.request_of(self._socket), perf_counter()
         try:
             caller = await self._gate.caller_of(self._presented, request)
             operation = await self._engine.prepare(parameters, Context(request, caller))
@@ -272,6 +278,7 @@ class _Connection:
             else:
                 response = await self._engine.run(operation)
                 await self._send({"id": operation_id, "type": "next", "payload": response})
+                self._took[operation.type.value].took(perf_counter() - began_s)
         except (RateLimited, Unauthenticated) as error:
             return {"type": "error", "payload": counted([refused(error)])}
         except RequestError as error:

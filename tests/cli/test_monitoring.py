@@ -10,10 +10,13 @@ from urllib.error import HTTPError
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families as parsed
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from bench.watched import collecting
 from core.secret import Secret, SecretKind
 from tests.cli.test_server import ended, started
+from web.sockets import PROTOCOL
 
 SETTINGS = {
     "LATCHKEY_METRICS_PORT": "0",
@@ -63,6 +66,10 @@ def test_a_server_tells_all_of_it_and_no_secret(tmp_path: Path) -> None:
         status, broken, _ = asked(f"{url}/graphql", secret, query)
         assert status == 500
         assert asked(f"{url}/metrics")[0] == 404
+        with connect(f"{url.replace('http', 'ws')}/graphql", subprotocols=[Subprotocol(PROTOCOL)]) as socket:
+            socket.send(json.dumps({"type": "connection_init"}))
+            socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }"}}))
+            assert [json.loads(socket.recv())["type"] for _ in range(3)] == ["connection_ack", "next", "complete"]
         exposition = asked(metrics)[2]
         status, out, rest = ended(run)
     lines += map(json.loads, rest.splitlines())
@@ -80,6 +87,7 @@ def test_a_server_tells_all_of_it_and_no_secret(tmp_path: Path) -> None:
     }
     assert samples["latchkey_http_requests_total", "500", "graphql"] == 1
     assert samples["latchkey_log_events_total", "error", "web.errors"] == 1
+    assert samples["latchkey_websocket_operation_duration_seconds_count", "query"] == 1
     assert samples["latchkey_audit_entries_total", "command_line", "createAccount"] == 1
     [resource] = {
         resource.resource.SerializeToString(deterministic=True)

@@ -24,7 +24,7 @@ class Server:
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.settings = settings
-        self.port = _quiet_port()
+        self.port = quiet_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -115,7 +115,7 @@ def serving(folder: Path, **settings: str) -> Iterator[Server]:
             server.kill()
 
 
-def _quiet_port() -> int:
+def quiet_port() -> int:
     """Find a port that is free, and that no connection is given by chance while the server is away."""
     while True:
         port = random.randrange(20_000, 32_000)  # noqa: S311 - no secret

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import socket
 import statistics
 import threading
@@ -12,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from websockets.exceptions import WebSocketException
@@ -24,7 +26,7 @@ from tests.faults.figures import Figures
 from tests.faults.leaving import leave
 from tests.faults.load import Load, post, pressed
 from tests.faults.postgres import clustered
-from tests.faults.servers import PATIENCE_S, Server
+from tests.faults.servers import PATIENCE_S, Server, quiet_port
 from tests.faults.traced import failing
 from tests.faults.trials import Place, standing
 from tests.faults.wires import Wire
@@ -151,15 +153,32 @@ def over_and_over(works: Sequence[Work], pause_s: float = 0.05) -> Iterator[None
     assert not any(thread.is_alive() for thread in threads)
 
 
-def threads_of(server: Server) -> int:
-    return len(list(Path(f"/proc/{server.pid}/task").iterdir()))
+class Held(NamedTuple):
+    """How much of what has to be let go of again a server holds."""
+
+    descriptors: int = 0
+    threads: int = 0
+    tasks: int = 0
+
+    @classmethod
+    def by(cls, server: Server) -> "Held":
+        """Look at a server that serves its metrics."""
+        threads = len(list(Path(f"/proc/{server.pid}/task").iterdir()))
+        port = server.settings["LATCHKEY_METRICS_PORT"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
+            [tasks] = re.findall(rb"^latchkey_asyncio_tasks (\S+)$", answer.read(), re.MULTILINE)
+        return cls(server.descriptors, threads, int(float(tasks)))
+
+    def most(self, other: "Held") -> "Held":
+        """Take the larger of each."""
+        return Held(*map(max, self, other))
 
 
-def calm(server: Server, descriptors: int, threads: int) -> None:
-    """Wait until a server holds no more than that."""
+def calm(server: Server, warm: Held) -> None:
+    """Wait until a server holds no more of anything than when it was warm."""
     until = time.monotonic() + PATIENCE_S
-    while server.descriptors > descriptors or threads_of(server) > threads:
-        assert time.monotonic() < until, (server.descriptors, descriptors, threads_of(server), threads)
+    while (held := Held.by(server)).most(warm) != warm:
+        assert time.monotonic() < until, (held, warm)
         time.sleep(0.1)
 
 
@@ -173,7 +192,7 @@ def flat(resident: Sequence[int]) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("database", ["SQLite", "PostgreSQL"])
 def test_what_a_server_holds_does_not_grow(database: str, tmp_path: Path) -> None:
-    settings = {"LATCHKEY_TRUSTED_PROXIES": "127.0.0.1"}
+    settings = {"LATCHKEY_TRUSTED_PROXIES": "127.0.0.1", "LATCHKEY_METRICS_PORT": str(quiet_port())}
     figures = Figures(f"mixed load and random faults, {MIXED_S // 60} minutes", database)
     with ExitStack() as stack:
         if database == "PostgreSQL":
@@ -200,19 +219,19 @@ def test_what_a_server_holds_does_not_grow(database: str, tmp_path: Path) -> Non
                 lambda: leave(server.url, secrets[5], 5),
             ]
             with over_and_over(mixed):
-                next_s, descriptors, threads = begin_s + FAULT_EVERY_S, 0, 0
+                next_s, warm = begin_s + FAULT_EVERY_S, Held()
                 while (now_s := time.monotonic()) < begin_s + MIXED_S:
                     time.sleep(SAMPLE_EVERY_S)
                     resident.append(resident_bytes(server.pid))
                     if now_s < begin_s + WARM * MIXED_S:
-                        descriptors, threads = max(descriptors, server.descriptors), threads_of(server)
+                        warm = warm.most(Held.by(server))
                     if now_s > next_s:
                         random.choice(faults)(load)  # noqa: S311 - no secret
                         over_s = time.monotonic()
                         figures.recovered_s.append(load.until_acknowledged(3, over_s) - over_s)
                         figures.runs += 1
                         next_s = time.monotonic() + FAULT_EVERY_S
-            calm(server, descriptors, threads)
+            calm(server, warm)
             found = load.checked()
             figures.acknowledged = len(load.acknowledged)
             figures.lost, figures.undone = len(found.lost), len(found.undone)
