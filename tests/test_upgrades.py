@@ -6,9 +6,11 @@ keys and secrets that go with it: they have never opened anything else.
 
 import asyncio
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -16,8 +18,10 @@ from core.errors import Unauthenticated
 from core.secret import ServerKeys
 from core.specifiers import Resource
 from models import Account, AuditEntry, Token
-from models.database import opened
+from models.database import APPS, opened
 from models.migrator import migrate, refuse_newer
+from models.moving import move
+from models.urls import Server, parse
 from resolvers import callers, chains, tokens
 from resolvers.callers import Caller, Request
 from resolvers.house import House
@@ -28,23 +32,55 @@ from tests.databases import Elsewhere, Postgres
 from tests.organisation import forget
 
 UPGRADES = Path(__file__).parent / "upgrades"
+MIGRATIONS = UPGRADES.parents[1] / "models/migrations"
 NEWEST = "0006_life"
 FLAG = "proj/web:env/production:flag/checkout"
 
 
-@pytest.fixture
-def left(tmp_path: Path) -> Path:
-    """The database that an earlier version left."""
-    path = tmp_path / "latchkey.sqlite3"
+def earlier(path: Path) -> None:
+    """Make the database that an earlier version left."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript((UPGRADES / "0006.sql").read_text(encoding="utf-8"))
+
+
+async def earlier_served(path: Path, url: str) -> None:
+    """Have PostgreSQL keep the same rows, in tables as the migrations of that version make them.
+
+    The folder of the file must be one that modules are imported from.
+    """
+    package = path.parent / f"earlier_{uuid4().hex}"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    for file in MIGRATIONS.glob("0*.py"):
+        if file.stem <= NEWEST:
+            shutil.copy(file, package)
+    await migrate(url, {"models": {**APPS["models"], "migrations": package.name}})
+    server = parse(url)
+    assert isinstance(server, Server)
+    await move(path, server)
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Path:
+    path = tmp_path / "latchkey.sqlite3"
+    earlier(path)
     return path
 
 
 async def test_what_an_earlier_version_left_goes_on(left: Path) -> None:
-    names = sorted(file.stem for file in (UPGRADES.parents[1] / "models/migrations").glob("0*.py"))
-    assert await migrate(f"sqlite://{left}") == [name for name in names if name > NEWEST]
+    assert await migrate(f"sqlite://{left}") == later()
     await goes_on(f"sqlite://{left}")
+
+
+def test_what_an_earlier_version_left_on_postgresql_goes_on(
+    left: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(left.parent))
+    url = postgres.make("template0")
+    asyncio.run(earlier_served(left, url))
+    assert asyncio.run(migrate(url)) == later()
+    asyncio.run(goes_on(url))
+    postgres.drop(url)
 
 
 def test_what_an_earlier_version_left_moves_to_postgresql(
@@ -63,6 +99,11 @@ def test_what_an_earlier_version_left_moves_to_postgresql(
     assert main(["move", "--to", "postgresql://x:swordfish@localhost"]) == 2
     assert "swordfish" not in capsys.readouterr().err
     postgres.drop(url)
+
+
+def later() -> list[str]:
+    """List the migrations that came afterwards."""
+    return sorted(file.stem for file in MIGRATIONS.glob("0*.py") if file.stem > NEWEST)
 
 
 def counted(path: Path, elsewhere: Elsewhere) -> dict[str, int]:
