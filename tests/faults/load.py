@@ -1,20 +1,22 @@
 """Clients who change something all the time, and hold the server to whatever it acknowledged to them.
 
 A change counts as acknowledged once its answer says so. What was answered with 503, or not at all, may have happened or
-not; what was answered with 429 has not. All other answers are wrong, whatever happens to the server meanwhile.
+not; what was answered with 429 has not. All other answers are wrong, whatever happens to the server meanwhile. Beside
+them others present what was made and what was ended, at every face.
 """
 
 import json
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
+from functools import partial
 from typing import Any, NamedTuple, Self
-from urllib.parse import urlsplit
 
+from tests.faults.faces import Answer, Face, answered, faces, post
 from tests.faults.servers import PATIENCE_S
 
 CREATE = """mutation {
@@ -23,51 +25,14 @@ CREATE = """mutation {
   }
 }"""
 REVOKE = 'mutation { revokeToken(input: { id: "%s" }) { token { state } auditEntry { sequence } } }'
-VIEWER = "{ viewer { account { key } } }"
 STATES = "{ nodes(ids: %s) { ... on Token { id state } } auditEntries(first: 1) { nodes { sequence } } }"
 PAGE = 50
 KEPT_ALIVE = 3
 """How many tokens each writer leaves alive at least."""
 PAUSE_S = 0.02
+CHANGES = "changes"
 LATE_S = 1.0
 """In under which time what one process ended is over in the others."""
-
-
-class Answer(NamedTuple):
-    """What a server answered."""
-
-    status: int
-    retry_after: str | None
-    body: Any
-
-    @property
-    def is_away(self) -> bool:
-        """Whether it says, as it should, that it can do nothing now."""
-        if self.status != 503 or not (self.retry_after or "").isdecimal():
-            return False
-        codes = {error["extensions"]["code"] for error in self.body["errors"]}
-        return codes == {"UNAVAILABLE"}
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether it says that too much is asked at once with the same credential."""
-        return self.status == 429 and (self.retry_after or "").isdecimal()
-
-
-def post(url: str, query: str, credential: str) -> Answer | None:
-    """Ask on a connection of its own; None if that ended without an answer. Raises TimeoutError."""
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)
-    headers = {"Content-Type": "application/json", "Authorization": credential}
-    try:
-        connection.request("POST", "/graphql", json.dumps({"query": query}), headers)
-        answer = connection.getresponse()
-        return Answer(answer.status, answer.headers["Retry-After"], json.loads(answer.read()))
-    except TimeoutError:
-        raise
-    except (OSError, HTTPException):
-        return None
-    finally:
-        connection.close()
 
 
 @dataclass(frozen=True)
@@ -80,7 +45,7 @@ class Made:
 
 
 class Checked(NamedTuple):
-    """What was found missing of that which had been acknowledged."""
+    """What was found missing of that which had been acknowledged: tokens, and where those that were ended got in."""
 
     lost: tuple[str, ...]
     undone: tuple[str, ...]
@@ -89,9 +54,10 @@ class Checked(NamedTuple):
 class Load:
     """Clients at work on one server, or on several, for as long as this is open."""
 
-    def __init__(self, urls: Sequence[str], owner: str, writers: int = 2) -> None:
+    def __init__(self, urls: Sequence[str], owner: str, faces: Mapping[str, Face], writers: int = 2) -> None:
         self._urls = urls
         self._owner = owner
+        self._faces = faces
         self._writers = writers
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -102,17 +68,20 @@ class Load:
         """Tokens whose end was asked for, and not acknowledged."""
         self.acknowledged: list[float] = []
         """When each change was acknowledged."""
-        self.refused = 0
-        """How often it was said that nothing can be done now."""
+        self.refused = Counter[str]()
+        """How often it was said that nothing can be done now, by the face; of changes by `CHANGES`."""
         self.hung_up = 0
         """How often there was no answer at all."""
         self.wrong: list[object] = []
         """What should never have been answered."""
+        self.let_in: list[str] = []
+        """What was ended, and let in all the same."""
         self._checked: set[str] = set()
         self._sequence = 0
 
     def __enter__(self) -> Self:
-        works = [*([self._write] * self._writers), self._look]
+        looks = [partial(self._look, name, face) for name, face in self._faces.items()]
+        works = [*([self._write] * self._writers), *looks]
         self._threads = [threading.Thread(target=self._until_over, args=(work,)) for work in works]
         for thread in self._threads:
             thread.start()
@@ -136,15 +105,16 @@ class Load:
             time.sleep(0.01)
 
     def until_refused(self, count: int = 1) -> None:
-        """Wait until it was said so many more times that nothing can be done now."""
-        before, until = self.refused, time.monotonic() + PATIENCE_S
-        while self.refused < before + count:
+        """Wait until it was said of so many more changes that they cannot be made now."""
+        before, until = self.refused[CHANGES], time.monotonic() + PATIENCE_S
+        while self.refused[CHANGES] < before + count:
             assert time.monotonic() < until, (self.hung_up, self.wrong[:3])
             time.sleep(0.01)
 
     def checked(self) -> Checked:
         """Hold the server to all that was acknowledged so far, with the secrets of what was since the last time."""
         made, ended = list(self.made.values()), set(self.ended)
+        time.sleep(self._late_s)
         lost: list[str] = []
         undone: list[str] = []
         for begin in range(0, len(made), PAGE):
@@ -157,9 +127,10 @@ class Load:
         for token in made:
             if token.id in ended and token.id not in self._checked:
                 self._checked.add(token.id)
-                if self._is_let_in(token.secret):
-                    undone.append(token.id)
-        turned_away = [token for token in made[-PAGE:] if not self._is_let_in(token.secret)]
+                undone += self._let_in_at(token)
+        while self.let_in:
+            undone.append(self.let_in.pop())
+        turned_away = [token for token in made[-PAGE:] if not self._is_let_in(self._faces["GraphQL"], token)]
         lost += [token.id for token in turned_away if not self._may_be_over(token)]
         return Checked(tuple(lost), tuple(undone))
 
@@ -168,25 +139,21 @@ class Load:
 
     def _states(self, ids: Sequence[str]) -> list[str | None]:
         sequence = self._sequence
-        told = self._answered(STATES % json.dumps(ids), self._owner)
+        told = answered(partial(post, self._urls[0], STATES % json.dumps(ids), self._owner))
         assert told.status == 200, told
         assert "errors" not in told.body, told
         [last] = told.body["data"]["auditEntries"]["nodes"]
         assert last["sequence"] >= sequence, "the end of the log is lost"
         return [node and node["state"] for node in told.body["data"]["nodes"]]
 
-    def _is_let_in(self, secret: str) -> bool:
-        told = self._answered(VIEWER, secret)
-        assert told.status in {200, 401}, told
-        return told.status == 200
+    def _let_in_at(self, token: Made) -> list[str]:
+        faces = self._faces.items()
+        return [f"{token.id} at {name}" for name, face in faces if self._is_let_in(face, token)]
 
-    def _answered(self, query: str, credential: str) -> Answer:
-        """Ask until there is an answer: what was met last may still be on its way."""
-        until = time.monotonic() + PATIENCE_S
-        while (answer := post(self._urls[0], query, credential)) is None or answer.is_away or answer.is_busy:
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        return answer
+    def _is_let_in(self, face: Face, token: Made) -> bool:
+        told = answered(partial(face, self._urls[0], token.secret))
+        assert told.is_yes or told.is_no, told
+        return told.is_yes
 
     def _until_over(self, work: Any) -> None:
         try:
@@ -228,7 +195,7 @@ class Load:
 
     def _changed(self, query: str) -> Any:
         """Ask for a change; returns what came of it, or None where that is not known."""
-        told = self._told(random.choice(self._urls), query, self._owner)  # noqa: S311 - no secret
+        told = self._told(CHANGES, partial(post, random.choice(self._urls), query, self._owner))  # noqa: S311 - no secret
         if told is None:
             return None
         if told.status != 200 or "errors" in told.body:
@@ -236,42 +203,51 @@ class Load:
             return None
         return told.body["data"]
 
-    def _told(self, url: str, query: str, credential: str) -> Answer | None:
-        told = post(url, query, credential)
+    def _told(self, where: str, ask: Callable[[], Answer | None]) -> Answer | None:
+        told = ask()
         if told is None:
             self.hung_up += 1
         elif told.is_away:
-            self.refused += 1
+            self.refused[where] += 1
         elif not told.is_busy:
             return told
         self._over.wait(0.1)
         return None
 
-    def _look(self) -> None:
+    def _look(self, name: str, face: Face) -> None:
         """Present what was ended, which no answer may let in, and what was not, which none may turn away."""
         while not self._over.wait(PAUSE_S):
             url = random.choice(self._urls)  # noqa: S311 - no secret
             for token in self._some():
                 began_s, may_live = time.monotonic(), not self._may_be_over(token)
-                told = self._told(url, VIEWER, token.secret)
+                told = self._told(name, partial(face, url, token.secret))
                 if told is None:
                     continue
-                if not may_live:
-                    since_s = began_s - self.ended.get(token.id, began_s)
-                    if told.status == 200 and since_s > (LATE_S if len(self._urls) > 1 else 0):
-                        self.wrong.append(("it was ended, and let in", since_s, token))
-                elif told.status != 200 and not self._may_be_over(token):
-                    self.wrong.append(("it lives, and was turned away", told))
+                since_s = began_s - self.ended.get(token.id, began_s)
+                if told.is_yes and since_s > self._late_s:
+                    self.let_in.append(f"{token.id} at {name}, {since_s:.3f} s after its end")
+                elif told.is_no and may_live and not self._may_be_over(token):
+                    self.wrong.append((f"it lives, and was turned away at {name}", told))
+                elif not (told.is_yes or told.is_no):
+                    self.wrong.append((name, told))
+
+    @property
+    def _late_s(self) -> float:
+        """For how long after its end a token may be let in."""
+        return LATE_S if len(self._urls) > 1 else 0.0
 
     def _some(self) -> Iterator[Made]:
+        """Choose tokens, of which some have just been made: what memory knows of them is what ends next."""
         made = list(self.made.values())[-4 * PAGE :]
-        yield from random.sample(made, min(len(made), 3))
+        for among in (made, made[-2 * self._writers * KEPT_ALIVE :]):
+            yield from random.sample(among, min(len(among), 2))
 
 
 @contextmanager
 def pressed(urls: Sequence[str], owner: str, writers: int = 2) -> Iterator[Load]:
     """Have clients at work, see that nothing was answered wrong, and that nothing is missing at the end."""
-    with Load(urls, owner, writers) as load:
+    with Load(urls, owner, faces(urls[0], owner), writers) as load:
         load.until_acknowledged(5)
         yield load
     assert not load.wrong, load.wrong[:5]
+    assert not load.let_in, load.let_in[:5]

@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,7 +55,22 @@ class Cluster:
 
     def run(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Run a statement on the server that is there now, beside the wire."""
-        return asynchronous(_ran(self._sockets[self._number], database, statement))
+        return asynchronous(_ran(self._where(database), statement))
+
+    @contextmanager
+    def locked(self, rows: str) -> Iterator[int]:
+        """Hold the rows that a statement reads, until this or the server ends; gives the process that holds them."""
+        connection = asynchronous(asyncpg.connect(**self._where("latchkey")))
+        try:
+            asynchronous(connection.execute("BEGIN"))
+            asynchronous(connection.execute(f"{rows} FOR UPDATE"))
+            yield int(connection.get_server_pid())
+        finally:
+            asynchronous(_left(connection))
+
+    def await_waiting_for(self, holder: int) -> None:
+        """Wait until somebody waits for what a process holds."""
+        self._await(f"SELECT 1 FROM pg_stat_activity WHERE {holder} = ANY (pg_blocking_pids(pid))")  # noqa: S608 - a number
 
     def restart(self, how: str) -> None:
         """Stop it and start it again: `fast` ends what is under way, `immediate` is a crash."""
@@ -106,6 +121,10 @@ class Cluster:
         data = str(self._folder / str(number))
         pgexec("pg_ctl", ("-w", "-t", "60", "-D", data, *words), bin_path=self._bin, user=self.user)
 
+    def _where(self, database: str) -> Mapping[str, str]:
+        """Say how to reach the server that is there now, beside the wire."""
+        return {"host": str(self._sockets[self._number]), "user": "postgres", "database": database}
+
     def _await(self, statement: str) -> None:
         until = time.monotonic() + PATIENCE_S
         while not self.run(statement):
@@ -113,12 +132,16 @@ class Cluster:
             time.sleep(0.05)
 
 
-async def _ran(sockets: Path, database: str, statement: str) -> list[tuple[object, ...]]:
-    connection = await asyncpg.connect(host=str(sockets), user="postgres", database=database)
+async def _ran(where: Mapping[str, str], statement: str) -> list[tuple[object, ...]]:
+    connection = await asyncpg.connect(**where)
     try:
         return [tuple(row) for row in await connection.fetch(statement)]
     finally:
         await connection.close()
+
+
+async def _left(connection: asyncpg.Connection) -> None:
+    connection.terminate()
 
 
 @contextmanager

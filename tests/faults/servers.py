@@ -19,11 +19,11 @@ PATIENCE_S = 120.0
 
 
 class Server:
-    """A server on a folder of its own, or on a database that its settings name."""
+    """A server on a folder of its own, or on a database that its settings name. Whoever asks it may ask at gates."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
-        self.settings = settings
+        self.settings = {"LATCHKEY_TRUSTED_PROXIES": "127.0.0.1", **settings}
         self.port = quiet_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "log"

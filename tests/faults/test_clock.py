@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.effort import EFFORT
-from tests.faults.figures import Figures
-from tests.faults.load import VIEWER, post, pressed
+from tests.faults.faces import VIEWER, post
+from tests.faults.figures import SQLITE, Fault, Figures
+from tests.faults.load import pressed
 from tests.faults.servers import PATIENCE_S
 from tests.faults.trials import Place, standing, tried
 
@@ -60,7 +61,7 @@ def now_at(place: Place, credential: str) -> datetime:
 def test_a_clock_that_jumps_gives_nothing_back_that_was_ended(place: Place, clock: Path) -> None:
     in_an_hour = json.dumps((datetime.now(UTC) + timedelta(hours=1)).isoformat())
     lasting, short = (secret(place, CREATE % expires_at) for expires_at in ("null", in_an_hour))
-    figures = Figures("the clock jumps", "SQLite")
+    figures = Figures(Fault.CLOCK_JUMPS, SQLITE)
     with pressed([place.server.url], lasting) as load:
         for jump_s in JUMPS_S * EFFORT:
 
@@ -78,7 +79,7 @@ def test_a_clock_that_jumps_gives_nothing_back_that_was_ended(place: Place, cloc
             told = post(place.server.url, VIEWER, short)
             assert told
             assert told.status == (401 if jump_s > 60 * 60 else 200)
-    assert load.hung_up == load.refused == 0
+    assert (load.hung_up, load.refused) == (0, {})
 
 
 def secret(place: Place, query: str) -> str:

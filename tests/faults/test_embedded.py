@@ -14,17 +14,17 @@ import pytest
 
 from tests.effort import tries
 from tests.faults import trials
-from tests.faults.figures import Figures
-from tests.faults.load import CREATE, REVOKE, post, pressed
+from tests.faults.faces import post
+from tests.faults.figures import SQLITE, Fault, Figures
+from tests.faults.load import CREATE, REVOKE, pressed
 from tests.faults.traced import Disk, Moment, Replay, failing, recorded
 from tests.faults.trials import LEAVING, Place, standing, tried
 
-DATABASE = "SQLite"
-FAULTS: Mapping[str, tuple[str, str]] = {
-    "the disk is full": ("pwrite64,ftruncate", "ENOSPC"),
-    "writes fail": ("pwrite64", "EIO"),
-    "syncs fail": ("fsync,fdatasync", "EIO"),
-    "reads fail": ("pread64", "EIO"),
+FAULTS: Mapping[Fault, tuple[str, str]] = {
+    Fault.DISK_FULL: ("pwrite64,ftruncate", "ENOSPC"),
+    Fault.WRITES_FAIL: ("pwrite64", "EIO"),
+    Fault.SYNCS_FAIL: ("fsync,fdatasync", "EIO"),
+    Fault.READS_FAIL: ("pread64", "EIO"),
 }
 """System calls on the database's files, and the error with which each of them ends."""
 
@@ -36,7 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_disk_that_fails_costs_nothing_that_was_acknowledged(place: Place, name: str) -> None:
+def test_a_disk_that_fails_costs_nothing_that_was_acknowledged(place: Place, name: Fault) -> None:
     calls, error = FAULTS[name]
     with pressed([place.server.url], place.owner) as load:
 
@@ -45,28 +45,28 @@ def test_a_disk_that_fails_costs_nothing_that_was_acknowledged(place: Place, nam
                 load.until_refused(2)
             return time.monotonic()
 
-        tried(Figures(name, DATABASE), load, fault, tries(1))
+        tried(Figures(name, SQLITE), load, fault, tries(1))
     assert load.hung_up == 0
 
 
 def test_a_server_that_is_killed_has_kept_what_it_acknowledged(place: Place) -> None:
-    trials.killed(Figures("`kill -9`", DATABASE), place, tries(1))
+    trials.killed(Figures(Fault.KILLED, SQLITE), place, tries(1))
 
 
 def test_clients_who_leave_cost_nothing(place: Place) -> None:
-    trials.left(Figures(f"{LEAVING:,} clients leave", DATABASE), place)
+    trials.left(Figures(Fault.CLIENTS_LEAVE, SQLITE, f"{LEAVING:,}"), place)
 
 
 @pytest.mark.soak
 def test_two_that_start_at_once_on_an_empty_folder_share_it(tmp_path: Path) -> None:
-    figures = Figures("two servers start on an empty database", DATABASE)
+    figures = Figures(Fault.TWO_START, SQLITE)
     for number in range(tries(1)):
         trials.begun_at_once(figures, tmp_path / str(number))
 
 
 def test_a_power_cut_takes_nothing_that_was_acknowledged(place: Place, tmp_path: Path) -> None:
     """Whatever was written and not made durable is lost, or only a part of it is, torn and out of order."""
-    figures = Figures("power cut", DATABASE)
+    figures = Figures(Fault.POWER_CUT, SQLITE)
     ends = set[int]()
     with recorded(place.server.pid, tmp_path / "record"):
         disks = {path: Disk(path.read_bytes()) for path in (place.file, place.wal)}

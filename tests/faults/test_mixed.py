@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from http.client import HTTPException
+from operator import add, gt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,9 +23,10 @@ from websockets.typing import Subprotocol
 
 from bench.load import resident_bytes
 from tests.effort import MIXED_S
-from tests.faults.figures import Figures
+from tests.faults.faces import AT_THE_GATE, post, service
+from tests.faults.figures import POSTGRESQL, SQLITE, Fault, Figures
 from tests.faults.leaving import leave
-from tests.faults.load import Load, post, pressed
+from tests.faults.load import Load, pressed
 from tests.faults.postgres import clustered
 from tests.faults.servers import PATIENCE_S, Server, quiet_port
 from tests.faults.traced import failing
@@ -33,8 +35,6 @@ from tests.faults.wires import Wire
 
 SAMPLE_EVERY_S = 1.0
 FAULT_EVERY_S = 15.0
-WARM = 0.2
-"""After which part of the time what is held counts as what is needed."""
 GROWTH, GROWTH_BYTES = 1.2, 24 << 20
 """What may come on top until the end: memories that fill, and what the allocator keeps."""
 QUERIES = (
@@ -44,18 +44,7 @@ QUERIES = (
     "{ viewer { account { key } member { id } } }",
 )
 FOLLOW = "subscription { auditEntryRecorded { sequence } }"
-GATE = 'mutation { defineGate(input: { key: "mixed", name: "Mixed", source: FIXED }) { gate { key } } }'
-WORKER = """mutation {
-  createToken(input: { name: "worker", kind: SERVICE, scope: { builtInRole: ADMIN } }) { secret }
-}"""
 Work = Callable[[], object]
-
-
-def worker(server: Server, owner: str) -> str:
-    """Make a token for one of the clients."""
-    made = post(server.url, WORKER, owner)
-    assert made
-    return str(made.body["data"]["createToken"]["secret"])
 
 
 def asked(server: Server, owner: str) -> Work:
@@ -78,7 +67,7 @@ def judged(server: Server, load: Load, verifier: str) -> Work:
         made = list(load.made.values())[-100:]
         if made:
             secret = random.choice(made).secret  # noqa: S311 - as above
-            fetched(server, "/authz/main:mixed?action=viewMember&resource=member%2Fx", f"Bearer {secret}")
+            fetched(server, AT_THE_GATE, f"Bearer {secret}")
             fetched(server, "/oauth2/introspect", f"Bearer {verifier}", f"token={secret}")
 
     return work
@@ -132,6 +121,15 @@ def bad(server: Server) -> Work:
     return work
 
 
+def mixed(server: Server, load: Load, secrets: Sequence[str]) -> list[Work]:
+    """Make one of each of all that is asked, with credentials of their own: each may ask for so much at once."""
+    return [
+        *(asked(server, secrets[0]), asked(server, secrets[1]), exported(server, secrets[2]), bad(server)),
+        *(judged(server, load, secrets[3]), followed(server, secrets[4]), followed(server, secrets[4])),
+        lambda: leave(server.url, secrets[5], 5),
+    ]
+
+
 @contextmanager
 def over_and_over(works: Sequence[Work], pause_s: float = 0.05) -> Iterator[None]:
     """Do each of these again and again, until this ends."""
@@ -169,16 +167,29 @@ class Held(NamedTuple):
             [tasks] = re.findall(rb"^latchkey_asyncio_tasks (\S+)$", answer.read(), re.MULTILINE)
         return cls(server.descriptors, threads, int(float(tasks)))
 
-    def most(self, other: "Held") -> "Held":
-        """Take the larger of each."""
-        return Held(*map(max, self, other))
+    @classmethod
+    def by_idle(cls, server: Server) -> "Held":
+        """Look at one that nobody asks any more, for a while, and take the least of each."""
+        seen = [cls.by(server)]
+        for _ in range(20):
+            time.sleep(0.1)
+            seen.append(cls.by(server))
+        return cls(*map(min, zip(*seen, strict=True)))
+
+    def exceeds(self, most: "Held") -> bool:
+        """Say whether there is more of anything."""
+        return any(map(gt, self, most))
 
 
-def calm(server: Server, warm: Held) -> None:
-    """Wait until a server holds no more of anything than when it was warm."""
-    until = time.monotonic() + PATIENCE_S
-    while (held := Held.by(server)).most(warm) != warm:
-        assert time.monotonic() < until, (held, warm)
+SPARE = Held(descriptors=10, threads=10, tasks=5)
+"""What may come on top of what an idle server held before: pools that have grown, and what begins now and then."""
+
+
+def calm(server: Server, idle: Held) -> None:
+    """Wait until a server that nobody asks any more holds no more than before."""
+    most, until = Held(*map(add, idle, SPARE)), time.monotonic() + PATIENCE_S
+    while (held := Held.by(server)).exceeds(most):
+        assert time.monotonic() < until, (held, idle)
         time.sleep(0.1)
 
 
@@ -190,12 +201,12 @@ def flat(resident: Sequence[int]) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("database", ["SQLite", "PostgreSQL"])
+@pytest.mark.parametrize("database", [SQLITE, POSTGRESQL])
 def test_what_a_server_holds_does_not_grow(database: str, tmp_path: Path) -> None:
-    settings = {"LATCHKEY_TRUSTED_PROXIES": "127.0.0.1", "LATCHKEY_METRICS_PORT": str(quiet_port())}
-    figures = Figures(f"mixed load and random faults, {MIXED_S // 60} minutes", database)
+    settings = {"LATCHKEY_METRICS_PORT": str(quiet_port())}
+    figures = Figures(Fault.MIXED, database, f"{MIXED_S // 60} minutes")
     with ExitStack() as stack:
-        if database == "PostgreSQL":
+        if database == POSTGRESQL:
             cluster = stack.enter_context(clustered())
             settings["LATCHKEY_DATABASE_URL"] = cluster.url
             faults: tuple[Callable[[Load], object], ...] = (
@@ -206,36 +217,32 @@ def test_what_a_server_holds_does_not_grow(database: str, tmp_path: Path) -> Non
             )
         place = stack.enter_context(standing(tmp_path / "data", **settings))
         server, owner = place.server, place.owner
-        if database == "SQLite":
+        if database == SQLITE:
             faults = tuple(disk_fault(place, *fault) for fault in (("pwrite64", "ENOSPC"), ("fdatasync", "EIO")))
-        assert post(server.url, GATE, owner)
-        secrets = [worker(server, owner) for _ in range(6)]  # each may ask for so much at once, and no more
+        secrets = [service(server.url, owner) for _ in range(6)]
+        with pressed([server.url], owner) as load:
+            for work in mixed(server, load, secrets):
+                work()
+        idle = Held.by_idle(server)
         resident: list[int] = []
         begin_s = time.monotonic()
         with pressed([server.url], owner) as load:
-            mixed = [
-                *(asked(server, secrets[0]), asked(server, secrets[1]), exported(server, secrets[2]), bad(server)),
-                *(judged(server, load, secrets[3]), followed(server, secrets[4]), followed(server, secrets[4])),
-                lambda: leave(server.url, secrets[5], 5),
-            ]
-            with over_and_over(mixed):
-                next_s, warm = begin_s + FAULT_EVERY_S, Held()
+            with over_and_over(mixed(server, load, secrets)):
+                next_s = begin_s + FAULT_EVERY_S
                 while (now_s := time.monotonic()) < begin_s + MIXED_S:
                     time.sleep(SAMPLE_EVERY_S)
                     resident.append(resident_bytes(server.pid))
-                    if now_s < begin_s + WARM * MIXED_S:
-                        warm = warm.most(Held.by(server))
                     if now_s > next_s:
                         random.choice(faults)(load)  # noqa: S311 - no secret
                         over_s = time.monotonic()
                         figures.recovered_s.append(load.until_acknowledged(3, over_s) - over_s)
                         figures.runs += 1
                         next_s = time.monotonic() + FAULT_EVERY_S
-            calm(server, warm)
             found = load.checked()
             figures.acknowledged = len(load.acknowledged)
             figures.lost, figures.undone = len(found.lost), len(found.undone)
             assert found == ((), ())
+        calm(server, idle)
         flat(resident)
     figures.keep()
 

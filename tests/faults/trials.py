@@ -12,7 +12,7 @@ from tests.faults.leaving import leave, leave_sockets
 from tests.faults.load import Load, pressed
 from tests.faults.servers import PATIENCE_S, Server, serving
 
-Fault = Callable[[], float]
+Happening = Callable[[], float]
 """Lets it happen, and returns when it was over: from then on the server has to be well by itself."""
 
 LEAVING = 600 if EFFORT == 1 else 10_000 * EFFORT
@@ -53,7 +53,7 @@ def require_whole_log(server: Server) -> None:
     assert verified.returncode == 0, verified.stderr + verified.stdout
 
 
-def tried(figures: Figures, load: Load, fault: Fault, runs: int) -> None:
+def tried(figures: Figures, load: Load, fault: Happening, runs: int) -> None:
     """Let a fault happen under load, so many times, and note what came of it. Nothing may be lost or undone."""
     before = len(load.acknowledged) - figures.acknowledged
     for _ in range(runs):
@@ -92,7 +92,7 @@ def left(figures: Figures, place: Place) -> None:
         while place.server.descriptors > before + 10:  # a pool of connections may have grown
             assert time.monotonic() < until, (before, place.server.descriptors)
             time.sleep(0.1)
-    assert load.hung_up == load.refused == 0
+    assert (load.hung_up, load.refused) == (0, {})
 
 
 def begun_at_once(figures: Figures, folder: Path, **settings: str) -> None:
@@ -121,5 +121,5 @@ def _note(figures: Figures, load: Load, acknowledged: int) -> None:
     figures.acknowledged = acknowledged
     figures.lost += len(found.lost)
     figures.undone += len(found.undone)
-    assert (found.lost, found.undone) == ((), ()), load.wrong[:3]
+    assert found == ((), ()), (found, load.wrong[:3])
     assert not load.wrong, load.wrong[:3]
