@@ -1,6 +1,6 @@
 # Needed beforehand: Python 3.11 or newer with venv, and the registries of PyPI and npm.
-# As root on Debian, `make test` also installs Chromium for the console's tests, nginx for the gates', strace and faketime
-# for the faults, and the benches install wrk.
+# As root on Debian, `make test` also installs Chromium for the console's tests, nginx for the gates', pgbouncer, strace and
+# faketime for the faults, and the benches install wrk.
 
 PYTHON ?= python3
 VENV := .venv
@@ -58,12 +58,12 @@ sbom: $(VENV)/.synced
 	$(BIN)/python -m supply.bill sbom
 
 # What failed runs once more by itself, where nothing else takes its time: what is broken fails again.
-test: install debian-chromium debian-faketime debian-nginx debian-strace lint
+test: install debian-chromium debian-faketime debian-nginx debian-pgbouncer debian-strace lint
 	$(BIN)/python -m supply.audit --offline-is-fine
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" || \
 	  { [ $$? = 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none; }
 
-soak: install debian-chromium debian-faketime debian-nginx debian-strace
+soak: install debian-chromium debian-faketime debian-nginx debian-pgbouncer debian-strace
 	LATCHKEY_TEST_EFFORT=10 $(BIN)/pytest -n 2 --dist loadfile
 	$(BIN)/python -m tests.faults.figures
 

@@ -61,6 +61,8 @@ from schema.answering import Executor, Leaf, Short
 
 MAX_SHAPES = 4
 """How many shapes of one operation are kept: what `@skip` and `@include` make of it with different variables."""
+STRAIGHT = 8
+"""How many runs in a row have to wait for nothing until the next one is tried at once again, after one that waited."""
 
 _awaitables: dict[type, bool] = {GeneratorType: False}
 """Which types can be awaited, of those met; there are as many as the code has."""
@@ -102,9 +104,18 @@ class Plan:
         self.fragments = shared.fragments
         self.details = shared.details
         self._switches = shared.switches
-        self.waits: bool | None = None
-        """Whether a run of it ever had to wait for something; None before the first."""
+        self._straight = STRAIGHT - 1
+        """How many runs in a row had to wait for nothing."""
         self._shapes: dict[tuple[object, ...], Selection] = {}
+
+    @property
+    def waits(self) -> bool:
+        """Whether a run may have to wait for something, as far as those before it tell."""
+        return self._straight < STRAIGHT
+
+    def ran(self, *, waits: bool) -> None:
+        """Note a run: whether it had to wait."""
+        self._straight = 0 if waits else self._straight + 1
 
     def root(self, run: "Run") -> "Selection":
         """Give the root fields that these variables ask for."""
@@ -250,8 +261,8 @@ class Run:
         return ExecutionResult(data, self.errors.errors or None)
 
     def answer_at_once(self) -> ExecutionResult | None:
-        """Run a query that so far never had to wait; None if it has to now, or is any other: then nothing was told."""
-        if self.plan.waits is not False or self.plan.operation.operation is not OperationType.QUERY:
+        """Run a query that lately never had to wait; None if it has to now, or is any other: then nothing was told."""
+        if self.plan.waits or self.plan.operation.operation is not OperationType.QUERY:
             return None
         try:
             data = self._begun()
@@ -264,7 +275,7 @@ class Run:
 
     def _begun(self) -> Any:  # noqa: ANN401 - the fields of the root, or what is to be waited for
         data = self.fields(self.plan.root(self), None, None)
-        self.plan.waits = self.plan.waits or is_awaitable(data)
+        self.plan.ran(waits=is_awaitable(data))
         return data
 
     async def _in_turn(self, root: Selection, refusal: Callable[[], Exception | None]) -> dict[str, Any]:

@@ -222,7 +222,7 @@ class Engine:
             return None
         if document.introspects and self._introspection == "nobody":
             return None
-        if document.operation(parameters.operation_name).plan.waits is not False:
+        if document.operation(parameters.operation_name).plan.waits:
             return None
         if parameters.variables:
             refuse_large(parameters.variables, self._limits)

@@ -29,7 +29,7 @@ from schema import answering
 from schema import schema as whole_schema
 from schema.context import Context
 from schema.permissions import Permission, Public
-from schema.plans import MAX_SHAPES, Plan, Run, Shared
+from schema.plans import MAX_SHAPES, STRAIGHT, Plan, Run, Shared
 from schema.variables import Variables
 from tests.conftest import SetClock
 from tests.effort import tries
@@ -417,3 +417,15 @@ async def test_the_shapes_of_a_plan_are_few() -> None:
         data, errors = await by_plan(plan, None, variables)
         assert (data["tree"].keys(), errors) == ({"number", *(name for name in names if variables[name])}, [])
     assert len(plan._shapes) <= MAX_SHAPES  # noqa: SLF001 - the memory is what this is about
+
+
+async def test_a_plan_that_waited_is_tried_at_once_again_after_many_runs_that_did_not() -> None:
+    core = SHORT._schema  # noqa: SLF001 - as above
+    found = read("query ($waits: Boolean!) { tree { number waits(turns: 1) @include(if: $waits) } }", core)
+    assert found
+    plan = Plan(core, Shared(found[0]), found[1])
+    tried = []
+    for waits in (False, True, *[False] * STRAIGHT, True):
+        await by_plan(plan, None, {"waits": waits})
+        tried.append(not plan.waits)
+    assert tried == [True, *[False] * STRAIGHT, True, False]
