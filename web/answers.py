@@ -21,6 +21,9 @@ ANSWERS_KEPT = 32_768
 ENDING = "ending"
 """Where the state of a request has an event to set when the server ends: it waits for all that ends by itself."""
 
+LATE = "late"
+"""Where it says that the rest of the body does not come in time."""
+
 Header = tuple[bytes, bytes]
 
 

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
+from web.answers import LATE
 from web.errors import Formatted, RejectedError, counted, masked, retry_header
 from web.media import JSON, is_json
 
@@ -51,7 +52,7 @@ def is_compressed(headers: Headers) -> bool:
 
 
 async def read_json(request: Request, limit_bytes: int) -> Any:  # noqa: ANN401 - a client's JSON may be anything
-    """Read a JSON body in UTF-8. Raises `RejectedError`: 415 for its type, 413 for its size, 400 if it is not JSON."""
+    """Read a JSON body in UTF-8. Raises `RejectedError` as `read_body`, 415 for its type, or 400 if it is not JSON."""
     if not is_json(request.headers.get("content-type", "")):
         raise RejectedError(415, f"the body must be `{JSON}` in UTF-8")
     if is_compressed(request.headers):
@@ -84,7 +85,10 @@ def read_query(request: Request) -> dict[str, Any]:
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """Read a body, whatever it is. Raises `RejectedError`: 413 for its size; `ClientDisconnect` if the client left."""
+    """Read a body, whatever it is. Raises `ClientDisconnect` if the client left.
+
+    Raises `RejectedError`: 413 for its size, 408 if what is left of it took too long.
+    """
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > limit_bytes:
         raise _too_large(limit_bytes)
@@ -99,6 +103,8 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
         size += len(chunks[-1])
         if size > limit_bytes:
             raise _too_large(limit_bytes)
+        if more and request.scope.get("state", {}).get(LATE):
+            raise RejectedError(408, "the body did not come in time")
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -52,3 +52,7 @@ class Limits:
     """Until a WebSocket has to be initialised."""
     idle_timeout_s: float = 300.0
     """Until a WebSocket on which nothing runs is closed."""
+    head_s: float = 10.0
+    """Until a client has sent the head of a request, from its first byte on, or that byte on a new connection."""
+    body_s: float = 30.0
+    """Until it has sent a body, from the end of the head on."""

@@ -12,7 +12,8 @@ from uuid_utils import uuid7
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from web.answers import ENDING, Answer, Answers, Header, Heard, Prompt, Settled, lines
+from web.answers import ENDING, LATE, Answer, Answers, Header, Heard, Prompt, Settled, lines
+from web.limits import Limits
 
 MAX_BODY_BYTES = 16_384
 """Of what is answered at once."""
@@ -27,6 +28,13 @@ PATIENCE = 1024
 """After how many known questions in a row of which the bytes were new, bytes are looked for in one of `SELDOM` only."""
 SELDOM = 64
 
+_LATE = b"the head of the request did not come in time\n"
+_OF_LATE = (
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"content-length", b"%d" % len(_LATE)),
+    (b"connection", b"close"),
+)
+
 
 class Wire(HttpToolsProtocol):
     """One connection.
@@ -39,6 +47,8 @@ class Wire(HttpToolsProtocol):
     """By the very bytes that came in, and the peer."""
     heard: Answers = Answers()
     """By what was heard in them."""
+    limits = Limits()
+    """How long the client may take, of them all."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*arguments, **named)
@@ -61,6 +71,11 @@ class Wire(HttpToolsProtocol):
         """What the last request was answered with, if its answer was known and it leaves the connection as it was."""
         self._defaults_of: list[Header] | None = None
         self._defaults = b""
+        self._waiting: asyncio.TimerHandle | None = None
+        """What ends the connection unless the client goes on."""
+        self._waits_for_body = False
+        self._handed_over = False
+        """Whether it is a WebSocket's now."""
 
     @classmethod
     def forget(cls) -> None:
@@ -72,6 +87,12 @@ class Wire(HttpToolsProtocol):
         """Start; see asyncio."""
         super().connection_made(transport)
         self._peer = self.client[0] if self.client else None
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End; see asyncio."""
+        self._wait_no_more()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read what came in; see asyncio."""
@@ -81,13 +102,20 @@ class Wire(HttpToolsProtocol):
             self._strange = 0
             self._unset_keepalive_if_required()
             self._write(settled.answer, keep_alive=True)
+            self._wait_no_more()
             return
         super().data_received(data)
         if self._held is not None:
             self._let_go()
+        self._mind_the_time()
         # Exactly one request, from its first byte to its last: equal bytes, read from the same state, are an equal one.
         if digest is not None and self._settled is not None and self._begun == 1:
             self.sent.keep(digest, self._settled)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over; see uvicorn."""
+        self._handed_over = True
+        super().handle_websocket_upgrade()
 
     def shutdown(self) -> None:
         """Have what is under way end, a stream of events at once; see uvicorn."""
@@ -100,7 +128,7 @@ class Wire(HttpToolsProtocol):
         """Begin a request; see httptools."""
         self.url = b""
         self.headers = []
-        self._between = self._in_body = False
+        self._between = False
         self._begun += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -133,7 +161,7 @@ class Wire(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Answer at once, or leave it to the application."""
-        self._between = True
+        self._between, self._in_body = True, False
         if self._held is not None:
             keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
             answer = self._answered(self._held, keep_alive=keep_alive)
@@ -157,10 +185,59 @@ class Wire(HttpToolsProtocol):
         """Say whether an answer that is written now comes in its turn, and can be sent."""
         return (
             self._allowed
-            and (self.cycle is None or self.cycle.response_complete)  # type: ignore[redundant-expr] # none before the first
+            and not self._is_answering()
             and not self.flow.write_paused
             and not self.transport.is_closing()
         )
+
+    def _is_answering(self) -> bool:
+        """Say whether the application has a request that is not answered yet."""
+        return self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr] # none before the first
+
+    def _mind_the_time(self) -> None:
+        """Give the client a time for what it has begun and not ended, or else for its next request.
+
+        What goes on piece by piece gets no more of it. Between requests that were answered it is uvicorn's to wait.
+        """
+        if self._handed_over or (self._between and (self.timeout_keep_alive_task is not None or self._is_answering())):
+            self._wait_no_more()
+        elif self._waiting is None or self._begun or self._waits_for_body is not self._in_body:
+            self._wait()
+
+    def _wait(self) -> None:
+        self._wait_no_more()
+        self._waits_for_body = self._in_body
+        limit_s = self.limits.body_s if self._in_body else self.limits.head_s
+        self._waiting = self.loop.call_later(limit_s, self._give_up)
+
+    def _wait_no_more(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _give_up(self) -> None:
+        """Close a connection whose client took too long, but only when what is being answered has been.
+
+        The application is told of a body that it waits for in vain, and answers for it.
+        """
+        self._waiting = None
+        if not self._is_answering():
+            self._close_late()
+        elif self.flow.read_paused:  # so it is not for the client to go on
+            self._wait()
+        else:
+            self.cycle.keep_alive = False
+            if self._in_body:
+                self.cycle.scope.setdefault("state", {})[LATE] = True
+                self.cycle.message_event.set()
+
+    def _close_late(self) -> None:
+        if self.transport.is_closing():
+            return
+        if not self._between and not self._in_body:
+            told = (STATUS_LINE[408], lines(self.server_state.default_headers), lines(_OF_LATE), b"\r\n", _LATE)
+            self.transport.write(b"".join(told))
+        self.transport.close()
 
     def _heard(self) -> Heard | None:
         method = self.parser.get_method()
