@@ -33,6 +33,7 @@ from resolvers import devices, passwords, refusing
 from resolvers import input as typed
 from resolvers.attempts import Attempt
 from resolvers.callers import Caller, Credential, Request, with_credential
+from resolvers.passwords import KNOWN, STRANGERS, Line
 from resolvers.reading import readable_sessions
 from resolvers.writing import At, Done, Said, change
 
@@ -46,15 +47,16 @@ SESSIONS_SEEN = 200
 async def sign_in(request: Request, email: str, password: str, account_key: str | None = None) -> Done[Token]:
     """Sign a member in; the session's bearer secret is in the answer.
 
-    Raises `Unauthenticated` alike for everything that is wrong, `RateLimited` after too many failures, and `Conflict`
-    with the accounts' keys where the same e-mail address and password open several.
+    Raises `Unauthenticated` alike for everything that is wrong, `RateLimited` after too many failures or for too many
+    at once, and `Conflict` with the accounts' keys where the same e-mail address and password open several.
     """
     require_passwords(request, Action.CREATE_SESSION)
     _, email_key = typed.email("email", email)
     least = UNNAMED if account_key is None else 1
-    found, trying = await _tried(request, email_key, account_key, least)
+    found, trying, line = await _tried(request, email_key, account_key, least)
+    line.require_room()
     with trying as attempt:
-        members = await _with_password(found, password, least)
+        members = await _with_password(found, password, least, line)
         if not members:
             await note_failure(request, found, account_key)
             raise Unauthenticated
@@ -68,22 +70,24 @@ async def sign_in(request: Request, email: str, password: str, account_key: str 
 
 async def _tried(
     request: Request, email_key: str, account_key: str | None, least: int
-) -> tuple[list[Member], AbstractContextManager[Attempt]]:
-    """Find whose password is tried, and by what that is counted.
+) -> tuple[list[Member], AbstractContextManager[Attempt], Line]:
+    """Find whose password is tried, by what that is counted, and in which line it waits.
 
-    While strangers have to wait, it is theirs alone who are known on this device, or else in this network.
+    While strangers have to wait, or their line is full, it is theirs alone who are known on this device, or else in
+    this network.
     """
     attempts, address = request.house.attempts, request.address
     found = await _named(email_key, account_key)
-    if attempts.holds_up(email_key, address):
+    is_full = STRANGERS.is_full
+    if is_full or attempts.holds_up(email_key, address):
         for member in found:
             if devices.knows(request, member):
-                return [member], attempts.signing_in_again(str(member.id))
-    if attempts.presses(email_key):
+                return [member], attempts.signing_in_again(str(member.id)), KNOWN
+    if is_full or attempts.presses(email_key):
         known = await _known_here(found, address, least)
         if known:
-            return known, attempts.signing_in(email_key, address, is_known_here=True)
-    return found, attempts.signing_in(email_key, address)
+            return known, attempts.signing_in(email_key, address, is_known_here=True), KNOWN
+    return found, attempts.signing_in(email_key, address), STRANGERS
 
 
 async def _named(email_key: str, account_key: str | None) -> list[Member]:
@@ -113,11 +117,11 @@ def _active(found: Sequence[Member]) -> list[Member]:
     return [member for member in found if member.state is MemberState.ACTIVE]
 
 
-async def _with_password(found: Sequence[Member], password: str, least: int) -> list[Member]:
+async def _with_password(found: Sequence[Member], password: str, least: int, line: Line) -> list[Member]:
     """Give the active ones with this password. `least` as many hashes are run, if need be for nobody."""
     members = _active(found)
     kept = [member.password_hash for member in members] + [None] * (least - len(members))
-    held = await asyncio.gather(*(passwords.holds(password, each) for each in kept))
+    held = await asyncio.gather(*(passwords.holds(password, each, line) for each in kept))
     return [member for member, is_theirs in zip(members, held, strict=False) if is_theirs]
 
 
@@ -227,8 +231,9 @@ async def proved(caller: Caller, action: Action, field: str, password: str) -> M
     require_passwords(caller.request, action)
     if member.password_hash is None:
         raise Invalid(field, "cannot be right: you have no password, a one-time link sets one")
+    KNOWN.require_room()
     # Counted apart from signing in, where anybody may fail in the member's name.
     with caller.request.house.attempts.proving(str(caller.token and caller.token.id), caller.request.address):
-        if not await passwords.holds(password, member.password_hash):
+        if not await passwords.holds(password, member.password_hash, KNOWN):
             raise Invalid(field, "is not your password")
     return member

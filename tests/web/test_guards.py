@@ -1,5 +1,6 @@
 """What answers carry against whoever listens in, frames a page, guesses at types, plants a cookie or breaks lines."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -233,3 +234,19 @@ async def test_what_is_sent_breaks_no_line_of_an_answer_and_none_of_what_is_kept
 def test_no_header_with_a_line_break_is_written_the_short_way(value: bytes) -> None:
     with pytest.raises(ValueError, match="control character"):
         Answer(200, ((b"x-told", value),), b"", b"x-request-id").lines  # noqa: B018 - it is what raises
+
+
+async def test_of_too_many_sign_ins_at_once_some_are_told_to_come_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "WAITING", 2)
+    guess = {**OWNER, "password": "a guess"}
+    answers = await asyncio.gather(
+        *(
+            site.client.post("/session", json=guess, headers={**OURS, "x-forwarded-for": f"203.0.113.{number}"})
+            for number in range(30)
+        )
+    )
+    told = {(answer.status_code, answer.headers.get("retry-after")) for answer in answers}
+    assert told == {(401, None), (429, "1")}
+    assert (await site.signed_in()).status_code == 200
