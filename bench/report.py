@@ -285,8 +285,8 @@ def _attacks(figures: Mapping[str, Any]) -> str:
     ]
     return f"""## Attacks
 
-Requests made to cost as much as they can, all refused: the CPU that one takes the server, and the 99th percentile of an
-ordinary request, a hundred a second, while one client sends ten of them a second.
+Requests made to cost as much as they can, all refused or for nothing: the CPU that one takes the server, and the 99th
+percentile of an ordinary request, a hundred a second, while one client sends ten of them a second.
 
 {_table(("", "bytes", "CPU ms", "idle p99 ms", "meanwhile p99 ms"), rows)}"""
 
