@@ -52,6 +52,8 @@ class Limits:
     """Until a WebSocket has to be initialised."""
     idle_timeout_s: float = 300.0
     """Until a WebSocket on which nothing runs is closed."""
+    head_bytes: int = 1 << 16
+    """Of a request's head, or of what comes behind a body, beyond the piece of data in which it begins."""
     head_s: float = 10.0
     """Until a client has sent the head of a request, from its first byte on, or that byte on a new connection."""
     body_s: float = 30.0

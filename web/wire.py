@@ -29,11 +29,8 @@ PATIENCE = 1024
 SELDOM = 64
 
 _LATE = b"the head of the request did not come in time\n"
-_OF_LATE = (
-    (b"content-type", b"text/plain; charset=utf-8"),
-    (b"content-length", b"%d" % len(_LATE)),
-    (b"connection", b"close"),
-)
+_LONG = b"the head of the request is too long\n"
+_CLOSING = (b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")
 
 
 class Wire(HttpToolsProtocol):
@@ -74,6 +71,10 @@ class Wire(HttpToolsProtocol):
         self._waiting: asyncio.TimerHandle | None = None
         """What ends the connection unless the client goes on."""
         self._waits_for_body = False
+        self._goes_on = False
+        """Whether the data that is being read had anything of a body."""
+        self._unheard_bytes = 0
+        """How much came of a head, or of what is behind a body, since anything else did."""
         self._handed_over = False
         """Whether it is a WebSocket's now."""
 
@@ -96,7 +97,7 @@ class Wire(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came in; see asyncio."""
-        was_between, self._begun, self._settled = self._between, 0, None
+        was_between, self._begun, self._goes_on, self._settled = self._between, 0, False, None
         digest = self._digest(data) if was_between else None
         if digest is not None and self._is_free() and (settled := self._found(digest)) is not None:
             self._strange = 0
@@ -107,7 +108,7 @@ class Wire(HttpToolsProtocol):
         super().data_received(data)
         if self._held is not None:
             self._let_go()
-        self._mind_the_time()
+        self._mind(len(data))
         # Exactly one request, from its first byte to its last: equal bytes, read from the same state, are an equal one.
         if digest is not None and self._settled is not None and self._begun == 1:
             self.sent.keep(digest, self._settled)
@@ -146,12 +147,13 @@ class Wire(HttpToolsProtocol):
 
     def on_chunk_header(self) -> None:
         """Note that a body comes in chunks."""
-        self._chunked = True
+        self._chunked = self._goes_on = True
         if self._held is not None:
             self._let_go()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
+        self._goes_on = True
         if self._held is None:
             super().on_body(body)
             return
@@ -194,13 +196,17 @@ class Wire(HttpToolsProtocol):
         """Say whether the application has a request that is not answered yet."""
         return self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr] # none before the first
 
-    def _mind_the_time(self) -> None:
-        """Give the client a time for what it has begun and not ended, or else for its next request.
+    def _mind(self, size: int) -> None:
+        """Bound what the client has begun and not ended, or else the time until its next request.
 
-        What goes on piece by piece gets no more of it. Between requests that were answered it is uvicorn's to wait.
+        What goes on piece by piece gets no more time. Between requests that were answered it is uvicorn's to wait.
         """
         if self._handed_over or (self._between and (self.timeout_keep_alive_task is not None or self._is_answering())):
             self._wait_no_more()
+            return
+        self._unheard_bytes = 0 if self._begun or self._goes_on or self._between else self._unheard_bytes + size
+        if self._unheard_bytes > self.limits.head_bytes:
+            self._close(431, _LONG)
         elif self._waiting is None or self._begun or self._waits_for_body is not self._in_body:
             self._wait()
 
@@ -222,7 +228,7 @@ class Wire(HttpToolsProtocol):
         """
         self._waiting = None
         if not self._is_answering():
-            self._close_late()
+            self._close(408, _LATE)
         elif self.flow.read_paused:  # so it is not for the client to go on
             self._wait()
         else:
@@ -231,12 +237,13 @@ class Wire(HttpToolsProtocol):
                 self.cycle.scope.setdefault("state", {})[LATE] = True
                 self.cycle.message_event.set()
 
-    def _close_late(self) -> None:
+    def _close(self, status: int, why: bytes) -> None:
+        """Close the connection, and say why if that is the answer to a head."""
         if self.transport.is_closing():
             return
-        if not self._between and not self._in_body:
-            told = (STATUS_LINE[408], lines(self.server_state.default_headers), lines(_OF_LATE), b"\r\n", _LATE)
-            self.transport.write(b"".join(told))
+        if not (self._between or self._in_body or self._is_answering()):
+            headers = [*self.server_state.default_headers, *_CLOSING, (b"content-length", b"%d" % len(why))]
+            self.transport.write(b"".join((STATUS_LINE[status], lines(headers), b"\r\n", why)))
         self.transport.close()
 
     def _heard(self) -> Heard | None:

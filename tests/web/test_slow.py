@@ -1,4 +1,4 @@
-"""Clients that send a byte at a time, or nothing: each is let go in the end, and whoever is on time notices nothing."""
+"""Clients that send a byte at a time, nothing or no end: each is let go, and whoever is on time notices nothing."""
 
 import asyncio
 import json
@@ -16,6 +16,7 @@ from web.wire import Wire
 
 SHORT_S, LONG_S = 0.4, 60.0
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: l\r\n\r\n"
+CHUNKED = b"POST /nowhere HTTP/1.1\r\nHost: l\r\nTransfer-Encoding: chunked\r\n\r\n"
 SLOW = {"query": 'mutation { slow(name: "kept") }'}
 
 
@@ -114,7 +115,7 @@ async def test_a_head_that_does_not_come_is_a_408(world: World, sent: bytes) -> 
         (b"", b"\r\n"),
         (HEALTH, b"\r\n"),
         (b"POST /healthz HTTP/1.1\r\nHost: l\r\nContent-Length: 9999\r\n\r\n", b"x"),
-        (b"POST /healthz HTTP/1.1\r\nHost: l\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n"),
+        (CHUNKED + b"0\r\n", b"X: y\r\n"),
     ],
 )
 async def test_nobody_has_longer_for_going_on_bit_by_bit(world: World, sent: bytes, drop: bytes) -> None:
@@ -124,24 +125,50 @@ async def test_nobody_has_longer_for_going_on_bit_by_bit(world: World, sent: byt
 
 @pytest.mark.parametrize("drop", [b"", b" "])
 @pytest.mark.parametrize(
-    ("head", "problem"),
+    "head",
     [
-        (posted("/graphql", {"query": "{ hello }"}, "Authorization: Bearer lkp_alive")[0], "errors"),
-        (posted("/session", {"email": "ada@latchkey.test"}, f"Origin: {ORIGIN}")[0], "errors"),
-        (posted("/tokens/revoke-leaked", {"token": "x"})[0], "errors"),
+        posted("/graphql", {"query": "{ hello }"}, "Authorization: Bearer lkp_alive")[0],
+        posted("/session", {"email": "ada@latchkey.test"}, f"Origin: {ORIGIN}")[0],
+        posted("/tokens/revoke-leaked", {"token": "x"})[0],
     ],
 )
 async def test_a_body_that_does_not_come_is_a_408_in_the_words_of_its_face(
-    world: World, head: bytes, problem: str, drop: bytes
+    world: World, head: bytes, drop: bytes
 ) -> None:
     head = head.replace(b"Content-Length: ", b"Content-Length: 9")
     async with hasty(world, HastyForBodies) as (server, _):
         status_and_headers, _, body = (await told(server, head + b"{", drop)).partition(b"\r\n\r\n")
         assert status_and_headers.startswith(b"HTTP/1.1 408 ")
         assert b"\r\nconnection: close" in status_and_headers
-        assert json.loads(body)[problem] == [
+        assert json.loads(body)["errors"] == [
             {"message": "the body did not come in time", "extensions": {"code": "BAD_REQUEST"}}
         ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"GET /healthz?", b"HTTP/1.1 431 Request Header Fields Too Large\r\n"),
+        (b"GET /healthz HTTP/1.1\r\nX: ", b"HTTP/1.1 431 Request Header Fields Too Large\r\n"),
+        (CHUNKED + b"0\r\nX: ", b"HTTP/1.1 404 Not Found\r\n"),
+    ],
+)
+async def test_a_head_or_a_trailer_without_end_is_not_read_to_its_end(world: World, sent: bytes, answer: bytes) -> None:
+    async with serving(build(world), http=Wire) as server:
+        assert (await told(server, sent, b"x" * 4096)).startswith(answer)
+
+
+async def test_a_body_is_as_long_as_it_may_be(world: World) -> None:
+    limits = Limits()
+    chunk = b" " * (limits.head_bytes // 2)
+    head = posted("/graphql", {})[0].replace(b"Content-Length: 2", b"Transfer-Encoding: chunked")
+    async with serving(build(world), http=Wire) as server, connected(server) as (reader, writer):
+        writer.write(head)
+        for _ in range(limits.body_bytes // len(chunk) - 1):
+            writer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            await writer.drain()
+        writer.write(b'15\r\n{"query":"{ hello }"}\r\n0\r\n\r\n')
+        assert (await reader.readuntil(b"}}")).endswith(b'{"data":{"hello":"hello you"}}')
 
 
 async def test_what_is_being_answered_is_answered_whatever_else_is_late(world: World) -> None:
