@@ -21,11 +21,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from core.errors import Unauthenticated
+from core.specifiers import Resource
 from core.vocabulary import BuiltInRole
-from models import now
+from models import Token, listening, now
 from models.database import LISTENER, opened
-from resolvers import imports, tokens
+from models.engines import asyncpg_units
+from models.engines.asyncpg_units import LostError
+from resolvers import callers, imports, members, tokens
+from resolvers.callers import Caller, recognised
 from resolvers.imports import Import
+from resolvers.members import Grant
 from resolvers.scopes import Scope
 from resolvers.writing import Said
 from tests.databases import Elsewhere
@@ -444,3 +450,63 @@ async def test_a_new_token_leaves_what_others_may_do_in_memory(organisation: Org
     assert await versions.read(account) == before
     await tokens.revoke(organisation.owner, made.row.id, Said())
     assert await versions.read(account) == before + 1
+
+
+@pytest.mark.parametrize("fate", ["cut", "cancelled"])
+async def test_memory_says_yes_no_more_once_commit_was_sent_whatever_came_back(
+    organisation: Organisation,
+    elsewhere: Elsewhere,
+    postgresql: None,  # noqa: ARG001 - a file tells by itself
+    monkeypatch: pytest.MonkeyPatch,
+    fate: str,
+) -> None:
+    made = await organisation.made(organisation.owner)
+    monkeypatch.setattr(listening, "TRUSTED_S", 60.0)  # however long a busy machine keeps the listener waiting
+    elsewhere("ALTER TABLE account DISABLE TRIGGER USER")  # so that the database tells nobody
+    async with asyncio.timeout(30):
+        while recognised(made.secret or "", organisation.house, None) is None:
+            await organisation.identify(made)
+            await asyncio.sleep(0.01)
+    committed = asyncpg_units.committed
+
+    async def unanswered(connection: Any) -> None:
+        await committed(connection)
+        if fate == "cut":
+            connection.terminate()
+            raise ConnectionResetError
+        revoking.cancel()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg_units, "committed", unanswered)
+        revoking = asyncio.create_task(tokens.revoke(organisation.owner, made.row.id, Said()))
+        with pytest.raises(LostError if fate == "cut" else asyncio.CancelledError):
+            await revoking
+    assert elsewhere("SELECT count(*) FROM token WHERE revoked_at IS NOT NULL") == [(1,)], "it is committed"
+    assert recognised(made.secret or "", organisation.house, None) is None
+    with pytest.raises(Unauthenticated):
+        await organisation.identify(made)
+
+
+async def test_what_was_read_while_it_changed_is_thrown_away(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = await organisation.member(BuiltInRole.WRITER)
+    made = await organisation.made(await organisation.session(member), Scope(BuiltInRole.WRITER))
+    read = callers._in_realm  # noqa: SLF001 - the last that is read before it is kept
+    fills: list[bool] = []
+
+    async def overtaken(token: Token, *arguments: Any) -> Caller:
+        caller = await read(token, *arguments)
+        if token.id == made.row.id:
+            fills.append(caller.rights.allows("updateTags", Resource.parse("proj/web")))
+            if len(fills) == 1:
+                await members.assign_roles(organisation.owner, member.id, Grant(BuiltInRole.READER), Said())
+        return caller
+
+    monkeypatch.setattr(callers, "_in_realm", overtaken)
+    caller = await organisation.identify(made)
+    assert fills == [True, False]
+    assert not caller.rights.allows("updateTags", Resource.parse("proj/web"))
+    kept = recognised(made.secret or "", organisation.house, None)
+    assert kept is None or kept.rights is caller.rights
+    assert (await organisation.identify(made)).rights is caller.rights
