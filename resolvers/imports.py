@@ -184,7 +184,7 @@ def fingerprint(each: Import) -> bytes:
 
 
 async def _known(caller: Caller, digests: Mapping[int, tuple[Digest, ...]]) -> dict[int, bool]:
-    """Find the places of secrets that are in use, and whether that is by a token imported into this account."""
+    """Find the places of secrets that are in use, in any account, and whether as tokens imported into this one."""
     sought = [digest.hex for candidates in digests.values() for digest in candidates]
     proofs = {proof.digest: proof for proof in await SecretDigest.filter(digest__in=sought).select_related("token")}
     found = {
