@@ -11,10 +11,14 @@ import pytest
 from core.vocabulary import BuiltInRole
 from models import Member, Token
 from tests.organisation import Organisation
+from tests.schema import test_statements as lists
 from tests.schema.conftest import Ask
 
 PAGE = """totalCount edges { cursor node { name } } nodes { name }
 pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"""
+CURSORS = (
+    "totalCount edges { cursor } nodes { __typename } pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
+)
 TOKENS = f"""
 query($first: Int, $after: String, $last: Int, $before: String, $orderBy: TokenOrder) {{
   tokens(first: $first, after: $after, last: $last, before: $before, orderBy: $orderBy) {{ {PAGE} }}
@@ -148,6 +152,52 @@ async def test_every_combination_of_arguments_gives_the_page_of_an_array(
             page, wanted = answer["data"][f"l{n}"], expected(names, cursors, asked)
             assert [edge["cursor"] for edge in page["edges"]] == [edge["cursor"] for edge in wanted["edges"]], asked
             assert page["pageInfo"] == wanted["pageInfo"], asked
+
+
+CONNECTIONS = [way for way in lists.PLACES if "after" in way[-1][2].args]
+SIZES: list[dict[str, Any]] = [{}, {"first": 0}, {"first": 2}, {"last": 2}, {"first": 3, "last": 2}]
+ROWS = 4
+
+
+@pytest.mark.usefixtures("sqlite")
+async def test_every_list_of_the_schema_gives_the_page_of_an_array(organisation: Organisation, ask: Ask) -> None:
+    world, uncounted = await lists.World.of(organisation, ROWS), set()
+    for way in CONNECTIONS:
+        [whole] = await pages(ask, world, way, {"first": 100})
+        cursors = [edge["cursor"] for edge in whole["edges"]]
+        assert len(set(cursors)) == len(cursors) >= ROWS, way[-1][:2]
+        count = whole["totalCount"]
+        if count is None:
+            uncounted.add(".".join(way[-1][:2]))
+        between = product(SIZES, (None, cursors[0], cursors[2]), (None, cursors[-1]))
+        wanted = [{**size, "after": after, "before": before} for size, after, before in between]
+        for asked, page in zip(wanted, await pages(ask, world, way, *wanted), strict=True):
+            wanted_page = {**expected(cursors, cursors, asked), **({} if count else {"totalCount": None})}
+            assert shown(page) == shown(wanted_page), (way[-1][:2], asked)
+    assert uncounted == {"Query.advice", "WhoMay.members", "WhoMay.tokens"}
+    assert len(CONNECTIONS) > 15
+
+
+async def pages(ask: Ask, world: lists.World, way: lists.Fields, *asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ask for pages of a list, beneath the first of those above that there are several of."""
+    *above, (_, name, _) = way
+    arguments = (", ".join(f"{key}: {json.dumps(value)}" for key, value in each.items()) for each in asked)
+    query = " ".join(f"p{place}: {name}({each}) {{ {CURSORS} }}" for place, each in enumerate(arguments))
+    for type_name, field, listed in reversed(above):
+        query = f"{field}{world.given(type_name, field, listed, 2)} {{ {world.listed(listed, query)} }}"
+    asker = world.service if way[0][1] == "verifyToken" else world.organisation.owner
+    answer = await ask(asker, f"{{ {query} }}")
+    assert "errors" not in answer, (way[-1][:2], answer["errors"][:3])
+    beneath: Any = answer["data"]
+    for _, field, listed in above:
+        beneath = beneath[field]["nodes"] if "first" in listed.args else beneath[field]
+        beneath = beneath[0] if isinstance(beneath, list) else beneath
+    return [beneath[f"p{place}"] for place in range(len(asked))]
+
+
+def shown(page: dict[str, Any]) -> dict[str, Any]:
+    """Leave of a page what every list has."""
+    return {**page, "edges": [{"cursor": edge["cursor"]} for edge in page["edges"]], "nodes": len(page["nodes"])}
 
 
 async def test_nested_lists_of_many_parents_are_those_of_each_alone(organisation: Organisation, ask: Ask) -> None:
