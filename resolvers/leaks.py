@@ -16,7 +16,7 @@ from core.vocabulary import Action
 from models import ActorKind, Link, Member, SecretDigest, Token, TokenKind, now
 from resolvers import notices
 from resolvers.callers import Caller, Request, with_credential
-from resolvers.tokens import ENDED, revoke_descendants
+from resolvers.tokens import cut_short, revoke_descendants
 from resolvers.writing import At, Deed, Said, change
 
 R = TypeVar("R", Token, Member)
@@ -70,7 +70,7 @@ async def _end(caller: Caller, proof: SecretDigest) -> None:
         if fresh.expires_at is None:
             await _end_token(deed)
         else:
-            await SecretDigest.filter(id=fresh.id).update(expires_at=ENDED)
+            await cut_short(SecretDigest.filter(id=fresh.id))
             deed.note({"oldSecretExpiresAt": fresh.expires_at.isoformat()}, {"oldSecretExpiresAt": None})
         await token.save()
 

@@ -14,7 +14,7 @@ from resolvers.background import beside
 from resolvers.callers import Caller, Request, with_credential
 from resolvers.house import House
 from resolvers.reuses import Presented
-from resolvers.tokens import REUSED
+from resolvers.tokens import CUT_SHORT, REUSED
 from resolvers.writing import Said, append, fetch_held, opened
 
 PAUSE_S = 1.0
@@ -64,10 +64,15 @@ async def _notice(house: House, secret_id: UUID, presented: Presented) -> None:
         return
     request = Request(house, presented.request_id, presented.address, presented.user_agent)
     caller = await with_credential(secret.account, request, ActorKind.SYSTEM)
-    if secret.account.revokes_reused and secret.token.dead(now(), secret.account) is None:
+    if secret.account.revokes_reused and _is_held_against(secret):
         await tokens.revoke_reused(caller, secret.token_id, secret.id)
     elif not await _was_noticed(secret):
         await _record(caller, secret)
+
+
+def _is_held_against(secret: SecretDigest) -> bool:
+    """Say whether its return may end its token: one that lives, and not if the grace was cut short."""
+    return secret.expires_at != CUT_SHORT and secret.token.dead(now(), secret.account) is None
 
 
 async def _was_noticed(secret: SecretDigest) -> bool:

@@ -44,6 +44,8 @@ LONGEST_GRACE = timedelta(days=30)
 """How long an old secret may work beside the new one."""
 ENDED = datetime(1970, 1, 1, tzinfo=UTC)
 """When a secret has ended that ends at once: long ago, so that it has also where a clock is behind."""
+CUT_SHORT = datetime(1969, 12, 31, tzinfo=UTC)
+"""When one has whose grace ended before its time: whoever kept it was promised more, so it never ends its token."""
 ENDED_KEPT = 5
 """How many ended secrets of a token are known again, the latest."""
 REUSED = "reusedSecret"
@@ -438,11 +440,16 @@ def _grace(token: Token, wanted: datetime | None) -> datetime | None:
 async def _end_secrets(token: Token, ends_at: datetime | None) -> None:
     """End a token's secrets: the present one at a time if it is given, all others at once."""
     secrets = SecretDigest.filter(account_id=token.account_id, token_id=token.id)
-    await secrets.filter(expires_at__gt=now()).update(expires_at=ENDED)
+    await cut_short(secrets)
     await secrets.filter(expires_at=None).update(expires_at=ends_at or ENDED)
     ended = await secrets.filter(expires_at__lte=now()).order_by("-id").offset(ENDED_KEPT).limit(CHUNK).only("id")
     if ended:
         await SecretDigest.filter(id__in=[secret.id for secret in ended]).delete()
+
+
+async def cut_short(secrets: QuerySet[SecretDigest]) -> int:
+    """End those of some secrets that are in their grace, at once; returns how many were."""
+    return await secrets.filter(expires_at__gt=now()).update(expires_at=CUT_SHORT)
 
 
 async def end_secret(
@@ -452,7 +459,8 @@ async def end_secret(
     async with change(caller, Action.RESET_ACCESS_TOKEN, At(Token, token_id, _any), said) as deed:
         secret = SecretDigest.filter(account_id=deed.row.account_id, token_id=token_id, id=secret_id)
         ends_at = at or ENDED
-        if await secret.filter(Q(expires_at=None) | Q(expires_at__gt=ends_at)).update(expires_at=ends_at):
+        ended = 0 if at else await cut_short(secret)
+        if ended or await secret.filter(Q(expires_at=None) | Q(expires_at__gt=ends_at)).update(expires_at=ends_at):
             deed.note({}, {"oldSecretExpiresAt": at.isoformat() if at else None})
 
 

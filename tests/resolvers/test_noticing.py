@@ -7,8 +7,8 @@ import pytest
 
 from core.errors import Unauthenticated
 from core.vocabulary import Action, BuiltInRole
-from models import ActorKind, AuditEntry, SecretDigest, Token, TokenKind, now
-from resolvers import accounts, entries, tokens, verification
+from models import ActorKind, AuditEntry, Notice, NoticeKind, SecretDigest, Token, TokenKind, now
+from resolvers import accounts, entries, leaks, tokens, verification
 from resolvers.accounts import AccountChange
 from resolvers.callers import Request, identify
 from resolvers.house import House
@@ -100,6 +100,34 @@ async def test_within_the_grace_nothing_is_noticed_and_after_it_the_token_ends_i
     await comes_back(organisation, made)
     await notice(organisation.house)
     assert len(await noticed(made)) == 1
+
+
+@pytest.mark.parametrize("by", ["a reset", "a report", "the command line"])
+async def test_one_whose_grace_was_cut_short_is_told_of_and_never_ends_its_token(
+    organisation: Organisation, set_clock: SetClock, by: str
+) -> None:
+    await accounts.update(organisation.owner, AccountChange(revokes_reused=True), Said())
+    made = await organisation.made(organisation.owner)
+    digest = await SecretDigest.get(token_id=made.row.id)
+    child = await organisation.made(await organisation.identify(made), kind=TokenKind.SERVICE)
+    until = now() + HOUR
+    new = await tokens.reset(organisation.owner, made.row.id, Said(), old_ends_at=until)
+    match by:
+        case "a reset":
+            new = await tokens.reset(organisation.owner, made.row.id, Said(), old_ends_at=until)
+        case "a report":
+            await leaks.revoke(organisation.request, [made.secret or ""])
+        case _:
+            await tokens.end_secret(organisation.owner, made.row.id, digest.id, Said())
+    for at in (now(), until - timedelta(minutes=1), until + 2 * HOUR):
+        set_clock(at)
+        await comes_back(organisation, made)
+        await notice(organisation.house)
+        assert [(await organisation.identify(each)).token is not None for each in (new, child)] == [True, True]
+    noted = await noticed(made)
+    assert [(entry.after or {})["reusedSecret"] for entry in noted] == [str(digest.id)] * 2
+    assert {access["action"] for entry in noted for access in entry.accesses} == {"reuseAccessToken"}
+    assert await Notice.filter(token_id=made.row.id, kind=NoticeKind.REUSED).exists()
 
 
 async def test_a_setting_made_after_the_entry_still_ends_the_token(organisation: Organisation) -> None:
