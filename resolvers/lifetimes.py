@@ -27,6 +27,8 @@ SHORTEST_S = 60
 LONGEST_S = 10 * 365 * 24 * 60 * 60
 NOTICE_S = 14 * 24 * 60 * 60
 """How long those beyond a new maximum live on at least, unless the caller says otherwise."""
+LEAST_S = 24 * 60 * 60
+"""How long those without an end live on at least where one is required, and no maximum nor default says when."""
 CHUNK = 500
 """How many tokens get an end in one transaction, so that other writers wait a moment only."""
 
@@ -85,7 +87,7 @@ class Lifetime:
         """Say which end those get that are beyond it, at the moment of tightening; None if nothing is beyond it."""
         longest_s = self.maximum_s
         if longest_s is None and self.required:
-            longest_s = self.default_s or 0
+            longest_s = self.default_s or LEAST_S
         return None if longest_s is None else at + timedelta(seconds=max(longest_s, notice_s))
 
     def beyond(self, ends_at: datetime) -> Q:

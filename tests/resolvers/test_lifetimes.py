@@ -221,6 +221,22 @@ async def test_requiring_an_end_gives_one_to_those_without(organisation: Organis
     assert [(await Token.get(id=each.row.id)).expires_at for each in made] == [at + DAY, at + 30 * DAY]
 
 
+@pytest.mark.parametrize(("default_s", "lives_s"), [(None, DAY_S), (3600, 3600)])
+async def test_where_nothing_says_when_those_without_an_end_live_on_for_a_day_at_least(
+    organisation: Organisation, set_clock: SetClock, default_s: int | None, lives_s: int
+) -> None:
+    made = await organisation.made(organisation.owner, kind=SERVICE)
+    at = now()
+    set_clock(at)
+    required = {"required": True, "defaultS": default_s}
+    preview = await lifetimes.preview(organisation.owner, LifetimesChange({SERVICE: required}, 0))
+    await limit(organisation, notice_s=0, service=required)
+    end = at + timedelta(seconds=lives_s)
+    assert preview.cut.ends == {SERVICE: end}
+    assert (await Token.get(id=made.row.id)).expires_at == end
+    assert (await organisation.identify(made)).token
+
+
 async def test_very_many_are_given_an_end_a_chunk_at_a_time(
     organisation: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
