@@ -18,16 +18,22 @@ class NoticeKind(StrEnum):
     """What a notice is about."""
 
     EXPIRING = "EXPIRING"
+    SHORTENED = "SHORTENED"
     LEAKED = "LEAKED"
     REUSED = "REUSED"
     LEGACY_USED = "LEGACY_USED"
     ADVICE_DUE = "ADVICE_DUE"
 
 
+_FIRST_KINDS = "\n".join(f"{kind}: {kind}" for kind in NoticeKind if kind is not NoticeKind.SHORTENED)
+"""What the column's comment in the database lists: for a kind more, no database is asked to alter the table."""
+
+
 class WebhookEvent(StrEnum):
     """What a webhook may be told of: the notices, by their kinds, and the entries of the audit log."""
 
     EXPIRING = "EXPIRING"
+    SHORTENED = "SHORTENED"
     LEAKED = "LEAKED"
     REUSED = "REUSED"
     LEGACY_USED = "LEGACY_USED"
@@ -41,7 +47,7 @@ class Notice(Owned):
     Its id is that of its entry in the audit log, so that whoever follows the one follows the other.
     """
 
-    kind = fields.CharEnumField(NoticeKind, max_length=16)
+    kind = fields.CharEnumField(NoticeKind, _FIRST_KINDS, max_length=16)
     key = fields.CharField(max_length=192)
     at = fields.DatetimeField()
     entry_id = fields.UUIDField()

@@ -28,7 +28,10 @@ LOOK_EVERY_S = 60.0
 DAYS = (14, 7, 1)
 """How many days before its end a token's is announced."""
 FIRST_DAY = timedelta(days=1)
-"""What would be announced in a token's first day is left out: whoever made it has just said when it ends."""
+"""What would be announced in a token's first day is left out: whoever made it has just said when it ends.
+
+But not where new lifetimes of the account said it since.
+"""
 USED_WITHIN = timedelta(days=2)
 """How far back uses of account-wide tokens are looked for, so that what was used before a midnight is not lost."""
 BATCH = 200
@@ -73,7 +76,7 @@ async def _announce_ends(house: House, account: Account) -> None:
     """Announce the ends that come nearer than so many days. Of several announcements that are due, the nearest is made.
 
     While an account does not change, no other ends come near than those which time brings: new tokens announce nothing
-    in their first day. A clock that was set back makes it look at all again.
+    in their first day, unless it changes. A clock that was set back makes it look at all again.
     """
     at, looked = now(), house.announced.get(account.id)
     since = looked.until if looked and looked.version == account.version and looked.until <= at else None
@@ -112,8 +115,14 @@ async def _by_id(tokens: QuerySet[Token]) -> AsyncIterator[list[Token]]:
 
 
 async def _announce(house: House, account: Account, days: int, tokens: Sequence[Token]) -> None:
-    ends = [(token, token.ends_at(account)) for token in tokens]
-    news = [_ends_soon(token, end, days) for token, end in ends if end and _is_old_enough(token, end, days)]
+    ends = [(token, end) for token in tokens if (end := token.ends_at(account))]
+    young = [notices.shortened(token, end).key for token, end in ends if not _is_old_enough(token, end, days)]
+    shortened = await notices.known(account.id, young)
+    news = [
+        _ends_soon(token, end, days)
+        for token, end in ends
+        if _is_old_enough(token, end, days) or notices.shortened(token, end).key in shortened
+    ]
     await _record(house, account, Action.ANNOUNCE_EXPIRY, news)
 
 

@@ -18,6 +18,7 @@ from tortoise.queryset import QuerySet
 from core.errors import Invalid
 from core.vocabulary import Action
 from models import Account, Token, TokenKind, TokenRole, living, now
+from resolvers import notices
 from resolvers.callers import Caller
 from resolvers.reading import readable
 from resolvers.writing import Deed, Line, because
@@ -178,7 +179,7 @@ async def preview(caller: Caller, wanted: LifetimesChange) -> Preview:
 
 
 async def shorten(deed: Deed[Account], cut: Cut) -> int:
-    """Give the next tokens beyond their lifetime an end, up to `CHUNK`, each with an entry of its own.
+    """Give the next tokens beyond their lifetime an end, up to `CHUNK`, each with an entry and a notice of its own.
 
     Returns how many there were. The entry's action is the one on the account: whoever may set the lifetimes may this.
     """
@@ -186,7 +187,9 @@ async def shorten(deed: Deed[Account], cut: Cut) -> int:
     held = Prefetch("roles", queryset=TokenRole.filter(account_id=account_id).select_related("role"))
     beyond = cut.among(Token.filter(account_id=account_id), deed.row).order_by("id").limit(CHUNK)
     tokens = await beyond.select_for_update().prefetch_related(held)
-    await deed.add(_shortened(deed, tokens, cut))
+    entries = await deed.add(_shortened(deed, tokens, cut))
+    news = [notices.shortened(token, cut.ends[token.kind]) for token in tokens]
+    await notices.tell(deed.caller, zip(entries, news, strict=True))
     for kind, end in cut.ends.items():
         ids = [token.id for token in tokens if token.kind is kind]
         if ids:

@@ -7,7 +7,7 @@ account's owner. Whoever sees the whole log sees all notices.
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from core.errors import Invalid
@@ -66,6 +66,8 @@ async def tell(caller: Caller, news: Iterable[tuple[AuditEntry, News]]) -> None:
     Called in the transaction of the entries, which has locked the account's head: so none is made twice.
     """
     account, pairs = caller.account, list(news)
+    if not pairs:
+        return
     before = await known(account.id, [each.key for _, each in pairs])
     whom = await _told(account, [each.token for _, each in pairs if each.token])
     rows = [_notice(entry, each, whom) for entry, each in pairs if each.key not in before]
@@ -136,6 +138,12 @@ def line(caller: Caller, action: Action, token: Token, noted: Mapping[str, Json]
 def reused(token: Token, secret_id: UUID, at: datetime) -> News:
     """Say that an ended secret of a token was presented: once a day."""
     return News(NoticeKind.REUSED, f"reused:{secret_id}:{at:%Y-%m-%d}", token)
+
+
+def shortened(token: Token, ends_at: datetime) -> News:
+    """Say that a token got an end, or an earlier one, since its account changed for how long tokens may live."""
+    end = ends_at.astimezone(UTC).isoformat()
+    return News(NoticeKind.SHORTENED, f"shortened:{token.id}:{end}", token, {"expiresAt": end})
 
 
 def leaked(token: Token, secret_id: UUID) -> News:

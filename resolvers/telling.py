@@ -9,6 +9,7 @@ from resolvers.sending import Letter
 
 TYPES = {
     NoticeKind.EXPIRING: "token.expiring",
+    NoticeKind.SHORTENED: "token.shortened",
     NoticeKind.LEAKED: "token.leaked",
     NoticeKind.REUSED: "token.reused",
     NoticeKind.LEGACY_USED: "token.legacy_used",
@@ -17,6 +18,8 @@ TYPES = {
 """What webhooks call them."""
 _ADVICE = {
     NoticeKind.EXPIRING: "Give it a later end, or make another token, before what uses it stops working.",
+    NoticeKind.SHORTENED: "Give it a later end as far as the account allows, or make another token, before what uses "
+    "it stops working.",
     NoticeKind.LEAKED: "Whoever holds the secret could use it until then: see the audit log for what was done with it, "
     "and give whatever needs it a new one.",
     NoticeKind.REUSED: "Either something still uses the old secret, or somebody has it who should not: the audit log "
@@ -34,6 +37,9 @@ def sentence(notice: Notice) -> str:
             days = details["days"]
             within = "a day" if days == 1 else f"{days} days"
             return f"The {_name(details)} ends within {within}, at {_time(details['expiresAt'])}."
+        case NoticeKind.SHORTENED:
+            end = _time(details["expiresAt"])
+            return f"The {_name(details)} ends at {end} now: the account changed for how long tokens may live."
         case NoticeKind.LEAKED:
             return f"A secret of the {_name(details)} was reported as leaked, and has ended."
         case NoticeKind.REUSED:

@@ -98,9 +98,9 @@ class Deed(Generic[R]):
         self.noted[0].update(before)
         self.noted[1].update(after)
 
-    async def add(self, lines: Iterable["Line"]) -> None:
+    async def add(self, lines: Iterable["Line"]) -> list[AuditEntry]:
         """Seal entries about what changes along with the row, before its own."""
-        await append_all(self.caller, self.head, lines)
+        return await append_all(self.caller, self.head, lines)
 
     def make(self, *rows: Model) -> None:
         """Have new rows written together with the entry, in their order: the deed's own, and all that comes with it."""

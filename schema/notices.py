@@ -47,7 +47,7 @@ class Notice(Node):
 
     @face.field()
     def expires_at(self) -> datetime | None:
-        """When the token ends, as it was then; null but for `EXPIRING`."""
+        """When the token ends, as it was then; null but for `EXPIRING` and `SHORTENED`."""
         told: str | None = self.row.details.get("expiresAt")
         return None if told is None else datetime.fromisoformat(told)
 

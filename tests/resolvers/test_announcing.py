@@ -14,6 +14,7 @@ from resolvers.accounts import AccountChange
 from resolvers.announcing import announce
 from resolvers.callers import Caller, identify
 from resolvers.house import House
+from resolvers.lifetimes import KINDS, LifetimesChange
 from resolvers.reading import readable
 from resolvers.tokens import TokenChange
 from resolvers.writing import Said
@@ -193,6 +194,43 @@ async def test_who_owns_a_token_or_answers_for_it_is_told_and_else_the_accounts_
     await Member.filter(id=admin.member.id).update(state=MemberState.SUSPENDED)
     await Token.filter(id=orphan.row.id).update(created_at=made_at)
     assert await told_of(orphan.row, set_clock, organisation.house) == owner
+
+
+async def test_tightening_tells_who_owns_a_token_or_answers_for_it_and_what_it_cut_is_announced(
+    organisation: Organisation, set_clock: SetClock
+) -> None:
+    writer, admin, leaver = [
+        await organisation.as_role(role) for role in (BuiltInRole.WRITER, BuiltInRole.ADMIN, BuiltInRole.ADMIN)
+    ]
+    own = await organisation.made(writer)
+    service = await organisation.made(admin, kind=TokenKind.SERVICE)
+    orphan = await organisation.made(leaver, kind=TokenKind.SERVICE)
+    at = now()
+    set_clock(at)
+    short = await ending(organisation, organisation.owner, timedelta(hours=23), at)
+    assert leaver.member
+    await Member.filter(id=leaver.member.id).update(state=MemberState.SUSPENDED)
+    await announce(organisation.house)
+    assert await Notice.all().count() == 0
+
+    lifetimes = LifetimesChange({kind: {"maximumS": 24 * 60 * 60} for kind in KINDS}, notice_s=0)
+    for _ in range(2):
+        await accounts.update(organisation.owner, AccountChange(lifetimes=lifetimes), Said())
+    for _ in range(2):
+        await announce(organisation.house)
+    for made, caller in ((own, writer), (service, admin), (orphan, organisation.owner)):
+        first, second = await Notice.filter(token_id=made.row.id).order_by("id")
+        assert caller.member
+        assert {first.member_id, second.member_id} == {caller.member.id}
+        assert (first.kind, first.details["expiresAt"]) == (NoticeKind.SHORTENED, (at + DAY).isoformat())
+        assert telling.sentence(first).endswith(
+            f" ends at {at + DAY:%Y-%m-%d %H:%M:%S} UTC now: the account changed for how long tokens may live."
+        )
+        entry = await AuditEntry.get(id=first.entry_id)
+        assert (entry.target_id, entry.accesses[0]["action"]) == (made.row.id, "updateTokenLifetimes")
+        assert (second.kind, second.details["days"]) == (NoticeKind.EXPIRING, 1)
+        assert first.id in [notice.id for notice in await readable(caller, Notice)]
+    assert await Notice.filter(token_id=short.id).count() == 0
 
 
 async def test_a_member_sees_what_they_are_told_and_who_sees_the_log_sees_all(

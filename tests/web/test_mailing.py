@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -17,10 +17,12 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from core.vocabulary import BuiltInRole
-from models import Channel, Delivery, now
-from resolvers import leaks, members, webhooks
+from models import Channel, Delivery, Token, TokenKind, WebhookEvent, now
+from resolvers import accounts, leaks, members, webhooks
+from resolvers.accounts import AccountChange
 from resolvers.deliveries import LEASE_S, deliver
 from resolvers.destinations import Destinations
+from resolvers.lifetimes import KINDS, LifetimesChange
 from resolvers.sending import Letter, Unsent
 from resolvers.webhooks import NewWebhook
 from resolvers.writing import Said
@@ -118,6 +120,32 @@ async def test_who_is_told_gets_a_mail_that_says_what_and_where(mailing: Organis
     assert made.secret
     assert made.secret not in mail.as_string()
     assert delivery.delivered_at
+
+
+async def test_a_token_that_got_an_end_is_told_to_who_owns_it_or_answers_for_it_and_to_webhooks(
+    mailing: Organisation, box: Box
+) -> None:
+    writer, admin = [await mailing.as_role(role) for role in (BuiltInRole.WRITER, BuiltInRole.ADMIN)]
+    assert writer.member
+    assert admin.member
+    await mailing.made(writer, name="own")
+    await mailing.made(admin, kind=TokenKind.SERVICE, name="service")
+    local = Destinations.parse(["127.0.0.0/8"])
+    house = replace(mailing.house, destinations=local, post=Poster(local))
+    caller = replace(mailing.owner, request=replace(mailing.owner.request, house=house))
+    lifetimes = LifetimesChange({kind: {"maximumS": 24 * 60 * 60} for kind in KINDS})
+    async with hooks() as receiver:
+        hook = await webhooks.create(caller, NewWebhook(receiver.url, events=[WebhookEvent.SHORTENED]), Said())
+        await accounts.update(caller, AccountChange(lifetimes=lifetimes), Said())
+        await deliver(house)
+    mailed = {mail["to"]: mail["subject"].split("`")[1] for mail in box.mails}
+    assert mailed == {writer.member.email: "own", admin.member.email: "service"}
+    told = [each.verified(hook.secret or "") for each in receiver.received]
+    assert {each["type"] for each in told} == {"token.shortened"}
+    assert {each["data"]["token"]["name"]: each["data"]["expiresAt"] for each in told} == {
+        token.name: token.expires_at and token.expires_at.astimezone(UTC).isoformat()
+        for token in await Token.filter(kind__in=list(KINDS))
+    }
 
 
 async def test_a_mail_that_is_not_taken_is_tried_again(mailing: Organisation, box: Box) -> None:
