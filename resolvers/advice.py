@@ -3,7 +3,7 @@
 Of what kinds it is, when there is some about a token, and how much it matters.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -24,6 +24,7 @@ from models import (
     TokenAccess,
     TokenKind,
     TokenOrigin,
+    TokenRole,
     living,
 )
 from resolvers import lists
@@ -166,11 +167,24 @@ def candidates(account: Account, at: datetime, days: int) -> dict[AdviceKind, Q]
     return {kind: living(at, account) & condition for kind, condition in found.items()}
 
 
+def idle_roles(account: Account, at: datetime) -> Q:
+    """Find the custom roles of an account that nobody holds, and no living token has."""
+    alive = Token.filter(living(at, account), account_id=account.id)
+    held = MemberRole.filter(account_id=account.id).values("role_id")
+    named = TokenRole.filter(account_id=account.id, token_id__in=Subquery(alive.values("id"))).values("role_id")
+    return ~Q(id__in=Subquery(held)) & ~Q(id__in=Subquery(named))
+
+
 def _plainly_within(account: Account) -> Q:
     """Find tokens whose scope is a built-in role, and that no more than their owner's, who has no custom ones."""
     ranks = [Q(scope_role=role, owner__base_role__in=RANKS[at:]) for at, role in enumerate(RANKS)]
     holders = MemberRole.filter(account_id=account.id).values("member_id")
     return Q(scope_kind=ScopeKind.BUILT_IN) & ~Q(owner_id__in=Subquery(holders)) & Q(*ranks, join_type=Q.OR)
+
+
+def is_shared(programs: Collection[str], networks: Collection[str]) -> bool:
+    """Say whether a token is shared that was used by some programs, from some networks."""
+    return len(programs) >= PROGRAMS or len(networks) >= NETWORKS
 
 
 def is_broad(token: Token) -> bool:

@@ -10,14 +10,13 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
-from tortoise.expressions import Q, Subquery
 from tortoise.queryset import QuerySet
 
 from core.errors import Invalid
 from core.vocabulary import Action
-from models import MemberRole, Role, Token, TokenRole, living, now
+from models import Role, Token, now
 from resolvers import lists
-from resolvers.advice import ORDER, Advice, AdviceKind, K, candidates, conditions
+from resolvers.advice import ORDER, Advice, AdviceKind, K, candidates, conditions, idle_roles
 from resolvers.callers import Caller, note_deeds
 from resolvers.judging import Bench, Judged
 from resolvers.lists import TokenFilter
@@ -158,10 +157,7 @@ class _Search:
         return rows.filter(decided[kind])
 
     async def _roles(self) -> QuerySet[Role]:
-        account, account_id = self.caller.account, self.caller.account.id
+        account = self.caller.account
         if not self.everybodys or self.wanted.tokens is not None:
-            return Role.filter(account_id=account_id, id__in=[])
-        alive = Token.filter(living(self.at, account), account_id=account_id)
-        held = MemberRole.filter(account_id=account_id).values("role_id")
-        named = TokenRole.filter(account_id=account_id, token_id__in=Subquery(alive.values("id"))).values("role_id")
-        return readable(self.caller, Role).filter(~Q(id__in=Subquery(held)) & ~Q(id__in=Subquery(named)))
+            return Role.filter(account_id=account.id, id__in=[])
+        return readable(self.caller, Role).filter(idle_roles(account, self.at))

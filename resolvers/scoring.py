@@ -10,13 +10,28 @@ from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime, timedelta
 from functools import reduce
 from operator import or_
+from typing import cast
+from uuid import UUID
 
 from tortoise.expressions import Q, Subquery
+from tortoise.queryset import QuerySet
 
 from core.errors import Invalid
+from core.slices import sliced
 from core.vocabulary import Action
-from models import Account, ScopeKind, Score, Token, TokenKind, living, now
-from resolvers.advice import BROAD_ROLES, SEVERITIES, AdviceKind, Severity, conditions
+from models import Account, Role, ScopeKind, Score, Token, TokenKind, TokenOrigin, living, now
+from resolvers import evidence
+from resolvers.advice import (
+    ALIKE,
+    BROAD_ROLES,
+    SEVERITIES,
+    AdviceKind,
+    Severity,
+    candidates,
+    conditions,
+    idle_roles,
+    is_shared,
+)
 from resolvers.background import beside, over_and_over
 from resolvers.callers import Caller
 from resolvers.house import House
@@ -32,6 +47,8 @@ EVERY_S = 10 * 60.0
 """How often it is looked whether a day's score is missing."""
 CHUNK = 100
 """How many accounts are looked up at once."""
+FEW = 25
+"""Of how many tokens it is looked up at once from where they were used."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +101,7 @@ async def keep(house: House, at: datetime) -> None:
         await Score.bulk_create(rows, ignore_conflicts=True)
         for account, row in zip(accounts, rows, strict=True):
             try:
-                await advice_due(house, account, sum(row.counts.get(kind, 0) for kind in AdviceKind))
+                await advice_due(house, account, await due(account, at, row.counts))
             except Exception:  # noqa: BLE001 - as above: it holds up no other account
                 _log.warning("it could not be noticed that there is advice; it is tomorrow", exc_info=True)
 
@@ -92,3 +109,31 @@ async def keep(house: House, at: datetime) -> None:
 async def _unscored(day: date) -> list[Account]:
     scored = Score.filter(day=day).values("account_id")
     return await Account.filter(~Q(id__in=Subquery(scored))).order_by("id").limit(CHUNK)
+
+
+async def due(account: Account, at: datetime, counts: Mapping[str, int]) -> int:
+    """Count the pieces of advice in an account: those that were counted for its score, and of the other kinds.
+
+    Not those that take proofs, `OVER_GRANTED` and `EXCEEDS_OWNER`: these are made for whoever asks.
+    """
+    tokens = Token.filter(account_id=account.id, kind__not=TokenKind.SESSION)
+    uncounted = [condition for kind, condition in conditions(account, at).items() if kind not in counts]
+    found = [counts.get(kind, 0) for kind in AdviceKind]
+    found += [await tokens.filter(condition).count() for condition in uncounted]
+    found.append(await Role.filter(idle_roles(account, at), account_id=account.id).count())
+    return sum(found) + await _shared(account, at, tokens.filter(candidates(account, at, DAYS)[AdviceKind.SHARED]))
+
+
+async def _shared(account: Account, at: datetime, tokens: QuerySet[Token]) -> int:
+    """Count those of some tokens that are shared, a few at a time, so that others have a turn in between."""
+    shared = 0
+    ids = cast("list[UUID]", await tokens.order_by("id").values_list("id", flat=True))
+    for some in sliced(ids, FEW):
+        places: dict[UUID, tuple[set[str], set[str]]] = {token_id: (set(), set()) for token_id in some}
+        alike = TokenOrigin.filter(account_id=account.id, token_id__in=list(some), last_at__gte=at - ALIKE)
+        for token_id, agent, address in await alike.values_list("token_id", "user_agent", "address"):
+            programs, networks = places[token_id]
+            programs.add(evidence.program(agent))
+            networks.add(evidence.network(address))
+        shared += sum(is_shared(programs - {""}, networks - {""}) for programs, networks in places.values())
+    return shared

@@ -48,7 +48,8 @@ def sentence(notice: Notice) -> str:
             return f"The {_name(details)} was used, at {_time(details['lastUsedAt'])}."
         case NoticeKind.ADVICE_DUE:
             count = details["count"]
-            return f"There {'is a piece' if count == 1 else f'are {count} pieces'} of advice on the account's tokens."
+            many = "is a piece" if count == 1 else f"are {count} pieces"
+            return f"There {many} of advice on the account's tokens and roles."
 
 
 _NOUNS = {TokenKind.SESSION: "session", TokenKind.ACCOUNT: "account-wide token"}

@@ -122,7 +122,7 @@ face.words(
     LEAKED="Somebody who held a token's secret reported it as leaked; it has ended.",
     REUSED="A token's secret was presented after its end.",
     LEGACY_USED="An account-wide token was used that day.",
-    ADVICE_DUE="There is advice on the account's tokens.",
+    ADVICE_DUE="There is advice on the account's tokens or roles.",
 )
 face.words(
     WebhookEvent,

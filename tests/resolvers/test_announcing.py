@@ -323,8 +323,8 @@ async def test_advice_is_due_once_a_week_and_only_if_there_is_any(
         counts.append(await Notice.filter(kind=NoticeKind.ADVICE_DUE).count())
     assert counts == [0, 1, 1, 2]
     assert sentences(await Notice.all().order_by("id")) == [
-        "There are 2 pieces of advice on the account's tokens.",
-        "There is a piece of advice on the account's tokens.",
+        "There are 2 pieces of advice on the account's tokens and roles.",
+        "There is a piece of advice on the account's tokens and roles.",
     ]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import Forbidden, Invalid
 from core.vocabulary import BuiltInRole
-from models import AuditHead, MemberState, Notice, NoticeKind, Score, Token, TokenKind, now
+from models import AuditHead, MemberState, Notice, NoticeKind, Score, Token, TokenKind, TokenOrigin, now
 from models.database import Database
 from resolvers import scoring
 from resolvers.advice import AdviceKind
@@ -91,6 +91,32 @@ async def test_what_there_is_to_advise_is_noticed_along_with_it(organisation: Or
         await keep(organisation.house, now() + days * DAY)
     (notice,) = await Notice.filter(account_id=organisation.account.id)
     assert (notice.kind, notice.details) == (NoticeKind.ADVICE_DUE, {"count": 1})
+
+
+@pytest.mark.parametrize("kind", [AdviceKind.EXPIRING_SOON, AdviceKind.EMPTY_ROLE, AdviceKind.SHARED])
+async def test_what_the_score_leaves_out_is_noticed_too(organisation: Organisation, kind: AdviceKind) -> None:
+    async def made(days: int, *whence: tuple[str, str]) -> None:
+        scope, ends_at = Scope(BuiltInRole.WRITER), now() + days * DAY
+        token = (await organisation.made(organisation.owner, scope, expires_at=ends_at)).row
+        for address, agent in whence:
+            about = {"account_id": token.account_id, "token_id": token.id, "first_at": now(), "last_at": now()}
+            await TokenOrigin.create(address=address, user_agent=agent, **about)
+
+    await made(300, *((f"192.0.{n}.1", "curl/8") for n in range(4)))
+    await keep(organisation.house, now() - 7 * DAY)
+    assert await Notice.all().count() == 0
+    match kind:
+        case AdviceKind.EXPIRING_SOON:
+            await made(13)
+        case AdviceKind.EMPTY_ROLE:
+            await organisation.role("idle", {"effect": "allow", "actions": ["viewMember"], "resources": ["member/*"]})
+        case _:
+            await made(300, *(("192.0.2.1", agent) for agent in ("curl/8", "terraform/1", "ci (x)")))
+            await made(300, *((f"192.0.{n}.1", "curl/8") for n in range(5)))
+    await keep(organisation.house, now())
+    (notice,) = await Notice.all()
+    assert (notice.kind, notice.details) == (NoticeKind.ADVICE_DUE, {"count": 2 if kind is AdviceKind.SHARED else 1})
+    assert {row.score for row in await Score.all()} == {100}
 
 
 async def test_an_account_that_fails_keeps_no_other_from_being_noticed(organisation: Organisation) -> None:
