@@ -2,17 +2,19 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from core.errors import Conflict, Invalid, Unauthenticated
 from core.secret import Secret, SecretKind
 from models import SecretDigest, Token, TokenKind, now
-from resolvers import tokens
+from resolvers import tokens, writing
 from resolvers.callers import Caller, is_current, recognised
 from resolvers.scopes import Scope
 from resolvers.tokens import Reset, TokenChange
 from resolvers.writing import Done, Said
+from tests.databases import Elsewhere
 from tests.organisation import Organisation
 from tests.resolvers.conftest import Refused, SetClock
 
@@ -99,6 +101,29 @@ async def test_a_failed_reset_leaves_the_secrets_as_they_are(organisation: Organ
     new = await reset(organisation, old, now() + HOUR)
     with refused(Conflict):
         await tokens.reset(organisation.owner, old.row.id, Said(expected_version=1))
+    assert await works(organisation, old, new) == [True, True]
+
+
+async def test_a_reset_that_fails_at_its_end_leaves_the_old_secrets_alive(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch, elsewhere: Elsewhere
+) -> None:
+    old = await organisation.made(organisation.owner)
+    new = await reset(organisation, old, now() + HOUR)
+    append, living = writing.append, []
+
+    async def failing(*args: Any) -> None:
+        await append(*args)
+        living.append(await SecretDigest.filter(token_id=old.row.id, expires_at=None).count())
+        living.append(await SecretDigest.filter(token_id=old.row.id, expires_at__gt=now()).count())
+        raise OSError("the disk is full")
+
+    before = elsewhere.everything()
+    with monkeypatch.context() as patched:
+        patched.setattr(writing, "append", failing)
+        with pytest.raises(OSError, match="the disk is full"):
+            await reset(organisation, old)
+    assert living == [1, 0]  # the newest alone, as far as the transaction had come
+    assert elsewhere.everything() == before
     assert await works(organisation, old, new) == [True, True]
 
 

@@ -1,10 +1,12 @@
 """Uses of tokens are gathered and written, never backwards, and never disturb anything else."""
 
 import asyncio
+import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -560,6 +562,42 @@ async def test_two_processes_lose_no_use_and_never_go_backwards(organisation: Or
             ("192.0.2.2", ROUNDS * USES // len(made)),
         ]
         assert (await Token.get(id=token.id)).last_used_at == max(row.last_at for row in origins)
+
+
+async def test_a_thousand_uses_in_flight_that_end_in_any_order_never_take_it_backwards(
+    organisation: Organisation,
+) -> None:
+    made = await organisation.made(organisation.owner)
+    begun_s = time.time()
+    times = [begun_s + number for number in range(1_000)]
+    random.Random(7).shuffle(times)  # noqa: S311 - an order, not a secret
+    clock_s = iter(times).__next__
+    houses = [replace(organisation.house, uses=Uses(clock_s)) for _ in range(2)]  # as of two processes
+    waves = [asyncio.Event() for _ in range(20)]
+    seen: list[datetime] = []
+
+    async def last_used() -> datetime | None:
+        return (await Token.get(id=made.row.id)).last_used_at
+
+    async def use(number: int) -> None:
+        await waves[number % len(waves)].wait()
+        await used(made.secret or "", Request(houses[number % 2], str(number), "192.0.2.1", "curl/8"))
+
+    async def flush() -> None:
+        for wave in waves:
+            wave.set()
+            await asyncio.gather(*(house.uses.flush() for house in houses))
+
+    running = asyncio.gather(flush(), *map(use, range(len(times))))
+    while not running.done():
+        seen += filter(None, [await last_used()])
+    await running
+    for house in houses:
+        while house.uses.met():  # also what another was writing
+            await house.uses.flush()
+    assert seen == sorted(seen)
+    assert await last_used() == datetime.fromtimestamp(max(times), UTC)
+    assert sum(row.uses for row in await TokenOrigin.filter(token_id=made.row.id)) == len(times)
 
 
 async def test_what_is_older_than_is_kept_goes_with_the_next_new_count(organisation: Organisation) -> None:

@@ -4,14 +4,17 @@ import json
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from models import Delivery
+from models import Delivery, now
 from models.engines.transactions import watch
+from resolvers import tokens
+from resolvers.writing import Said
 from server import assembled
 from settings import Settings
 from tests.databases import Elsewhere
@@ -136,6 +139,33 @@ async def test_metrics_are_named_and_told_as_prometheus_wants_and_their_labels_a
         assert without["latchkey_database_up", ()] == 0
         assert ("latchkey_jobs_running", ()) not in without
         assert without["latchkey_memory_entries", (("memory", "callers"),)] > 0
+
+
+async def test_an_old_secret_that_comes_back_is_counted_each_time(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = await organisation.made(organisation.owner)
+    new = await tokens.reset(organisation.owner, old.row.id, Said(), old_ends_at=now() + timedelta(hours=1))
+    app = assembled(Settings(), organisation.house)
+    async with (
+        watching(organisation, app, monkeypatch, caplog, traces=False, access_log=False) as watched,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(watched.app), base_url="http://127.0.0.1:8000") as client,
+    ):
+
+        async def grown(*secrets: str | None) -> tuple[list[int], dict[str, float]]:
+            before = await watched.samples()
+            asked = {"query": "{ viewer { account { key } } }"}
+            answers = [
+                await client.post("/graphql", json=asked, headers={"Authorization": f"Bearer {secret}"})
+                for secret in secrets
+            ]
+            grown = differences(before, await watched.samples(), ("latchkey_reused_secrets_total",))
+            return [answer.status_code for answer in answers], grown
+
+        assert await grown(old.secret, new.secret, "lkp_" + "0" * 36) == ([200, 200, 401], {})
+        await tokens.reset(organisation.owner, old.row.id, Said())
+        for secret in (old.secret, new.secret, new.secret):
+            assert await grown(secret) == ([401], {"latchkey_reused_secrets_total{}": 1})
 
 
 def latest_migration() -> str:
