@@ -68,6 +68,21 @@ def by_creator(*, descending: bool = False) -> Order:
     return Order("CREATOR", "creator_id", row_id, descending=descending, nullable=True)
 
 
+def by_owner(*, descending: bool = False) -> Order:
+    """Order tokens by whose they are, members as they joined; those that no member owns come last."""
+    return Order("OWNER", "owner_id", row_id, descending=descending, nullable=True)
+
+
+def by_kind(*, descending: bool = False) -> Order:
+    """Order tokens by their kinds, as these are spelled."""
+    return Order("KIND", "kind", _kind, descending=descending)
+
+
+def _kind(told: object) -> TokenKind:
+    """Read a kind out of a cursor."""
+    return TokenKind(str(told))
+
+
 @dataclass(frozen=True, slots=True)
 class MemberFilter:
     """Which members; what is None does not matter."""

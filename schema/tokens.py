@@ -572,6 +572,9 @@ class TokenFilterInput:
     LAST_USED_AT="By when they were last used; those that never were come last.",
     CREATOR="By who made them, members as they joined; those that no member made come last. "
     "Needs `viewMember` on all members.",
+    OWNER="By whose they are, members as they joined; those that no member owns come last. "
+    "Needs `viewMember` on all members.",
+    KIND="By kind: account-wide, personal, service.",
 )
 class TokenOrderField(StrEnum):
     """By what tokens are ordered."""
@@ -581,6 +584,8 @@ class TokenOrderField(StrEnum):
     EXPIRES_AT = "EXPIRES_AT"
     LAST_USED_AT = "LAST_USED_AT"
     CREATOR = "CREATOR"
+    OWNER = "OWNER"
+    KIND = "KIND"
 
 
 _ORDERS = {
@@ -589,6 +594,8 @@ _ORDERS = {
     TokenOrderField.EXPIRES_AT: lists.by_expiry,
     TokenOrderField.LAST_USED_AT: lists.by_use,
     TokenOrderField.CREATOR: lists.by_creator,
+    TokenOrderField.OWNER: lists.by_owner,
+    TokenOrderField.KIND: lists.by_kind,
 }
 
 
@@ -601,7 +608,7 @@ class TokenOrder:
 
     def wanted(self, caller: Caller) -> Order:
         """Read the order. Raises `Forbidden` where it would tell of members whom the caller does not see."""
-        if self.field is TokenOrderField.CREATOR:
+        if self.field in {TokenOrderField.CREATOR, TokenOrderField.OWNER}:
             require_all(caller, MemberRow)
         return _ORDERS[self.field](descending=self.direction is OrderDirection.DESC)
 

@@ -29,16 +29,16 @@ query($first: Int, $after: String, $last: Int, $before: String, $orderBy: TokenO
     tokens(first: $first, after: $after, last: $last, before: $before, orderBy: $orderBy) {{ {PAGE} }}
   }} }}
 }}"""
-ORDERS = [
-    {"field": field, "direction": direction}
-    for field, direction in product(("NAME", "CREATED_AT", "EXPIRES_AT", "LAST_USED_AT", "CREATOR"), ("ASC", "DESC"))
-]
+FIELDS = ("NAME", "CREATED_AT", "EXPIRES_AT", "LAST_USED_AT", "CREATOR", "OWNER", "KIND")
+ORDERS = [{"field": field, "direction": direction} for field, direction in product(FIELDS, ("ASC", "DESC"))]
 COLUMNS = {
     "NAME": "name",
     "CREATED_AT": "id",
     "EXPIRES_AT": "expires_at",
     "LAST_USED_AT": "last_used_at",
     "CREATOR": "creator_id",
+    "OWNER": "owner_id",
+    "KIND": "kind",
 }
 
 
@@ -130,6 +130,35 @@ async def test_every_page_is_the_one_that_an_array_would_give(
         assert answer == {"data": {"tokens": expected(names, cursors, asked)}}, asked
         nested = await ask(organisation.owner, NESTED, orderBy=order, **asked)
         assert nested["data"]["members"]["nodes"][0]["tokens"] == expected(names, cursors, asked), asked
+
+
+@pytest.mark.parametrize("field", ["OWNER", "KIND"])
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+async def test_tokens_are_ordered_by_whose_and_of_what_kind_they_are(
+    organisation: Organisation, ask: Ask, field: str, direction: str
+) -> None:
+    members = [await organisation.member() for _ in range(2)]
+    whose = [("PERSONAL", 1), ("SERVICE", None), ("PERSONAL", 0), ("ACCOUNT", None), ("PERSONAL", 1), ("SERVICE", None)]
+    made = [
+        await Token.create(
+            account_id=organisation.account.id,
+            kind=kind,
+            owner_id=None if place is None else members[place].id,
+            scope_kind="INLINE",
+            ending="abcd",
+            name=f"token {n}",
+        )
+        for n, (kind, place) in enumerate(whose)
+    ]
+    order = {"field": field, "direction": direction}
+    names = [row.name for row in in_order(made, order)]
+    whole = await ask(organisation.owner, TOKENS, orderBy=order)
+    cursors = [edge["cursor"] for edge in whole["data"]["tokens"]["edges"]]
+    assert [edge["node"]["name"] for edge in whole["data"]["tokens"]["edges"]] == names
+    for cursor in cursors:
+        for asked in ({"first": 2, "after": cursor}, {"last": 2, "before": cursor}):
+            answer = await ask(organisation.owner, TOKENS, orderBy=order, **asked)
+            assert answer == {"data": {"tokens": expected(names, cursors, asked)}}, asked
 
 
 async def test_every_combination_of_arguments_gives_the_page_of_an_array(
