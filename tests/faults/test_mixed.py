@@ -181,7 +181,7 @@ class Held(NamedTuple):
         return any(map(gt, self, most))
 
 
-SPARE = Held(descriptors=10, threads=10, tasks=5)
+SPARE = Held(descriptors=10, threads=6, tasks=3)
 """What may come on top of what an idle server held before: pools that have grown, and what begins now and then."""
 
 
