@@ -12,6 +12,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -21,6 +22,8 @@ CHECKSUM_CHARACTERS = 6
 ENDING_CHARACTERS = 4
 SHOWN_FROM_CHARACTERS = 16
 """How long a secret of another shape is at least if its last characters are shown."""
+LONG = 8
+"""How many characters a secret has at least that is looked for within what people read. A shorter one is a word."""
 KEY_BYTES = 32
 LONGEST = 4096
 """How many characters a credential has at most, whatever its shape."""
@@ -61,9 +64,31 @@ _SHORTENED = re.compile(
 _MARKS = ("_", "://", "Bearer", "Basic")
 """One of these is in whatever is shortened."""
 
+_heard: ContextVar[set[str] | None] = ContextVar("heard", default=None)
+"""The secrets that came with the request that is being answered, as texts and as Python shows them."""
+
+
+def listen() -> None:
+    """Have `redacted` know from here on, in this task and those that it starts, the secrets that are `heard`."""
+    _heard.set(set())
+
+
+def heard(text: str) -> str:
+    """Note a secret that has no shape to be known by: a password, or what was made elsewhere."""
+    among = _heard.get()
+    if among is not None and LONG <= len(text) <= LONGEST and not _SHAPE.fullmatch(text):
+        among |= {text, repr(text)[1:-1], repr(text.encode("utf-8", "surrogatepass"))[2:-1]}
+    return text
+
 
 def redacted(text: str) -> str:
-    """Shorten every secret in a text to its kind: ours, those of webhooks, and what stands in headers and URLs."""
+    """Shorten every secret in a text to its kind: ours, those of webhooks, and what stands in headers and URLs.
+
+    What was `heard` in the request that is being answered is left out.
+    """
+    if among := _heard.get():
+        for secret in sorted(among, key=len, reverse=True):
+            text = text.replace(secret, "…")
     if not any(mark in text for mark in _MARKS):  # as in most: this takes a tenth of the time
         return text
     return _SHORTENED.sub(lambda found: f"{next(filter(None, found.groups()))}…", text)
@@ -135,7 +160,7 @@ class ForeignSecret:
     @classmethod
     def parse(cls, text: str) -> "ForeignSecret":
         """Take a text. Raises Malformed."""
-        return cls(text)
+        return cls(heard(text))
 
     @property
     def ending(self) -> str:

@@ -20,7 +20,7 @@ from core.errors import Forbidden, RateLimited, Retired, Unauthenticated
 from core.law import Authority, Side, Verdict
 from core.meters import Lookups
 from core.policy import Effect
-from core.secret import Digest, ForeignSecret, Malformed, Secret, ServerKeys
+from core.secret import Digest, ForeignSecret, Malformed, Secret, ServerKeys, heard
 from core.specifiers import Resource
 from core.vocabulary import Action
 from models import (
@@ -271,7 +271,7 @@ async def identify(credential: str, request: Request) -> Caller:
     and while its token and its secret last. Unknown secrets never enter the memory, and a secret that is over, or comes
     from where it may not be used, takes the same work as one that never was.
     """
-    mark = _mark(credential)
+    mark = _mark(heard(credential))
     known = _remembered.get(mark)
     if (
         known is not None

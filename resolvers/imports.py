@@ -16,7 +16,7 @@ from tortoise.exceptions import IntegrityError
 
 from core.errors import Conflict, Invalid, Unfit
 from core.law import Verdict
-from core.secret import ENDING_CHARACTERS, Digest, ForeignSecret, Malformed
+from core.secret import ENDING_CHARACTERS, LONG, Digest, ForeignSecret, Malformed
 from core.vocabulary import Action, BuiltInRole
 from models import (
     Account,
@@ -44,8 +44,6 @@ from resolvers.writing import Line, Said, append_all, because, opened
 ACTION = Action.IMPORT_ACCESS_TOKEN
 MOST = 500
 """How many are brought over at once, all of them or none."""
-LONG = 8
-"""How many characters a secret has at least that is looked for within what people read. A shorter one is a word."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENDING = re.compile(rf"[!-~]{{0,{ENDING_CHARACTERS}}}")
 

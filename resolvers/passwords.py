@@ -15,6 +15,7 @@ from argon2.exceptions import VerificationError
 from argon2.low_level import Type
 
 from core.errors import RateLimited
+from core.secret import heard
 
 T = TypeVar("T")
 
@@ -90,6 +91,7 @@ def _run_next() -> None:
 async def hashed(password: str) -> str:
     """Hash a password for keeping. Raises `RateLimited`."""
     KNOWN.require_room()
+    heard(password)
     return await KNOWN.join(lambda: _hasher.hash(_bytes(password)))
 
 
@@ -100,6 +102,7 @@ def holds(password: str, kept: str | None, line: Line) -> asyncio.Future[bool]:
     """
     if len(password) > LONGEST:
         password, kept = password[:LONGEST], None
+    heard(password)
     return line.join(lambda: _verify(_bytes(password), kept or NOBODYS) and kept is not None)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from tortoise.transactions import in_transaction
 from core import chain
 from core.catalogue import Kind, KindAction, Mark
 from core.errors import Forbidden
+from core.secret import ForeignSecret, Secret, ServerKeys
 from core.vocabulary import BuiltInRole
 from models import Account, AuditEntry, GateSource, Member, Notice, NoticeKind, TokenKind, backups, now
 from resolvers import gates, jobs, passwords, tokens, webhooks
@@ -41,7 +43,7 @@ from schema.nodes import global_id
 from server import assembled
 from settings import Settings
 from tests.databases import Elsewhere
-from tests.organisation import PASSWORD, Organisation, founded
+from tests.organisation import PASSWORD, Organisation, forget, founded
 from tests.web.watched import watching
 from web import logs
 from web.execution import Engine, Parameters, Response
@@ -435,12 +437,15 @@ async def test_a_secret_is_in_exactly_one_response_and_nowhere_else(
         caplog.set_level(logging.DEBUG)
         async with client_of(watched.app) as client:
             await told_secrets(client, owner, bodies, secrets)
+            with monkeypatch.context() as broken:
+                await crashes(client, secrets[1], bodies, broken)
             told = caplog.text
             await client.get(f"/{secrets[0]}", params={"token": secrets[0]}, headers={"user-agent": secrets[0]})
         metrics = (await watched.exposition()).text
     logged = "".join(form.format(record) for form in (logs.JSON(), logs.Text()) for record in caplog.records)
     assert "latchkey.access" in logged
     assert "lkp_" in logged, "what was in a path"
+    assert {"cannot digest lkp_…", "cannot digest …", "cannot hash b'…'"} <= {*re.findall(r"cannot \w+ \S+", told)}
     assert watched.spans
     for secret in secrets:
         assert sum(secret in body for body in bodies) == 1
@@ -448,16 +453,18 @@ async def test_a_secret_is_in_exactly_one_response_and_nowhere_else(
         backups.copy(elsewhere.place, elsewhere.place.with_name("a-backup"))
         assert secrets[0][-4:].encode() in elsewhere.kept()[str(elsewhere.place.with_name("a-backup"))]
     kept = b"".join(elsewhere.kept().values())
-    for secret in (*secrets, PASSWORD_OF_N, owner, "n@example.com"):
+    for secret in (*secrets, PASSWORD_OF_N, FOREIGN, owner, "n@example.com"):
         assert secret not in metrics
         assert secret.encode() not in watched.sent
-    for secret in (*secrets, PASSWORD_OF_N, owner):
+    for secret in (*secrets, PASSWORD_OF_N, FOREIGN, owner):
         assert secret.encode() not in kept
         assert secret not in told + logged
+    assert not [body for body in bodies if PASSWORD_OF_N in body or FOREIGN in body]
     assert secrets[0][-4:].encode() in kept  # what is looked at is the database indeed
 
 
 PASSWORD_OF_N = "a password of some length"
+FOREIGN = "made elsewhere, 42"
 
 
 async def told_secrets(client: httpx2.AsyncClient, owner: str, bodies: list[str], secrets: list[str]) -> None:
@@ -499,6 +506,34 @@ async def told_secrets(client: httpx2.AsyncClient, owner: str, bodies: list[str]
     secrets.append(hook["createWebhook"]["secret"])
     log = "{ auditEntries(first: 100) { edges { node { before after because { action } target { name } comment } } } }"
     await asked(owner, log)
+
+
+async def crashes(client: httpx2.AsyncClient, secret: str, bodies: list[str], broken: pytest.MonkeyPatch) -> None:
+    """Have what handles secrets fail on them, in words that repeat them; keeps every answer."""
+
+    class Hasher:
+        def verify(self, _: str, password: bytes) -> bool:
+            raise RuntimeError(f"cannot hash {password!r}")
+
+    def digest(_: ServerKeys, secret: Secret | ForeignSecret) -> None:
+        raise RuntimeError(f"cannot digest {secret.text}")
+
+    broken.setattr(passwords, "_hasher", Hasher())
+    broken.setattr(ServerKeys, "candidates", digest)
+    forget()
+    sign_in = {"email": "n@example.com", "password": PASSWORD_OF_N}
+    variables = "($email: String!, $password: String!)"
+    by_graphql = f"mutation {variables} {{ signIn(input: {{email: $email, password: $password}}) {{ secret }} }}"
+    for answer in (
+        await client.post("/session", json=sign_in, headers={"sec-fetch-site": "same-origin"}),
+        await posted(client, None, by_graphql, **sign_in),
+        await posted(client, secret, "{ viewer { token { id } } }"),
+        await client.get("/tokens/export.csv", headers={"authorization": secret}),
+        await client.post("/oauth2/introspect", data={"token": FOREIGN}, headers={"authorization": f"Bearer {secret}"}),
+        await client.post("/tokens/revoke-leaked", json={"tokens": [FOREIGN, secret]}),
+    ):
+        assert "internal error" in answer.text or answer.status_code == 500, answer.text
+        bodies.append(answer.text + repr(dict(answer.headers)))
 
 
 async def unbroken(organisation: Organisation) -> AuditEntry:

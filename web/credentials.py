@@ -77,7 +77,7 @@ class Gate:
         """Give a request its id and say where it comes from."""
         peer = connection.client.host if connection.client else None
         request_id = str(uuid7())
-        logs.request_id.set(request_id)
+        logs.answering(request_id)
         return self.asking(request_id, *self.whence(peer, connection.headers))
 
     def whence(self, peer: str | None, headers: Headers) -> tuple[str | None, str | None]:

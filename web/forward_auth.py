@@ -61,7 +61,7 @@ class ForwardAuth:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - no body is read
         """Serve one request; see ASGI."""
         request_id = str(uuid7())
-        logs.request_id.set(request_id)
+        logs.answering(request_id)
         try:
             answer = await self._answer(Heard.of(scope), request_id)
         except Unreadable as problem:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
 
-from core.secret import redacted
+from core.secret import listen, redacted
 
 Form = Literal["text", "json"]
 Level = Literal["info", "warning", "error"]
@@ -28,6 +28,7 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 events: Counter[tuple[str, str]] = Counter()
 """How many there were since the process began, by logger and level."""
+
 
 _SEPARATORS = (0x2028, 0x2029)
 _ESCAPED = {
@@ -92,6 +93,12 @@ class _Standard(logging.StreamHandler[Any]):
         """Write an event."""
         events[record.name, record.levelname.lower()] += 1
         super().emit(record)
+
+
+def answering(id_: str) -> None:
+    """Have what is logged from here on tell the id of this request, and no secret that comes with it."""
+    request_id.set(id_)
+    listen()
 
 
 def begin(form: Form = "text", level: Level = "info") -> None:

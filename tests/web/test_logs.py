@@ -1,5 +1,6 @@
 """What is logged: an event a line, with its request's id, and nothing in it that is secret or looks like another."""
 
+import asyncio
 import io
 import json
 import logging
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core.secret import Secret, SecretKind
+from core.secret import Secret, SecretKind, heard
 from web import logs
 
 ROOT = Path(__file__).parents[2]
@@ -104,3 +105,22 @@ def thread(): Thread(target=fail).start()
         assert "OSError: " in told["exception"]
         for secret in SHOWN:
             assert secret not in line
+
+
+async def test_what_came_with_a_request_is_in_no_line_of_it() -> None:
+    """A secret that has no shape, however an error shows it; and nothing that is a word, nor of another request."""
+    written, sent = Written(logs.Text()), "it's ein geheimes Wörtchen"
+
+    async def answer(name: str, secret: str) -> None:
+        logs.answering(name)
+        await asyncio.gather(hear(secret), hear("word"))
+        written.log.error("%s: %s %r %r %s", name, secret, secret, secret.encode(), sent)
+
+    async def hear(secret: str) -> None:
+        heard(secret)
+
+    await asyncio.gather(answer("first", sent), answer("second", "a word"))
+    first, second = sorted(written.text.splitlines())
+    assert first == 'ERROR web.some: first: … "…" b"…" …'
+    assert sent in second
+    assert "a word" in second
