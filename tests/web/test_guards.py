@@ -1,6 +1,8 @@
 """What answers carry against whoever listens in, frames a page, guesses at types, plants a cookie or breaks lines."""
 
 import asyncio
+import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,16 +12,17 @@ import pytest
 from starlette.routing import Route
 
 from core.errors import Unauthenticated
-from core.secret import Secret, SecretKind
+from core.secret import Secret, SecretKind, ServerKeys
 from core.vocabulary import BuiltInRole
 from models import AuditEntry, GateSource, Member, TokenKind
 from resolvers import gates, passwords
 from resolvers.gates import NewGate
 from resolvers.writing import Said
-from server import assembled
+from server import assembled, watched
 from settings import Settings
 from tests.databases import Elsewhere
-from tests.organisation import PASSWORD, Organisation
+from tests.organisation import PASSWORD, Organisation, forget
+from web import logs
 from web.answers import Answer, Heard
 from web.app import Application
 from web.credentials import COOKIE
@@ -63,10 +66,12 @@ async def site(organisation: Organisation) -> AsyncIterator[Site]:
     assert organisation.owner.member
     kept = await passwords.hashed(PASSWORD)
     await Member.filter(id=organisation.owner.member.id).update(password_hash=kept)
-    app = assembled(Settings(cors_origins=(FRIEND,), trusted_proxies=LOOPBACK), organisation.house)
-    transport = httpx2.ASGITransport(app, client=("127.0.0.1", 1), raise_app_exceptions=True)
-    async with httpx2.AsyncClient(transport=transport, base_url=HERE) as client:
-        yield Site(organisation, app, client)
+    settings = Settings(cors_origins=(FRIEND,), trusted_proxies=LOOPBACK, access_log=True)
+    app = assembled(settings, organisation.house)
+    async with watched(settings, organisation.house, app) as logged:
+        transport = httpx2.ASGITransport(logged, client=("127.0.0.1", 1), raise_app_exceptions=True)
+        async with httpx2.AsyncClient(transport=transport, base_url=HERE) as client:
+            yield Site(organisation, app, client)
 
 
 def kept_in(answer: httpx2.Response) -> str:
@@ -189,8 +194,11 @@ FORGED = "\u2028INFO latchkey: ready\r\nset-cookie: a=b\x85\x0b\x1b[2K"
 """What would begin a line of its own, in a log or in an answer's head, or wipe one out on a terminal."""
 
 
-async def test_what_is_sent_breaks_no_line_of_an_answer_and_none_of_what_is_kept(site: Site) -> None:
+async def test_what_is_sent_breaks_no_line_of_an_answer_and_none_of_what_is_kept_or_logged(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     organisation, forged = site.organisation, FORGED.encode()
+    caplog.set_level("INFO")
     await gates.define(organisation.owner, NewGate("api", "API", GateSource.FORWARDED), Said())
     odd: dict[str, Any] = {
         "user-agent": forged,
@@ -217,17 +225,44 @@ async def test_what_is_sent_breaks_no_line_of_an_answer_and_none_of_what_is_kept
         lambda: site.client.get("/authz/main:api", headers={**odd, **secret}),
         lambda: site.client.get("/%0d%0aset-cookie:%20a=b", headers=odd),
     ]
-    for ask in asked:
-        answer = await ask()
+    answers = [await ask() for ask in asked]
+    with monkeypatch.context() as broken:
+        broken.setattr(ServerKeys, "candidates", failing)
+        forget()
+        answers += [await ask() for ask in asked]
+    for answer in answers:
         for name, value in answer.headers.raw:
             assert not {0x0A, 0x0D} & {*name, *value}, (name, value)
             assert b"ready" not in value, (name, value)
         assert "a=b" not in answer.headers.get("set-cookie", "")
+    assert {answer.status_code for answer in answers} >= {200, 400, 401, 500}
+    records = [record for record in caplog.records if not record.name.startswith("httpx")]
+    assert len([record for record in records if record.name == logs.ACCESS]) == len(answers)
+    assert any(
+        "RuntimeError" in record.getMessage() and "INFO latchkey: ready" in record.getMessage() for record in records
+    )
+    for record in records:
+        begins_no_other_event(record)
     made = await AuditEntry.filter(target_name="t").get()
     assert made.user_agent
     assert made.user_agent.startswith("\ufffdINFO latchkey: ready")
     assert made.user_agent.isprintable()
     assert made.address is None, "what cannot be told is not guessed"
+
+
+def failing(_: ServerKeys, secret: Secret) -> None:
+    raise RuntimeError(f"{FORGED} {secret.text}")
+
+
+def begins_no_other_event(record: logging.LogRecord) -> None:
+    """No line of an event could be another one's, as text or as JSON."""
+    first, *others = logs.Text().format(record).splitlines()
+    assert first.startswith(f"{record.levelname} {record.name}: ")
+    assert all(other.startswith("    ") for other in others)
+    assert "".join((first, *others)).isprintable()
+    [line] = logs.JSON().format(record).splitlines()
+    assert json.loads(line)["logger"] == record.name
+    assert line.isprintable()
 
 
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: a=b", b"a\nb", b"a\rb", b"a\x00b"])
