@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from tortoise import connections
 from tortoise.models import Model
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import models
+from core.slices import sliced
 from core.vocabulary import BuiltInRole
 from models import Member, TokenKind, new_id
 from models.database import Database
@@ -17,10 +19,12 @@ from models.engines.transactions import Statements
 from resolvers import callers, verification
 from resolvers.access import Question
 from resolvers.scopes import Scope
+from resolvers.uses import deed
 from schema import schema
 from schema.context import Context
 from tests.organisation import Organisation, founded
 from tests.schema.test_needs import EXAMPLES, World
+from tests.web.test_wire import Exchange
 
 TABLES: dict[str, type[Model]] = {
     model._meta.db_table: model  # noqa: SLF001 - where Tortoise keeps it
@@ -90,7 +94,8 @@ class Trace:
     owners: dict[str, str] = field(default_factory=dict)
 
     def note(self, sql: str, values: Sequence[Any]) -> None:
-        self.statements.append((sql, values))
+        many = not sql.startswith("INSERT") and bool(values) and isinstance(values[0], list | tuple)
+        self.statements += [(sql, each) for each in (values if many else [values])]
         for row in inserted(sql, values):
             account = str(row["id"] if target(sql) == "account" else row["account_id"])
             names = ("id", "key") if target(sql) == "account" else ("id", "digest")
@@ -98,22 +103,22 @@ class Trace:
 
 
 def target(sql: str) -> str:
-    found = re.match(r'(?:INSERT INTO|UPDATE|DELETE FROM|SELECT .*? FROM) "(\w+)"', sql, re.DOTALL)
+    found = re.match(r'(?:INSERT INTO|UPDATE|DELETE FROM|SELECT .*? FROM) "?(\w+)', sql, re.DOTALL)
     return found[1] if found else ""
 
 
 def inserted(sql: str, values: Sequence[Any]) -> Iterator[dict[str, Any]]:
-    if found := re.match(r'INSERT INTO "\w+" \(([^)]*)\)', sql):
+    if found := re.match(r'INSERT INTO "?\w+"? \(([^)]*)\)', sql):
         columns = [column.strip('" ') for column in found[1].split(",")]
         many = values and isinstance(values[0], list | tuple)
-        for one in values if many else [values]:
+        for one in values if many else sliced(values, len(columns)):
             yield dict(zip(columns, one, strict=True))
 
 
 def compared(sql: str, values: Sequence[Any]) -> Iterator[tuple[str, Any]]:
     """Give the columns that are compared with values, each with one of its values."""
     places = list(re.finditer(r"\?|\$(\d+)", sql))
-    for found in re.finditer(r'"(\w+)"(?:=| IN \()((?:(?:\?|\$\d+),?)+)', sql):
+    for found in re.finditer(r'(\w+)"?(?: ?= ?| IN \()((?:(?:\?|\$\d+)(?:, ?)?)+)', sql):
         for index, place in enumerate(places):
             if found.start(2) <= place.start() < found.end(2):
                 yield found[1], values[int(place[1]) - 1 if place[1] else index]
@@ -139,11 +144,12 @@ def problem(sql: str, values: Sequence[Any], account: str, owners: dict[str, str
         if not re.fullmatch(r'"\w+"\."(id|\w+_id)"="\w+"\."(id|\w+_id)"', join):
             return f"joins by {join}"
     _, where, conditions = sql.partition(" WHERE ")
-    tables = re.findall(r'(?:FROM|UPDATE) "(\w+)"(?!\.)', sql)  # not what EXTRACT is from
+    named = re.findall(r'(?:FROM|UPDATE) "?(\w+)"?(?!\.)', sql)  # not what EXTRACT is from
+    tables = [name for name in named if name in TABLES]
     bound = [value for column, value in compared(sql, values) if column == "account_id"]
     if tables and where and len(bound) >= len(tables) and {str(value) for value in bound} == {account}:
         return None
-    first = re.match(r'(?:"\w+"\.)?"(\w+)"(?:=| IN )', conditions)
+    first = re.match(r'(?:"\w+"\.)?"?(\w+)"?(?: ?= ?| IN )', conditions)
     if len(tables) == 1 and first and (tables[0], first[1]) in KEYS:
         return None
     return None if not tables else "is bound to no account"
@@ -194,7 +200,7 @@ async def test_no_statement_reaches_from_one_account_to_another(
 
 
 async def everything(world: World) -> None:
-    """Do and ask all that the schema offers, identify and verify, as a server does request by request."""
+    """Do and ask all that the schema and the other faces offer, as a server does request by request."""
     organisation = world.organisation
     owners = Member.filter(account_id=organisation.account.id, base_role=BuiltInRole.OWNER)
     for name, text in EXAMPLES.items():
@@ -209,6 +215,35 @@ async def everything(world: World) -> None:
     asker = await organisation.identify(service)
     await verification.verify(asker, service.secret or "", None, [Question("viewMember", f"member/{member.id}")])
     await callers.bearer(service.secret or "", organisation.account.id, organisation.request)
+    organisation.owner = await organisation.session(await owners.get())
+    exchange = await Exchange(organisation).furnish()
+    for request in (exchange.authz(), exchange.introspect()):
+        assert (await exchange.line(HttpToolsProtocol).hear(request)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_the_flush_of_uses_alone_is_of_all_accounts_and_finds_tokens_by_their_ids(
+    trace: Trace, database: Database, organisation: Organisation
+) -> None:
+    """Nobody waits for it, and one transaction for each account would be as many as there are."""
+    house, other = organisation.house, await founded(database, "other", organisation.house)
+    for neighbour in (organisation, other):
+        service = await neighbour.made(neighbour.owner, kind=TokenKind.SERVICE)
+        caller = await callers.used(service.secret or "", neighbour.request)
+        callers.note_deeds(caller, deed("viewProject", "proj/web", allowed=True))
+    trace.statements.clear()
+    await house.uses.flush()
+    rows = [(target(sql), row) for sql, values in trace.statements for row in inserted(sql, values)]
+    assert all(trace.owners[row["token_id"]] == row["account_id"] for _, row in rows)
+    accounts = {str(organisation.account.id), str(other.account.id)}
+    assert {(table, row["account_id"]) for table, row in rows} == {
+        (table, account) for table in ("token_day", "token_origin", "token_access") for account in accounts
+    }
+    others = [(sql, values) for sql, values in trace.statements if not sql.startswith("INSERT")]
+    assert others
+    for sql, values in others:
+        by_token = [value for column, value in compared(sql, values) if column in ("id", "token_id")]
+        assert by_token, sql
+        assert {trace.owners[str(value)] for value in by_token} <= accounts
 
 
 async def test_what_reaches_across_is_seen() -> None:
