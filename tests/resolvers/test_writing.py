@@ -19,21 +19,25 @@ from core import chain
 from core.errors import Conflict, Forbidden, NotFound, Refusal
 from core.ids import global_id
 from core.vocabulary import Action, BuiltInRole
-from models import Account, AuditEntry, AuditHead, Member, MemberState, Role, Row, Token
+from models import Account, AuditEntry, AuditHead, Member, MemberState, Role, Row, Token, TokenKind
+from models.database import Database
 from models.engines.asyncpg import Connection as PostgresConnection
 from models.engines.sqlite import READERS, SqliteClient
 from models.versions import FileVersions
-from resolvers import members, passwords, roles, sessions, tokens
+from resolvers import members, passwords, reports, roles, sessions, tokens
 from resolvers.callers import Caller
 from resolvers.members import Grant
 from resolvers.roles import NewRole, RoleChange
+from resolvers.scopes import Scope
 from resolvers.tokens import TokenChange
 from resolvers.writing import Done, Said
+from tests.databases import Elsewhere
 from tests.organisation import PASSWORD, Organisation, founded
 
 Deed = Callable[[Caller, UUID, Said], Awaitable[Done[Any]]]
 
 ALLOW = {"effect": "allow", "actions": ["viewRole"], "resources": ["role/*"]}
+ANYTHING = {"effect": "allow", "actions": ["*"], "resources": ["*"]}
 
 
 async def unbroken(organisation: Organisation) -> int:
@@ -306,3 +310,34 @@ async def test_an_entry_never_names_anybody_by_their_address(organisation: Organ
     done = await members.invite(organisation.owner, "secret@example.com", None, Grant(), Said())
     assert done.entry
     assert done.entry.target_name == f"unnamed …{str(done.row.id)[-4:]}"
+
+
+async def test_chains_of_different_accounts_never_wait_for_each_other(
+    organisation: Organisation,
+    database: Database,
+    elsewhere: Elsewhere,
+    postgresql: None,  # noqa: ARG001 - a file has one writer at a time
+) -> None:
+    other = await founded(database, "other", organisation.house)
+    await other.define()
+    service = await other.token(other.owner, Scope(statements=[ANYTHING]), TokenKind.SERVICE)
+    waiters = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with elsewhere.transaction() as run:
+        run(f"SELECT FROM audit_head WHERE account_id = '{organisation.account.id}' FOR UPDATE")
+        waiting = asyncio.create_task(renamed(organisation.owner))
+        async with asyncio.timeout(60):
+            while elsewhere(f"SELECT count(*) {waiters}") == [(0,)]:  # noqa: ASYNC110 - it is the server's doing
+                await asyncio.sleep(0.01)
+            notified_of = await renamed(other.owner)
+            (told_nobody,) = await reports.record(service, [reports.Deed("updateOn", "proj/a:env/b:flag/c")], Said())
+        assert not waiting.done()
+    assert notified_of.entry
+    assert told_nobody.account_id == other.account.id
+    assert (await waiting).entry
+    for each in (organisation, other):
+        await unbroken(each)
+
+
+async def renamed(owner: Caller) -> Done[Member]:
+    assert owner.member
+    return await members.update(owner, owner.member.id, "Another Name", Said())
