@@ -52,7 +52,8 @@ def ratios(figures: Mapping[str, Any]) -> dict[str, Any]:
     for peer in ("jupyterhub", "better_auth", "knox"):
         best = max((speed for name, speed in speeds.items() if name.startswith(peer)), default=None)
         if best:
-            found[f"verify_vs_{peer}"] = speeds["introspect"] / best
+            found[f"verify_vs_{peer}"] = speeds["forward_auth"] / best
+            found[f"introspect_vs_{peer}"] = speeds["introspect"] / best
     if stale := figures["staleness"]:
         found["stale_yes"] = [count for each in stale.values() for count in each["stale_yes"]]
     for kind, each in (figures["growth"] or {}).items():
