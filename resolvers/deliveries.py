@@ -18,7 +18,7 @@ from tortoise.transactions import in_transaction
 
 from core.vocabulary import Action
 from models import Account, Channel, Delivery, Json, MemberState, Webhook, new_id, now
-from resolvers import telling, webhooks
+from resolvers import clock, telling, webhooks
 from resolvers.background import beside, over_and_over, together
 from resolvers.callers import Caller
 from resolvers.house import House
@@ -168,7 +168,7 @@ async def got_nowhere(house: House, account: Account, webhook: Webhook, unsent: 
         await _same(webhook).filter(failing_since=None).update(failing_since=now())
     if isinstance(unsent, _GoneError):
         await webhooks.give_up(house, account, webhook.id, "it answered that it is gone")
-    elif webhook.failing_since and webhook.failing_since <= now() - FAILING:
+    elif webhook.failing_since and webhook.failing_since <= now() - FAILING and await clock.is_believed(account.id):
         await webhooks.give_up(house, account, webhook.id, f"nothing got through for {FAILING.days} days")
 
 

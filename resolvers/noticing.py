@@ -9,12 +9,12 @@ from uuid import UUID
 
 from core.vocabulary import Action
 from models import ActorKind, AuditEntry, SecretDigest, Token, now
-from resolvers import notices, tokens
+from resolvers import clock, notices, tokens
 from resolvers.background import beside
 from resolvers.callers import Caller, Request, with_credential
 from resolvers.house import House
 from resolvers.reuses import Presented
-from resolvers.tokens import CUT_SHORT, REUSED
+from resolvers.tokens import CUT_SHORT, ENDED, REUSED
 from resolvers.writing import Said, append, fetch_held, opened
 
 PAUSE_S = 1.0
@@ -64,15 +64,18 @@ async def _notice(house: House, secret_id: UUID, presented: Presented) -> None:
         return
     request = Request(house, presented.request_id, presented.address, presented.user_agent)
     caller = await with_credential(secret.account, request, ActorKind.SYSTEM)
-    if secret.account.revokes_reused and _is_held_against(secret):
+    if secret.account.revokes_reused and await _is_held_against(secret):
         await tokens.revoke_reused(caller, secret.token_id, secret.id)
     elif not await _was_noticed(secret):
         await _record(caller, secret)
 
 
-def _is_held_against(secret: SecretDigest) -> bool:
-    """Say whether its return may end its token: one that lives, and not if the grace was cut short."""
-    return secret.expires_at != CUT_SHORT and secret.token.dead(now(), secret.account) is None
+async def _is_held_against(secret: SecretDigest) -> bool:
+    """Say whether its return may end its token: one that lives, and no grace cut short or perhaps not over."""
+    ends_at, at = secret.expires_at, now()
+    if ends_at is None or ends_at == CUT_SHORT or secret.token.dead(at, secret.account) is not None:
+        return False
+    return ends_at == ENDED or (ends_at <= at and await clock.is_believed(secret.account_id))
 
 
 async def _was_noticed(secret: SecretDigest) -> bool:

@@ -15,6 +15,7 @@ from core.signed import Kind
 from core.vocabulary import Action
 from models import Account, ActorKind, AuditAccess, AuditEntry, AuditHead, AuditStub, SignedHead, new_id, now
 from models.row import plain
+from resolvers import clock
 from resolvers.background import beside
 from resolvers.callers import Caller, Request, with_credential
 from resolvers.chains import stepped, stub_of
@@ -144,12 +145,25 @@ async def _prune_forever(house: House) -> None:
 
 async def prune_all(house: House, days: int) -> None:
     """Prune what is older than so many days, once there is any a day older. What fails is tried again the next time."""
-    before = now() - timedelta(days=days)
     request = Request(house, str(new_id()), None, "latchkey retention")
     for account in await Account.all().order_by("id"):
         try:
             caller = await with_credential(account, request, ActorKind.SYSTEM)
-            if await _is_due(account, before - timedelta(days=1), LARGEST):
-                await prune(caller, before, Said())
+            await _prune_due(caller, timedelta(days=days))
         except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
             _log.warning("the audit log of `%s` could not be pruned; this is tried again", account.key, exc_info=True)
+
+
+async def _prune_due(caller: Caller, kept: timedelta) -> None:
+    account = caller.account
+    if not await _is_due(account, now() - kept - timedelta(days=1), LARGEST):
+        return
+    if await clock.is_believed(account.id):
+        await prune(caller, now() - kept, Said())
+    else:
+        _log.warning(
+            "the audit log of `%s` is not pruned until the clock, which says %s, has gone on for %d hours",
+            account.key,
+            plain(now()),
+            clock.SETTLES / timedelta(hours=1),
+        )

@@ -15,6 +15,7 @@ from tortoise.transactions import in_transaction
 from core.folding import fitting, fold, fold_each, standing
 from core.slices import sliced
 from models import Token, TokenAccess, TokenDay, new_id, now
+from resolvers import clock
 
 DAY_S = 24 * 60 * 60
 DAYS_KEPT = 400
@@ -237,9 +238,11 @@ async def _write_days(connection: BaseDBAsyncClient, tallies: Mapping[UUID, Tall
         sql += " ON CONFLICT (account_id, token_id, day, action) DO UPDATE SET"
         sql += f" {_added('token_day')}, updated_at = excluded.updated_at RETURNING id"
         made |= await _made(connection, sql, values, some)
-    if made:
-        kept_from = max(row[_DAY_AT] for row in rows) - timedelta(days=DAYS_KEPT)
-        await TokenDay.filter(token_id__in=sorted(made), day__lt=kept_from).using_db(connection).delete()
+    for account_id in {tally.account_id for token_id, tally in tallies.items() if str(token_id) in made}:
+        if await clock.is_believed(account_id):
+            kept_from = now().date() - timedelta(days=DAYS_KEPT)
+            old = TokenDay.filter(account_id=account_id, token_id__in=sorted(made), day__lt=kept_from)
+            await old.using_db(connection).delete()
 
 
 async def _made(
@@ -354,7 +357,7 @@ def _merged(moved: Sequence[TokenAccess]) -> list[tuple[Any, ...]]:
 
 
 _OWN = ("id", "version", "created_at", "updated_at", "account_id", "token_id")
-_ID_AT, _TOKEN_AT, _DAY_AT = 0, 5, 6
+_ID_AT, _TOKEN_AT = 0, 5
 
 
 def _columns(token_id: UUID, account_id: UUID) -> tuple[Any, ...]:

@@ -40,7 +40,7 @@ class Fault(StrEnum):
     SYNCS_FAIL = "syncs fail", SQLITE
     READS_FAIL = "reads fail", SQLITE
     CLIENTS_LEAVE = "clients leave", SQLITE, POSTGRESQL
-    CLOCK_JUMPS = "the clock jumps", SQLITE
+    CLOCK_JUMPS = "the clock jumps", SQLITE, POSTGRESQL
     MIGRATION_KILLED = "a migration is killed", SQLITE, POSTGRESQL
     TWO_START = "two servers start on an empty database", SQLITE, POSTGRESQL
     RESTARTED = "the database is restarted", POSTGRESQL

@@ -24,5 +24,5 @@ def test_only_make_soak_keeps_what_it_measures(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_has_no_row_is_not_measured() -> None:
-    with pytest.raises(ValueError, match="`the clock jumps` is not measured on PostgreSQL"):
-        Figures(Fault.CLOCK_JUMPS, figures.POSTGRESQL)
+    with pytest.raises(ValueError, match="`power cut` is not measured on PostgreSQL"):
+        Figures(Fault.POWER_CUT, figures.POSTGRESQL)

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
 
 from core.errors import Refusal
+from resolvers import clock
 from resolvers.destinations import Destinations
 from tests.conftest import SetClock
 from tests.databases import Elsewhere
@@ -51,3 +53,9 @@ async def sending(organisation: Organisation) -> Organisation:
     organisation.house = replace(organisation.house, destinations=LOCAL, post=Poster(LOCAL))
     organisation.owner = await organisation.identify(organisation.secrets[str(organisation.owner.token.id)])
     return organisation
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Believe the clock at once, however it is moved."""
+    monkeypatch.setattr(clock, "SETTLES", timedelta(0))

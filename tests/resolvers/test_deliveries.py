@@ -95,6 +95,7 @@ async def test_only_the_kinds_that_are_wanted_are_delivered_and_nothing_to_what_
     assert [received.path for received in receiver.received] == ["/hook/1"]
 
 
+@pytest.mark.usefixtures("settled")
 async def test_what_fails_is_tried_again_under_the_same_id_for_three_days_and_then_the_webhook_is_disabled(
     sending: Organisation, receiver: Receiver, set_clock: SetClock
 ) -> None:

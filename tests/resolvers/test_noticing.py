@@ -74,6 +74,7 @@ async def test_it_is_one_entry_an_hour_and_secret(organisation: Organisation, se
     assert counts == [2, 2, 4]
 
 
+@pytest.mark.usefixtures("settled")
 async def test_within_the_grace_nothing_is_noticed_and_after_it_the_token_ends_if_the_account_says_so(
     organisation: Organisation, set_clock: SetClock
 ) -> None:

@@ -206,6 +206,7 @@ async def test_a_log_that_is_pruned_meanwhile_is_whole(organisation: Organisatio
     assert await AuditStub.exists()
 
 
+@pytest.mark.usefixtures("settled")
 async def test_retention_prunes_by_itself_once_there_is_a_day_of_it(
     organisation: Organisation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ from resolvers.uses import Deed, Outcome, Uses, deed
 from resolvers.writing import Said
 from tests.databases import Elsewhere
 from tests.organisation import Organisation
+from tests.resolvers.conftest import SetClock
 
 FLAG = "proj/web:env/dev:flag/f"
 READS: Any = Scope(
@@ -183,6 +184,7 @@ async def test_what_was_used_and_is_gone_is_forgotten(organisation: Organisation
     assert await counted(token) == {"": (1, 0)}
 
 
+@pytest.mark.usefixtures("settled")
 async def test_a_token_is_written_once_an_interval_however_often_it_is_used(
     organisation: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -600,11 +602,15 @@ async def test_a_thousand_uses_in_flight_that_end_in_any_order_never_take_it_bac
     assert sum(row.uses for row in await TokenOrigin.filter(token_id=made.row.id)) == len(times)
 
 
-async def test_what_is_older_than_is_kept_goes_with_the_next_new_count(organisation: Organisation) -> None:
+@pytest.mark.usefixtures("settled")
+async def test_what_is_older_than_is_kept_goes_with_the_next_new_count(
+    organisation: Organisation, set_clock: SetClock
+) -> None:
     token, clock = await a_token(organisation), Clock()
     uses, begun = Uses(clock), datetime.fromtimestamp(clock.at_s, UTC).date()
     for days in (0, 1, tallies.DAYS_KEPT, tallies.DAYS_KEPT + 1):
         clock.at_s += (begun + timedelta(days=days) - datetime.fromtimestamp(clock.at_s, UTC).date()).days * 86_400
+        set_clock(datetime.fromtimestamp(clock.at_s, UTC))
         uses.of(token, None, None).note()
         await uses.flush()
     kept = {row.day for row in await TokenDay.filter(token_id=token.id)}
