@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from tortoise.expressions import F
+from tortoise.expressions import F, Q
 from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
@@ -70,9 +70,15 @@ async def _deliver_by(house: House, channel: Channel) -> None:
     await together(lambda most: _claimed(channel, most), lambda each: _deliver(house, each), CONCURRENT, PAUSE_S)
 
 
+def _is_due() -> Q:
+    """Say what is due: what waits longer than anything has to was noted by a clock that ran ahead."""
+    longest_s = max(DELAYS_S) * (1 + JITTER) + LEASE_S
+    return Q(next_at__lte=now()) | Q(next_at__gt=now() + timedelta(seconds=longest_s))
+
+
 async def _claimed(channel: Channel, most: int) -> list[Delivery]:
     """Take what is due, so that no other process does: rows that another one has locked are left to it."""
-    due = Delivery.filter(next_at__lte=now(), channel=channel).order_by("next_at", "id").limit(most)
+    due = Delivery.filter(_is_due(), channel=channel).order_by("next_at", "id").limit(most)
     if not most or not await due.only("id"):  # without a write, nobody has to wait
         return []
     async with in_transaction():
@@ -157,7 +163,7 @@ async def _failed(house: House, delivery: Delivery, unsent: Unsent) -> None:
     webhook = delivery.webhook
     if delivery.webhook_id is None or webhook is None:
         return
-    due = Delivery.filter(account_id=delivery.account_id, webhook_id=webhook.id, next_at__lte=now())
+    due = Delivery.filter(_is_due(), account_id=delivery.account_id, webhook_id=webhook.id)
     await due.update(next_at=now() + RESPITE)
     await got_nowhere(house, delivery.account, webhook, unsent)
 

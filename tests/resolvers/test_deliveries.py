@@ -147,6 +147,21 @@ async def test_a_receiver_that_was_down_gets_it_later_and_is_not_failing_any_mor
     assert (await Delivery.get()).delivered_at
 
 
+async def test_what_a_clock_that_ran_ahead_put_off_is_tried_when_it_is_set_back(
+    sending: Organisation, receiver: Receiver, set_clock: SetClock
+) -> None:
+    await hooked(sending, receiver.url)
+    begin = now()
+    await leak(sending)
+    receiver.statuses = [500, 200]
+    set_clock(begin + timedelta(days=400))
+    await deliver(sending.house)
+    assert len(receiver.received) == 1
+    set_clock(begin + SECOND)
+    await deliver(sending.house)
+    assert (await Delivery.get()).delivered_at == begin + SECOND
+
+
 async def test_what_says_that_it_is_gone_is_disabled_at_once_and_what_is_due_is_given_up(
     sending: Organisation, receiver: Receiver
 ) -> None:
