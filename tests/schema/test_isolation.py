@@ -8,25 +8,33 @@ import asyncio
 import base64
 import json
 import re
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
 from graphql import (
+    FieldNode,
     GraphQLField,
     GraphQLInputObjectType,
+    GraphQLObjectType,
+    OperationDefinitionNode,
     get_named_type,
     is_interface_type,
     is_required_argument,
+    parse,
 )
 from strawberry.types import ExecutionResult
+from tortoise.models import Model
 
-from core.secret import Secret, SecretKind
+from core.secret import Secret, SecretKind, redacted
 from core.vocabulary import BuiltInRole
-from models import AuditEntry, GateSource, Member, Notice, Token, TokenKind, now
+from models import AuditEntry, GateSource, Member, Token, TokenKind, now
+from models.database import opened
 from resolvers import gates, members, passwords, sessions
 from resolvers.callers import Caller
 from resolvers.gates import NewGate
@@ -39,11 +47,15 @@ from schema.nodes import global_id
 from server import assembled
 from settings import Settings
 from tests.conftest import SetClock
-from tests.organisation import PASSWORD, Organisation, founded
+from tests.databases import Elsewhere
+from tests.organisation import PASSWORD, Founded, Organisation, founded
 from tests.resolvers.test_sessions import Counting
 from tests.schema import test_statements as lists
 from tests.schema.conftest import Ask
+from tests.schema.conftest import told as error_told
 from tests.schema.test_needs import BY_TOKEN, EXAMPLES, World, someone_acts
+from tests.schema.test_recorded import MUTATIONS, signed_in
+from tests.schema.test_surface import PUBLIC
 from tests.test_promises import things
 from web.proxies import LOOPBACK
 
@@ -54,7 +66,13 @@ THEIRS = "zqzq7"
 """A key that is in one account alone."""
 SHARED = "ada@example.com"
 """An e-mail address that is a member's in both accounts."""
-ALLOW_ALL = {"effect": "allow", "actions": ["*"], "resources": ["*"]}
+IMPORTED = "hunter2hunter2"
+"""The secret that the example imports. Each account imports another."""
+BY_CHANCE = {"ending", "seal", "previous"}
+"""What differs each time and has no shape to be known by."""
+_NEW = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+00:00)|…[0-9A-Za-z]{4}\b")
+"""A time, or the ending of a secret or an id."""
+_URLSAFE = str.maketrans("+/", "-_")
 
 
 async def neighbour_of(organisation: Organisation, key: str = "twin") -> Organisation:
@@ -112,23 +130,129 @@ async def test_what_another_account_is_and_does_changes_no_answer_and_no_work(
     after = await all_told()
     assert {name: answer for name, answer in after.items() if answer != before[name]} == {}
     third = World(await neighbour_of(organisation, "third"))
-    for name in ("Subscription.auditEntryRecorded", "Subscription.noticeAdded"):
-        await hears_its_own_alone(world, third, name)
+    assert CORE.subscription_type
+    for name, stream in CORE.subscription_type.fields.items():
+        await hears_its_own_alone(world, third, name, lists.NODES[get_named_type(stream.type).name][0])
 
 
 async def acts(world: World) -> None:
-    """Change all that the schema lets one change."""
-    owners = Member.filter(account_id=world.organisation.account.id, base_role=BuiltInRole.OWNER)
-    for name, text in EXAMPLES.items():
-        if name.startswith("Mutation") and name != "Mutation.signIn":
-            caller = await world.organisation.session(await owners.get())
-            await schema.execute(world.filled(text), context_value=Context(world.organisation.request, caller))
+    """Change all that the schema lets one change, each time with success."""
+    async for name, asked, asker in changes(world):
+        result = await schema.execute(asked, context_value=Context(world.organisation.request, asker))
+        assert result.errors is None, (name, result.errors)
 
 
-async def hears_its_own_alone(world: World, neighbour: World, name: str) -> None:
+async def changes(world: World) -> AsyncIterator[tuple[str, str, Caller | None]]:
+    """Say how to change all that there is, by the examples' names, in an order in which each change can be made."""
+    password, key = await passwords.hashed(PASSWORD), world.organisation.account.key
+    for name in MUTATIONS:
+        asked = world.filled(EXAMPLES[name]).replace("owner@main.example", f"owner@{key}.example")
+        caller = await signed_in(world, name, password)
+        yield name, asked.replace(IMPORTED, f"{IMPORTED}-{key}"), None if name in PUBLIC else caller
+
+
+async def test_what_another_account_is_and_does_changes_no_change(
+    organised: tuple[Path, Founded], tmp_path: Path, statements: list[str], set_clock: SetClock
+) -> None:
+    """Each mutation is made in an account that is alone, and in a copy of it beside another one."""
+    alone, beside, founded = tmp_path / "alone.sqlite3", tmp_path / "beside.sqlite3", organised[1]
+    shutil.copy(organised[0], alone)
+    async with opened(f"sqlite://{alone}") as database:
+        variables = (await World.of(await founded.again(database))).variables
+    shutil.copy(alone, beside)
+    set_clock(now())
+    async with opened(f"sqlite://{alone}") as database:
+        told_alone = [each async for each in changed(World(await founded.again(database), variables), statements)]
+    async with opened(f"sqlite://{beside}") as database:
+        world = World(await founded.again(database), variables)
+        neighbour = await World.of(await neighbour_of(world.organisation))
+        await acts(neighbour)
+        told_beside = [each async for each in changed(world, statements)]
+        assert [name for name, *_ in told_alone] == MUTATIONS
+        assert [each for each in zip(told_alone, told_beside, strict=True) if each[0] != each[1]] == []
+        await hears_that_a_secret_is_in_use(world)
+
+
+async def changed(world: World, statements: list[str]) -> AsyncIterator[tuple[str, object, int]]:
+    """Make each change and ask for all that it shows; gives what was told, and after how many statements that read."""
+    organisation = world.organisation
+    assert organisation.house.database.path
+    story = Story({*_ID.findall(str(Elsewhere(f"sqlite://{organisation.house.database.path}").everything()))})
+    async for name, asked, asker in changes(world):
+        statements.clear()
+        query = in_full(asked, lists.World(organisation, FEW)) if asker else asked
+        result = await schema.execute(query, context_value=Context(organisation.request, asker))
+        assert all((result.data or {"": None}).values()), (name, result.errors)
+        errors = [error_told(error) for error in result.errors or ()]
+        yield name, story.told([result.data, errors]), len(statements)
+
+
+def in_full(asked: str, asking: lists.World) -> str:
+    """Have a mutation show all that it can."""
+    (operation,) = parse(asked).definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    (called,) = operation.selection_set.selections
+    assert isinstance(called, FieldNode)
+    assert called.selection_set
+    assert called.selection_set.loc
+    assert CORE.mutation_type
+    payload = get_named_type(CORE.mutation_type.fields[called.name.value].type)
+    assert isinstance(payload, GraphQLObjectType)
+    parts = asking.leaves(payload), *(asking.field(payload, name) for name in lists.composite(payload))
+    return f"{asked[: called.selection_set.loc.start]}{{ {' '.join(parts)} }} }}"
+
+
+class Story:
+    """What is told of an account, where all that is new each time goes by its kind, and ids by their number as well.
+
+    `known` are the ids that were there before, of all accounts.
+    """
+
+    def __init__(self, known: set[str]) -> None:
+        self._known = known
+        self._new: dict[str, str] = {}
+
+    def told(self, answer: Any) -> Any:
+        """Write an answer down."""
+        if isinstance(answer, dict):
+            return {name: "…" if name in BY_CHANCE else self.told(inner) for name, inner in answer.items()}
+        if isinstance(answer, list):
+            return [self.told(inner) for inner in answer]
+        return self._text(answer) if isinstance(answer, str) else answer
+
+    def _text(self, text: str) -> str:
+        inner = unwrapped(text)
+        if inner is not None:
+            return self._text(inner)
+        return redacted(_NEW.sub("…", _ID.sub(lambda found: self._id(found[0]), text)))
+
+    def _id(self, told: str) -> str:
+        return told if told in self._known else self._new.setdefault(told, f"new {len(self._new)}")
+
+
+def unwrapped(text: str) -> str | None:
+    """Read a global id or a cursor; None for any other text."""
+    with suppress(ValueError):
+        inner = base64.urlsafe_b64decode(text.translate(_URLSAFE) + "=" * (-len(text) % 4)).decode()
+        return inner if _ID.search(inner) else None
+    return None
+
+
+async def hears_that_a_secret_is_in_use(world: World) -> None:
+    """See docs/security.md: a secret opens one token, whatever account is named."""
+    name = "Mutation.importTokens"
+    asked = EXAMPLES[name].replace(IMPORTED, f"{IMPORTED}-twin")
+    context = Context(world.organisation.request, await signed_in(world, name, ""))
+    result = await schema.execute(asked, context_value=context)
+    [refused] = [error_told(error) for error in result.errors or ()]
+    assert (refused["code"], refused["field"]) == ("BAD_USER_INPUT", "tokens[0].secret")
+    assert "is in use already" in refused["message"]
+
+
+async def hears_its_own_alone(world: World, neighbour: World, name: str, model: type[Model]) -> None:
     """Have both accounts act, the neighbour first: what is heard first is one's own."""
     stream = await schema.subscribe(
-        EXAMPLES[name], context_value=Context(world.organisation.request, world.organisation.owner)
+        EXAMPLES[f"Subscription.{name}"], context_value=Context(world.organisation.request, world.organisation.owner)
     )
     assert not isinstance(stream, ExecutionResult)
     heard = asyncio.ensure_future(anext(stream))
@@ -139,9 +263,7 @@ async def hears_its_own_alone(world: World, neighbour: World, name: str) -> None
     await stream.aclose()
     assert result.errors is None
     assert result.data
-    (shown,) = result.data.values()
-    model = AuditEntry if name.endswith("Recorded") else Notice
-    row = await model.get(id=inner_id(shown["id"]))
+    row: Any = await model.get(id=inner_id(result.data[name]["id"]))
     assert row.account_id == world.organisation.account.id
 
 
