@@ -1,9 +1,10 @@
 """No list takes more statements for many rows than for few: read off the schema, whatever is asked beneath it."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -246,10 +247,31 @@ def composite(type_: GraphQLObjectType) -> dict[str, GraphQLField]:
     return {name: shown for name, shown in type_.fields.items() if is_composite_type(get_named_type(shown.type))}
 
 
-@pytest.mark.usefixtures("sqlite")
-async def test_a_list_takes_as_many_statements_for_many_rows_as_for_few(
+Grown = Callable[[], Awaitable[list[object]]]
+
+
+@pytest.fixture
+def grown(
     database: Database, organisation: Organisation, ask: Ask, statements: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Grown:
+    """Find the lists that take more statements for many rows than for few."""
+    return partial(_grown, database, organisation, ask, statements, monkeypatch)
+
+
+@pytest.mark.usefixtures("sqlite")
+async def test_a_list_takes_as_many_statements_for_many_rows_as_for_few(grown: Grown) -> None:
+    assert await grown() == []
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("postgresql")
+async def test_so_it_does_on_postgresql(grown: Grown) -> None:
+    assert await grown() == []
+
+
+async def _grown(
+    database: Database, organisation: Organisation, ask: Ask, statements: list[str], monkeypatch: pytest.MonkeyPatch
+) -> list[object]:
     # Who may is decided row by row, so it is looked for chunk by chunk: here there is one chunk.
     monkeypatch.setattr(holders, "CHUNK", 10 * MANY)
     more = await founded(database, "more")
@@ -265,7 +287,7 @@ async def test_a_list_takes_as_many_statements_for_many_rows_as_for_few(
             assert len(_shown(answer["data"], way)) == world.size
         return len(statements)
 
-    grown = []
+    grown: list[object] = []
     for way in PLACES:
         rows = rows_of(way[-1][2])
         assert rows is not None
@@ -275,7 +297,7 @@ async def test_a_list_takes_as_many_statements_for_many_rows_as_for_few(
             few, many = [await count(world, way, part) for world in worlds]
             if few != many:
                 grown.append((way[-1][:2], part, few, many))
-    assert grown == []
+    return grown
 
 
 def _shown(shown: Any, way: Fields) -> list[Any]:
