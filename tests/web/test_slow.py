@@ -49,7 +49,10 @@ async def hasty(world: World, http: type[Hasty] = Hasty) -> AsyncIterator[tuple[
     """Serve; gives `host:port` and the connections that are made."""
     Hasty.made.clear()
     async with serving(build(world), http=http, timeout_keep_alive=60) as server:
-        yield server, Hasty.made
+        try:
+            yield server, Hasty.made
+        finally:
+            world.gate.set()  # the server ends with its last mutation
 
 
 @asynccontextmanager
