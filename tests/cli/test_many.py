@@ -63,7 +63,14 @@ def status(url: str, path: str) -> int | None:
 def children(pid: int) -> set[int]:
     """The workers of a server: those of its processes that have loaded the application."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return {int(child) for child in found if b"--multiprocessing-fork" in Path(f"/proc/{child}/cmdline").read_bytes()}
+    return {int(child) for child in found if b"--multiprocessing-fork" in command(child)}
+
+
+def command(pid: str) -> bytes:
+    """Read the command line of a process, nothing where that has just ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def two_free_ports() -> tuple[int, int]:

@@ -241,9 +241,11 @@ async def test_the_flush_of_uses_alone_is_of_all_accounts_and_finds_tokens_by_th
     others = [(sql, values) for sql, values in trace.statements if not sql.startswith("INSERT")]
     assert others
     for sql, values in others:
-        by_token = [value for column, value in compared(sql, values) if column in ("id", "token_id")]
-        assert by_token, sql
-        assert {trace.owners[str(value)] for value in by_token} <= accounts
+        named = list(compared(sql, values))
+        by_token = [value for column, value in named if column in ("id", "token_id")]
+        by_account = [str(value) for column, value in named if column == "account_id"]
+        assert by_token or by_account, sql
+        assert {*(trace.owners[str(value)] for value in by_token), *by_account} <= accounts
 
 
 async def test_what_reaches_across_is_seen() -> None:
