@@ -32,7 +32,7 @@ from resolvers.writing import At, Line, Said, append_all, because, change, opene
 
 CHUNK = 100
 """How many tokens end in one transaction."""
-SLICE = 3
+SLICE = 5
 """Of how many of them the entries are written at a time."""
 BREATH_S = 0.003
 """For how long others have the process to themselves between two such times: a request takes several turns."""
