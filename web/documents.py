@@ -178,10 +178,6 @@ class Documents:
             self._drop(self._once.keep(text, document))
         return document
 
-    def read(self, text: str, *, hints: bool) -> Document:
-        """Find a document, or make and keep it."""
-        return self.found(text) or self.keep(text, self.made(text, hints=hints))
-
     def __len__(self) -> int:
         return len(self._learnt) + len(self._once) + len(self._again)
 

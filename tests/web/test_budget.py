@@ -16,11 +16,20 @@ from graphql import DocumentNode, Token, get_introspection_query, parse
 from schema import schema
 from tests.web.house import ALIVE, World, plain_schema
 from web.costs import INTROSPECTION_COST, LIST_SIZE, Costs
-from web.documents import Documents
+from web.documents import Document, Documents
 from web.errors import RequestError
 from web.limits import Limits
 from web.shapes import Shape
 from web.words import Words
+
+
+class Reading(Documents):
+    """Documents that are read as the engine reads them, but at once."""
+
+    def read(self, text: str, *, hints: bool) -> Document:
+        """Find a document, or make and keep it."""
+        return self.found(text) or self.keep(text, self.made(text, hints=hints))
+
 
 BEARER = {"authorization": ALIVE}
 
@@ -231,7 +240,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def test_a_document_is_made_once_and_the_oldest_makes_room() -> None:
-    documents = Documents(plain_schema, Limits(), count=8)
+    documents = Reading(plain_schema, Limits(), count=8)
     first = documents.read("{ a: hello }", hints=False)
     documents.read("{ b: hello }", hints=False)
     assert documents.read("{ a: hello }", hints=True) is first
@@ -243,7 +252,7 @@ def test_a_document_is_made_once_and_the_oldest_makes_room() -> None:
 
 
 def test_a_flood_of_texts_that_never_come_again_drops_only_its_own(parsed: Counter[str]) -> None:
-    documents = Documents(plain_schema, Limits(), count=40)
+    documents = Reading(plain_schema, Limits(), count=40)
     busy = [f"{{ busy{n}: hello }}" for n in range(30)]
     for _ in range(2):
         for text in busy:
@@ -258,7 +267,7 @@ def test_a_flood_of_texts_that_never_come_again_drops_only_its_own(parsed: Count
 
 
 def test_what_is_new_and_busy_is_kept_in_a_flood(parsed: Counter[str]) -> None:
-    documents = Documents(plain_schema, Limits(), count=40)
+    documents = Reading(plain_schema, Limits(), count=40)
     for n in range(2_000):
         documents.read(f"{{ flood{n}: hello }}", hints=False)
         if n % 100 == 0:
@@ -267,7 +276,7 @@ def test_what_is_new_and_busy_is_kept_in_a_flood(parsed: Counter[str]) -> None:
 
 
 def test_documents_are_kept_by_bytes_too() -> None:
-    documents = Documents(plain_schema, Limits(), size_bytes=40_000)
+    documents = Reading(plain_schema, Limits(), size_bytes=40_000)
     for n in range(20):
         documents.read(f"{{ a{n}: hello }} #{'x' * 500}", hints=False)
     assert len(documents) == 2
@@ -276,7 +285,7 @@ def test_documents_are_kept_by_bytes_too() -> None:
 
 
 def test_what_is_refused_is_not_kept() -> None:
-    documents = Documents(plain_schema, Limits())
+    documents = Reading(plain_schema, Limits())
     for text in ("{", "{ nothing }", bomb(20)):
         with pytest.raises(RequestError):
             documents.read(text, hints=False)
@@ -306,7 +315,7 @@ async def test_documents_are_read_beside_the_event_loop_and_for_each_caller_one_
 
 
 def test_what_was_read_leaves_the_collector_nothing_to_find() -> None:
-    documents = Documents(plain_schema, Limits())
+    documents = Reading(plain_schema, Limits())
     gc.collect()
     gc.disable()
     try:
@@ -336,7 +345,7 @@ async def test_many_bombs_do_not_keep_others_waiting(client: httpx2.AsyncClient)
 def test_a_document_of_many_operations_is_read_in_linear_time() -> None:
     def cpu_s(count: int) -> float:
         text = " ".join(f"query a{number}{{__typename}}" for number in range(count))
-        documents, began_s = Documents(schema._schema, Limits()), time.process_time()  # noqa: SLF001 - as the engine
+        documents, began_s = Reading(schema._schema, Limits()), time.process_time()  # noqa: SLF001 - as the engine
         documents.read(text, hints=False)
         return time.process_time() - began_s
 
@@ -390,7 +399,7 @@ def test_words_are_counted_as_the_parser_counts_them_and_what_has_too_many_is_no
         ("", 0),
     ):
         assert Words.of(text, 2000).repeats == repeats, text
-    documents = Documents(plain_schema, Limits())
+    documents = Reading(plain_schema, Limits())
     for text in ("{" + "a" * 9 + " a" * 2000 + "}", "{" * 3000, '"' * 60_001, '"""' + '\\"""' * 9000, "#\n" * 3000):
         with pytest.raises(RequestError):
             documents.read(text, hints=False)

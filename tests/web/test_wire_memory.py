@@ -5,23 +5,15 @@ from datetime import timedelta
 import pytest
 
 from core.secret import Secret, SecretKind
-from models import Token, TokenKind, listening, now
+from models import Token, TokenKind, now
 from resolvers import tokens
 from resolvers.scopes import Scope
 from resolvers.writing import Said
-from tests.organisation import Organisation
 from tests.web.test_forward_auth import ONE
+from tests.web.test_restrictions import exchange
 from tests.web.test_wire import NO, QUERIES, YES, Exchange, warmed
-from web.answers import Answers
-from web.wire import Wire
 
-
-@pytest.fixture
-async def exchange(organisation: Organisation, monkeypatch: pytest.MonkeyPatch) -> Exchange:
-    for memory in ("sent", "heard"):
-        monkeypatch.setattr(Wire, memory, Answers())
-    monkeypatch.setattr(listening, "TRUSTED_S", 60.0)  # however long a busy machine keeps the listener waiting
-    return await Exchange(organisation).furnish()
+__all__ = ["exchange"]
 
 
 async def test_what_memory_knows_is_answered_before_anything_else_runs(exchange: Exchange) -> None:
