@@ -400,7 +400,14 @@ def test_words_are_counted_as_the_parser_counts_them_and_what_has_too_many_is_no
     ):
         assert Words.of(text, 2000).repeats == repeats, text
     documents = Reading(plain_schema, Limits())
-    for text in ("{" + "a" * 9 + " a" * 2000 + "}", "{" * 3000, '"' * 60_001, '"""' + '\\"""' * 9000, "#\n" * 3000):
+    for text in (
+        "{" + "b " * 80 + "}",
+        "{" + "a" * 9 + " a" * 2000 + "}",
+        "{" * 3000,
+        '"' * 60_001,
+        '"""' + '\\"""' * 9000,
+        "#\n" * 3000,
+    ):
         with pytest.raises(RequestError):
             documents.read(text, hints=False)
     assert {text[:9]: times for text, times in parsed.items()} == {'"""\\"""\\"': 1}
