@@ -40,7 +40,8 @@ class TokenLifetime:
 
     maximum_s: int | None = face.shown("How many seconds ahead a token may end at most; null for any, or never.")
     default_s: int | None = face.shown(
-        "In how many seconds a token ends where nothing is said when it is made; null for `maximumS`, or never."
+        "In how many seconds a token ends where nothing is said when it is made; null for `maximumS`, or never; where "
+        "an end is required, it has to be said then."
     )
     expiry_required: bool = face.shown("Whether a token must end: it is made with an end, and keeps one.")
 

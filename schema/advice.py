@@ -158,14 +158,14 @@ class AdviceCount:
 
 @face.output
 class Score:
-    """How near the account is to least privilege: 100 where there is nothing to advise. See docs/advice.md."""
+    """How near the account is to least privilege: 100 where nothing counts against it. See docs/advice.md."""
 
     day: date = face.shown("The day, in UTC.")
     score: int = face.shown("From 0 to 100.")
     tokens: int = face.shown("How many living tokens there were.")
-    sound: int = face.shown("How many of them there was nothing to say about.")
+    sound: int = face.shown("How many of them nothing counts against: neither advice nor `broad`.")
     broad: int = face.shown("How many had all of the account for a scope: the built-in `admin` or `owner`.")
-    advice: list[AdviceCount] = face.shown("How many there was advice about, kind by kind.", size=SIZE)
+    advice: list[AdviceCount] = face.shown("How many there was advice about, of each kind that counts.", size=SIZE)
 
     @classmethod
     def of(cls, row: ScoreRow) -> "Score":

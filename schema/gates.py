@@ -206,9 +206,12 @@ class DefineGateInput:
     name: str = face.given("What people call it. Up to 256 characters.")
     description: str = face.given("What it guards. Up to 1,024 characters.", default="")
     source: GateSource = face.given("From where it takes the request that it judges.")
-    preflights: bool = face.given("Whether CORS preflights, which carry no credential, pass.", default=False)
+    preflights: bool = face.given(
+        "Whether CORS preflights, which carry no credential, pass; never with `FIXED`.", default=False
+    )
     routes: list[GateRouteInput] = face.given(
-        "Which requests need what. All that match must allow; a request that none matches is refused.",
+        "Which requests need what. All that match must allow; a request that none matches is refused. None with "
+        "`FIXED`.",
         default_factory=list,
     )
     comment: str | None = face.comment()

@@ -18,6 +18,7 @@ from schema.tokens import NETWORKS, RATE_LIMITS, ScopeInput, Token
 
 MOST = 100
 """How many tokens one mutation brings over."""
+_UNSAID = "Asked with a restricted token, null is as that one; never wider than that."
 
 
 @face.input_
@@ -38,8 +39,8 @@ class TokenImportInput:
         "What it is for, in policies. Left out, it may do all that you may now.", default=None
     )
     expires_at: datetime | None = face.given("When it ends; never, unless said.", default=None)
-    networks: list[str] | None = face.given(NETWORKS, default=None)
-    rate_limits: list[str] | None = face.given(RATE_LIMITS, default=None)
+    networks: list[str] | None = face.given(f"{NETWORKS} {_UNSAID}", default=None)
+    rate_limits: list[str] | None = face.given(f"{RATE_LIMITS} {_UNSAID}", default=None)
     responsible_id: strawberry.ID | None = face.given(
         "The id of the active member who answers for it: you, unless said.", default=None
     )

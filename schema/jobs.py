@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @face.output
 class Job(Node):
-    """Something that is done to many tokens, a few hundred at a time, in the name of whoever started it.
+    """Something that is done to many tokens, a hundred at a time, in the name of whoever started it.
 
     It goes on when a server dies. Each token has an audit entry of its own.
     """

@@ -34,8 +34,8 @@ class Session(Node):
     revoked_at: datetime | None = face.shown("When it was ended before its time.")
     method: SignInMethod = face.shown("How they signed in.")
     ending: str = face.shown("The last characters of its secret, to recognise it by.")
-    address: str | None = face.shown("The network address they signed in from.")
-    user_agent: str | None = face.shown("The program they signed in with, in its own words.")
+    address: str | None = face.shown("The network address it was last used from.")
+    user_agent: str | None = face.shown("The program that last used it, in its own words.")
 
     @face.field()
     def current(self, info: Info) -> bool:

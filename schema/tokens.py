@@ -935,7 +935,7 @@ class TokenMutations:
 
     @face.mutation(Action.DELETE_ACCESS_TOKEN)
     async def revoke_token(self, info: Info, input: RevokeTokenInput) -> RevokeTokenPayload | None:
-        """End a token's life at once. Revoking twice changes nothing."""
+        """End a token's life at once, and that of all that was made with it. Revoking twice changes nothing."""
         token_id = nodes.uuid_of("id", input.id, "Token")
         done = await tokens.revoke(info.context.caller, token_id, said(input))
         return RevokeTokenPayload(token=await _changed(done), audit_entry=_entry(info.context, done))

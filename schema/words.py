@@ -147,7 +147,7 @@ face.words(
     NO_EXPIRY="A token without an end.",
     OVER_GRANTED="A token of which a part of the scope is all that it used.",
     EXCEEDS_OWNER="A member's token whose scope reaches beyond what they may do now.",
-    EXPIRING_SOON="A token that ends within 14 days.",
+    EXPIRING_SOON="A token that ends within 14 days, or within half the maximum lifetime if that is less.",
     EMPTY_ROLE="A custom role that nobody holds, and no token has.",
 )
 face.words(
