@@ -48,8 +48,12 @@ class PageInfo:
 
     has_next_page: bool = face.shown("Whether more follows, when paging forwards; false when paging backwards.")
     has_previous_page: bool = face.shown("Whether more comes before, when paging backwards; false when forwards.")
-    start_cursor: str | None = face.shown("The cursor of the first row; null on an empty page.")
-    end_cursor: str | None = face.shown("The cursor of the last row; null on an empty page.")
+    start_cursor: str | None = face.shown(
+        "The cursor of the first row, or of how far was looked where a page ends early; null where there is neither."
+    )
+    end_cursor: str | None = face.shown(
+        "The cursor of the last row, or of how far was looked where a page ends early; null where there is neither."
+    )
 
 
 @face.output
