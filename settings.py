@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         (), description="origins whose pages may ask with a token of their own, separated by commas"
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="addresses and networks of proxies that are believed about clients, separated by commas"
+        (), description="addresses and networks of proxies that may ask at gates and are believed about clients, separated by commas"
     )
     webhook_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="networks that webhooks may reach beside the public internet, separated by commas"
@@ -110,7 +110,9 @@ class Settings(BaseSettings):
     max_query_depth: int = Field(_LIMITS.depth, ge=1, description="fields within fields")
     max_query_cost: int = Field(_LIMITS.cost, ge=1, description="objects that one operation may resolve")
     max_sockets: int = Field(
-        _LIMITS.sockets, ge=1, description="WebSockets that one credential may hold open, in one process"
+        _LIMITS.sockets,
+        ge=1,
+        description="WebSockets that one credential, or an address without one, may hold open in one process",
     )
     max_socket_operations: int = Field(
         _LIMITS.socket_operations, ge=1, description="operations that may run at once on one WebSocket"

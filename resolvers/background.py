@@ -1,6 +1,9 @@
 """What is done beside requests, for as long as the server runs."""
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from logging import Logger
@@ -9,6 +12,17 @@ from typing import Any, TypeVar
 from models.database import outside_transaction
 
 T = TypeVar("T")
+
+NICENESS = 10
+"""How nice threads are that compute: where the event loop wants the same core, they get a tenth of what it gets."""
+
+
+def stand_back() -> None:
+    """Have this thread leave its core to the event loop, where it may: only Linux knows how nice a thread is."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        with suppress(OSError):  # a sandbox may refuse it
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from argon2.low_level import Type
 
 from core.errors import RateLimited
 from core.secret import heard
+from resolvers.background import stand_back
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ SHORTEST, LONGEST = 12, 256
 
 # OWASP's second recommended setting for Argon2id.
 _hasher = PasswordHasher(memory_cost=19_456, time_cost=2, parallelism=1, type=Type.ID)
-_workers = ThreadPoolExecutor(AT_ONCE, "passwords")
+_workers = ThreadPoolExecutor(AT_ONCE, "passwords", stand_back)
 
 NOBODYS = "$argon2id$v=19$m=19456,t=2,p=1$H5+rd4ekK05lTljGMlyMZw$j78biMXfPUk795uSQ3u/fMjq0RndTzMPZWxlpkJ6Cro"
 """A hash by the same settings, of a password that nobody knows."""

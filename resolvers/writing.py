@@ -33,7 +33,7 @@ from models import (
     now,
 )
 from models.database import is_inside_transaction
-from models.writes import insert, update, write
+from models.writes import Write, insert, update, write
 from resolvers.callers import Caller, Request, again
 from resolvers.reading import note_seen, readable
 from resolvers.statements import Statement, dialect, found
@@ -295,25 +295,31 @@ async def append(caller: Caller, head: AuditHead, line: Line, made: Sequence[Mod
     The rows that were `made` are written with it.
     """
     entry = _next(caller, head, line)
-    moved = update(head, "sequence", "seal", "latest_at") if head._saved_in_db else insert(head)  # noqa: SLF001 - as `save` does
-    await write(*map(insert, (*made, entry, *_accesses(entry))), moved)
+    await write(*map(insert, (*made, entry, *_accesses(entry))), _moved(head))
     return entry
 
 
 async def append_all(caller: Caller, head: AuditHead, lines: Iterable[Line]) -> list[AuditEntry]:
-    """Seal many entries as `append` does one, with as many statements as for one.
+    """Seal many entries as `append` does one, and write them in one go.
 
-    Lines that are made as they are asked for are made in between what else this process does.
+    Lines that are made as they are asked for are made in between what else this process does, and so are their rows.
     """
-    entries = []
+    entries: list[AuditEntry] = []
+    written: list[Write] = []
+    found_by: list[Write] = []
     for line in lines:
-        entries.append(_next(caller, head, line))
+        entry = _next(caller, head, line)
+        entries.append(entry)
+        written.append(insert(entry))
+        found_by += map(insert, _accesses(entry))
         await asyncio.sleep(0)
     if entries:
-        await AuditEntry.bulk_create(entries)
-        await AuditAccess.bulk_create(access for entry in entries for access in _accesses(entry))
-        await head.save()
+        await write(*written, *found_by, _moved(head))  # those that are alike stand together
     return entries
+
+
+def _moved(head: AuditHead) -> Write:
+    return update(head, "sequence", "seal", "latest_at") if head._saved_in_db else insert(head)  # noqa: SLF001 - as `save` does
 
 
 def _accesses(entry: AuditEntry) -> Iterator[AuditAccess]:

@@ -26,6 +26,7 @@ from resolvers.refusing import refusal_of
 from resolvers.uses import NO_ACTION, Deed, deed
 from web import deprecations, logs
 from web.answers import Answer, Header, Heard, Party, Settled
+from web.bodies import NO_STORE, NOSNIFF
 from web.credentials import MAX_CREDENTIAL_LENGTH, program_of
 from web.errors import Formatted, masked, refused
 from web.proxied import AGENT, FORWARDED_FOR, PREFIX, Asked
@@ -41,7 +42,6 @@ _SUBJECT = (b"x-latchkey-account", b"x-latchkey-member", b"x-latchkey-token")
 _NONE = b"-"
 _REQUEST_ID = b"x-latchkey-request-id"
 _JSON = (b"content-type", b"application/json")
-_NO_STORE = (b"cache-control", b"no-store")
 _MOST_WARNED = 1_000
 
 _Ids = tuple[UUID | None, UUID | None, UUID | None]
@@ -191,17 +191,17 @@ def _answer(
 ) -> Answer:
     """Write an answer. Without a caller nobody is known; without an error it is a yes."""
     body = b"" if error is None else orjson.dumps({"errors": [error]})
-    headers = [_NO_STORE, (b"content-length", str(len(body)).encode()), *_subject(_ids(caller))]
+    headers = [NO_STORE, (b"content-length", str(len(body)).encode()), *_subject(_ids(caller))]
     if challenge is not None:
         headers.append((b"www-authenticate", challenge.encode()))
     if body:
-        headers.append(_JSON)
+        headers += (_JSON, NOSNIFF)
     return Answer(status, tuple(headers), body, _REQUEST_ID)
 
 
 @lru_cache(maxsize=YESES_KEPT)
 def _yes(subject: _Ids) -> Answer:
-    return Answer(200, (_NO_STORE, (b"content-length", b"0"), *_subject(subject)), b"", _REQUEST_ID)
+    return Answer(200, (NO_STORE, (b"content-length", b"0"), *_subject(subject)), b"", _REQUEST_ID)
 
 
 def _ids(caller: Caller | None) -> _Ids:

@@ -32,7 +32,7 @@ from resolvers.scope_words import scope_words
 from resolvers.verification import Verified, recall, require_verifier, verify, verifying
 from web import deprecations
 from web.answers import Answer, Heard, Party, Settled
-from web.bodies import read_body, reply
+from web.bodies import NO_STORE, NOSNIFF, read_body, reply
 from web.credentials import Gate, Presented, decoded
 from web.errors import RejectedError, masked
 from web.media import MediaType
@@ -45,11 +45,11 @@ MAX_PARAMETERS = 32
 FORM = "application/x-www-form-urlencoded"
 REALM = 'realm="latchkey"'
 _UNTOLD = re.compile(r"[^ !#-\[\]-~]")  # what RFC 6749 does not let stand in an `error_description`
-_NO_STORE = {"Pragma": "no-cache"}  # beside `Cache-Control`, for what is older than HTTP/1.1
+_NOT_KEPT = {"Pragma": "no-cache"}  # beside `Cache-Control`, for what is older than HTTP/1.1
 _HEADERS = (
-    (b"cache-control", b"no-store"),
+    NO_STORE,
     (b"pragma", b"no-cache"),
-    (b"x-content-type-options", b"nosniff"),
+    NOSNIFF,
     (b"content-type", b"application/json; charset=utf-8"),
 )
 _INACTIVE = b'{"active":false}'
@@ -325,7 +325,7 @@ def _failed(error: Exception, request: Request) -> RefusedError:
 
 def _refusal(refused: RefusedError, request: Request) -> Response:
     allow = {"Allow": "POST"} if refused.status == 405 else {}  # noqa: PLR2004 - the HTTP status
-    response = reply(refused.body, request.id, status=refused.status, headers={**_NO_STORE, **allow})
+    response = reply(refused.body, request.id, status=refused.status, headers={**_NOT_KEPT, **allow})
     response.raw_headers += told(request.standings, refused.retry_after_s)
     response.raw_headers += deprecations.told(request.deprecations)
     for challenge in refused.challenges:

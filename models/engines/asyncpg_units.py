@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import asyncpg
@@ -11,6 +13,9 @@ from tortoise.exceptions import IntegrityError, OperationalError, TransactionMan
 from models.engines.transactions import AwayError, Row, Unit
 
 T = TypeVar("T")
+
+LOCKS_WITHIN_S = 10
+"""How long a transaction waits for a lock that another holds, a backup or somebody at `psql` among them."""
 
 _COUNTED = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b(?!.*\bRETURNING\b)", re.IGNORECASE | re.DOTALL)
 """A statement that returns no rows, but says how many it changed."""
@@ -56,10 +61,17 @@ async def insert_many(query: str, values: Sequence[Sequence[Any]], connection: C
 
 
 async def several(statements: Sequence[tuple[str, Sequence[Any]]], connection: Connection) -> None:
-    """Run statements, all or none: in the transaction that is open, or one of its own."""
+    """Run statements, all or none: in the transaction that is open, or one of its own.
+
+    Those of the same words that follow each other do not wait for each other's answers.
+    """
     if connection.is_in_transaction():
-        for query, values in statements:
-            await connection.execute(query, *values)
+        for query, alike in groupby(statements, itemgetter(0)):
+            first, *rest = (values for _, values in alike)
+            if rest:
+                await connection.executemany(query, (first, *rest))
+            else:
+                await connection.execute(query, *first)
         return
     await begun(connection)
     await several(statements, connection)
@@ -79,8 +91,11 @@ async def inside(unit: Unit[T], connection: Connection) -> T:
 
 
 async def begun(connection: Connection) -> None:
-    """Begin a transaction, whatever the server's default is: the rows that a change locks do the rest."""
-    await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+    """Begin a transaction, whatever the server's default is: the rows that a change locks do the rest.
+
+    One that waits for longer than `LOCKS_WITHIN_S` for one of them fails, as whoever holds it may never let go.
+    """
+    await connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{LOCKS_WITHIN_S}s'")
 
 
 async def committed(connection: Connection) -> None:

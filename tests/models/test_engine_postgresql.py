@@ -15,7 +15,7 @@ from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
 from models.database import started, tortoise_config
-from models.engines import asyncpg
+from models.engines import asyncpg, asyncpg_units
 from models.engines.asyncpg import PostgresClient
 from models.engines.asyncpg_units import LostError
 from models.engines.transactions import AwayError
@@ -205,6 +205,27 @@ async def test_who_waits_too_long_for_a_connection_has_none_of_the_others_replac
     for task in sleeping:
         task.cancel()
     await asyncio.gather(*sleeping, return_exceptions=True)
+
+
+async def test_who_waits_too_long_for_a_lock_gives_up_and_leaves_all_as_it_was(
+    client: PostgresClient, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asyncpg_units, "LOCKS_WITHIN_S", 0.05)
+    crate = await Crate.create()
+    other = await asyncpg.connect(server)
+    try:
+        await other.execute(f"BEGIN; SELECT FROM crate WHERE id = {crate.id} FOR UPDATE")
+        with pytest.raises(AwayError, match="lock timeout"):
+            async with in_transaction():
+                await Crate.create()
+                await Crate.filter(id=crate.id).delete()
+        assert client.connections["open"] == client.connections["idle"]
+        assert await count() == 1
+    finally:
+        await other.close()
+    async with in_transaction():
+        assert await Crate.filter(id=crate.id).delete() == 1
+    await everything_works()
 
 
 @pytest.mark.usefixtures("client")

@@ -1,6 +1,8 @@
 """The lines of those whose password is looked at: they end somewhere, and who is known is not behind strangers."""
 
 import asyncio
+import os
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +15,7 @@ from argon2 import PasswordHasher
 from core.errors import RateLimited
 from resolvers import passwords, sessions
 from resolvers.attempts import HERE
+from resolvers.background import NICENESS
 from resolvers.callers import Request
 from tests.organisation import PASSWORD, Organisation
 from tests.resolvers.test_attempts import guess, noted
@@ -128,6 +131,13 @@ async def test_whoever_goes_on_guessing_keeps_no_known_device_out(organisation: 
     assert set(answers) <= {"UNAUTHENTICATED", "RATE_LIMITED"}
     await until(lambda: not passwords.STRANGERS)
     assert await guess(organisation.request, PASSWORD, "owner@main.example") == "UNAUTHENTICATED", "there is room again"
+
+
+async def test_hashes_leave_the_core_to_the_event_loop() -> None:
+    await passwords.hashed(PASSWORD)
+    workers = [each for each in threading.enumerate() if each.name.startswith("passwords")]
+    niceness = {os.getpriority(os.PRIO_PROCESS, each.native_id or 0) for each in workers}
+    assert niceness == {os.getpriority(os.PRIO_PROCESS, 0) + NICENESS}
 
 
 async def test_whoever_has_left_is_not_worked_for(organisation: Organisation, hasher: Held) -> None:

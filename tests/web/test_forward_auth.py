@@ -99,6 +99,7 @@ HOST = {"x-forwarded-host": "b.example"}
 def told(answer: httpx2.Response) -> tuple[str, ...]:
     """The subject headers, after what every answer has was found in it."""
     assert answer.headers["cache-control"] == "no-store"
+    assert not answer.content or answer.headers["x-content-type-options"] == "nosniff"
     assert all(len(answer.headers.get_list(f"x-latchkey-{name}")) == 1 for name in ASKED)
     UUID(answer.headers["x-latchkey-request-id"])
     return tuple(answer.headers[f"x-latchkey-{name}"] for name in ASKED[:3])
