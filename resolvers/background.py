@@ -13,12 +13,15 @@ from models.database import outside_transaction
 
 T = TypeVar("T")
 
-NICENESS = 10
-"""How nice threads are that compute: where the event loop wants the same core, they get a tenth of what it gets."""
+NICENESS = 5
+"""How nice a thread is that computes: where the event loop wants the same core, it gets a third of what that gets."""
 
 
 def stand_back() -> None:
-    """Have this thread leave its core to the event loop, where it may: only Linux knows how nice a thread is."""
+    """Have this thread leave its core to the event loop, where it may: only Linux knows how nice a thread is.
+
+    Only for threads that do without Python's lock: whoever else wants the core would keep them from giving it back.
+    """
     if sys.platform == "linux":
         thread = threading.get_native_id()
         with suppress(OSError):  # a sandbox may refuse it
