@@ -66,7 +66,9 @@ class Settings(BaseSettings):
         (), description="origins whose pages may ask with a token of their own, separated by commas"
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="addresses and networks of proxies that may ask at gates and are believed about clients, separated by commas"
+        (),
+        description="addresses and networks of proxies, separated by commas: they may ask at gates, and are believed"
+        " about clients",
     )
     webhook_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="networks that webhooks may reach beside the public internet, separated by commas"

@@ -1,8 +1,9 @@
 """How tokens are used: gathered in memory, written every few seconds beside the log.
 
 When, from where and by which program a token was last used; how often for which action on which day, what was refused
-apart; and the places it was used from. Beside summaries of refusals, the only writes that verifying a token causes. They
-change no version, so no memory of what a token may do is lost. What a process that dies had gathered is lost, at most `FLUSH_EVERY_S` of it.
+apart; and the places it was used from. Beside summaries of refusals, the only writes that verifying a token causes.
+They change no version, so no memory of what a token may do is lost. What a process that dies had gathered is lost, at
+most `FLUSH_EVERY_S` of it.
 
 An action counts once for a request, however many rows or resources it was asked about: allowed, refused or both; and
 once for each of those resources, under the narrowest specifier that means it. A request that comes to no action counts
