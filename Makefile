@@ -12,7 +12,7 @@ TYPED := $(SOURCES) clients/verifier supply
 export UV_COMPILE_BYTECODE := 1
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
-.PHONY: install serve test soak bench bench-quick lint schema console client audit sbom
+.PHONY: install serve test soak bench bench-quick lint schema console client audit audited sbom debian debian-bench
 .DEFAULT_GOAL := install
 
 install: $(BIN)/latchkey console
@@ -58,28 +58,34 @@ sbom: $(VENV)/.synced
 	$(BIN)/python -m supply.bill sbom
 
 # What failed runs once more by itself, where nothing else takes its time: what is broken fails again.
-test: install debian-chromium debian-faketime debian-nginx debian-pgbouncer debian-strace lint
-	$(BIN)/python -m supply.audit --offline-is-fine
+test:
+	$(MAKE) --jobs=3 --output-sync=target install debian lint audited
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" || \
 	  { [ $$? = 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none; }
 
-soak: install debian-chromium debian-faketime debian-nginx debian-pgbouncer debian-strace
+audited: $(VENV)/.synced
+	$(BIN)/python -m supply.audit --offline-is-fine
+
+soak: install debian
 	LATCHKEY_TEST_EFFORT=10 $(BIN)/pytest -n 2 --dist loadfile
 	$(BIN)/python -m tests.faults.figures
 
-bench-quick: install debian-wrk
+bench-quick: install debian-bench
 	$(BIN)/python -m bench.quick
 
-bench: install debian-wrk
+bench: install debian-bench
 	$(BIN)/uv sync --frozen --quiet --group bench
 	$(BIN)/python -m bench
 
 schema: $(VENV)/.synced
 	$(BIN)/python -m schema.print
 
-# A program of Debian's, installed where it is missing and may be: `make debian-chromium`.
-debian-%:
-	@command -v $* > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; } || \
-	  { echo 'please install `$*` first'; exit 1; }
-	@command -v $* > /dev/null || \
-	  { apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends $*; }
+# Programs of Debian's, installed where they are missing and may be.
+debian: PROGRAMS := chromium faketime nginx pgbouncer strace
+debian-bench: PROGRAMS := wrk
+debian debian-bench:
+	@missing=$$(for each in $(PROGRAMS); do command -v $$each > /dev/null || echo $$each; done); \
+	  [ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; } || \
+	  { echo please install first: $$missing; exit 1; }; \
+	  [ -z "$$missing" ] || \
+	  { apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends $$missing; }
