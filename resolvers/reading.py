@@ -104,8 +104,12 @@ def uses_readable(caller: Caller) -> Q:
 
 
 def readable_jobs(caller: Caller) -> QuerySet[Job]:
-    """List the jobs of the caller's account that the caller may see now, and those that their member started."""
-    own = Q(member_id=caller.member.id) if caller.member else False
+    """List the jobs of the caller's account that the caller may see now, and those that their member started.
+
+    The latter only for who could see or start any: a token whose scope has nothing of jobs is not told of its member's.
+    """
+    is_told = caller.could(Action.VIEW_JOB) or caller.could(Action.CREATE_JOB)
+    own = Q(member_id=caller.member.id) if caller.member and is_told else False
     seen = some([_allowed(caller, _JOBS, Action.VIEW_JOB), own])
     return Job.filter(account_id=caller.account.id).filter(sql(seen))
 

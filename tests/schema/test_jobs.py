@@ -5,6 +5,7 @@ from typing import Any
 
 from core.vocabulary import BuiltInRole
 from models import TokenKind
+from resolvers.scopes import Scope
 from resolvers.working import working
 from schema.nodes import global_id
 from tests.organisation import Organisation
@@ -76,6 +77,24 @@ async def test_a_job_is_stopped_and_hidden_from_others(organisation: Organisatio
     assert await ask(organisation.owner, CANCEL, id=job_id) == stopped
     again = {"data": {"cancelJob": {"job": {"state": "CANCELLED"}, "auditEntry": None}}}
     assert await ask(organisation.owner, CANCEL, id=job_id) == again
+
+
+async def test_who_may_start_jobs_sees_what_their_member_started_and_a_token_for_something_else_does_not(
+    organisation: Organisation, ask: Ask
+) -> None:
+    wanted = {"filter": {"neverUsed": True}}
+    job_id = (await ask(organisation.owner, REVOKE, input=wanted))["data"]["revokeTokens"]["job"]["id"]
+    seen = {"job": {"state": "RUNNING"}, "node": {"__typename": "Job"}, "jobs": {"totalCount": 1}}
+    query = "query($id: ID!) { job(id: $id) { state } node(id: $id) { __typename } jobs { totalCount } }"
+    for action, resource in (("createJob", "token-job/*"), ("viewJob", "token-job/x"), ("viewRole", "role/*")):
+        statement = {"effect": "allow", "actions": [action], "resources": [resource]}
+        token = await organisation.token(organisation.owner, Scope(statements=[statement]))
+        answer = await ask(token, query, id=job_id)
+        if action == "viewRole":
+            codes = {error["path"][0]: error["code"] for error in answer["errors"]}
+            assert codes == {"job": "FORBIDDEN", "node": "NOT_FOUND", "jobs": "FORBIDDEN"}
+        else:
+            assert answer == {"data": seen}
 
 
 async def test_a_filter_that_names_nothing_is_refused_by_its_name(organisation: Organisation, ask: Ask) -> None:

@@ -4,13 +4,17 @@ import base64
 from typing import Any
 
 import pytest
+from tortoise.models import Model
 
 from core.vocabulary import BuiltInRole
-from models import GateSource, new_id
-from resolvers import gates
+from models import AuditEntry, Gate, GateSource, Job, Notice, Role, Webhook, new_id
+from resolvers import gates, jobs, leaks, webhooks
 from resolvers.gates import NewGate
+from resolvers.lists import TokenFilter
 from resolvers.scopes import Scope
+from resolvers.webhooks import NewWebhook
 from resolvers.writing import Said
+from schema import nodes
 from schema.nodes import global_id
 from tests.organisation import Organisation, founded
 from tests.schema.conftest import Ask
@@ -47,6 +51,46 @@ async def test_every_type_of_node_is_found_by_its_id(organisation: Organisation,
         assert base64.b64decode(id_).decode().startswith(f"{name}:")
     many = await ask(organisation.owner, "query($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=[*ids.values()] * 2)
     assert [node["id"] for node in many["data"]["nodes"]] == [*ids.values()] * 2
+
+
+async def one_of_each(organisation: Organisation) -> dict[str, str]:
+    """Make an object of every type as the owner, or about the owner, and give their global ids."""
+    owner = organisation.owner
+    assert owner.member
+    assert owner.token
+    await organisation.role("ci", {"effect": "allow", "actions": ["*"], "resources": ["*"]})
+    await gates.define(owner, NewGate("api", "API", GateSource.PATH), Said())
+    await webhooks.create(owner, NewWebhook("https://hooks.example/latchkey"), Said())
+    leaked, kept = [await organisation.made(owner) for _ in range(2)]
+    await leaks.revoke(organisation.request, [leaked.secret or ""])
+    await jobs.revoke_tokens(owner, TokenFilter(text="none"), Said("tidy"))
+    inner: dict[str, object] = {
+        "Account": organisation.account.id,
+        "Member": owner.member.id,
+        "ResourceKind": "proj",
+        "Session": owner.token.id,
+        "Token": kept.row.id,
+    }
+    models: tuple[type[Model], ...] = (AuditEntry, Gate, Job, Notice, Role, Webhook)
+    for model in models:
+        row = await model.first()
+        assert row
+        inner[model.__name__] = row.pk
+    assert set(inner) == set(nodes._kinds)  # noqa: SLF001 - so that no type is forgotten
+    return {name: global_id(name, each) for name, each in inner.items()}
+
+
+async def test_a_token_of_an_empty_scope_finds_nothing_by_an_id_not_even_what_its_member_began(
+    organisation: Organisation, ask: Ask
+) -> None:
+    ids = await one_of_each(organisation)
+    empty = await organisation.token(organisation.owner, Scope(statements=[]))
+    absent = await ask(empty, NODE, id=global_id("Job", new_id()))
+    for name, id_ in ids.items():
+        assert (await ask(organisation.owner, NODE, id=id_))["data"]["node"] == {"__typename": name, "id": id_}
+        assert await ask(empty, NODE, id=id_) == absent, name
+    many = await ask(empty, "query($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=[*ids.values()])
+    assert many == {"data": {"nodes": [None] * len(ids)}}
 
 
 @pytest.mark.parametrize("name", LOOK_UPS)
