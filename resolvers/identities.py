@@ -222,8 +222,9 @@ async def unbind(caller: Caller, member_id: UUID, said: Said) -> Done[Member]:
     """Forget who a member is at the provider, so that their address says so once more. Sessions got by it end."""
     async with change(caller, Action.UNBIND_IDENTITY, At(Member, member_id), said) as deed:
         of_member = Identity.filter(account_id=deed.row.account_id, member_id=deed.row.id)
-        for identity in await of_member:
-            deed.note({"issuer": identity.issuer, "subject": identity.subject}, {})
+        bound = [{"issuer": each.issuer, "subject": each.subject} for each in await of_member.order_by("id")]
+        if bound:
+            deed.note({"identities": bound}, {})
         await of_member.delete()
         got_by_it = Token.filter(
             account_id=deed.row.account_id,

@@ -98,6 +98,19 @@ async def test_whoever_gets_an_address_later_does_not_get_its_member(
         await identities.sign_in(organisation.request, ADA)
 
 
+async def test_an_entry_names_every_identity_that_is_forgotten(organisation: Organisation) -> None:
+    member = await invited(organisation)
+    everywhere = [ADA, replace(ADA, issuer="https://other.example.com", subject="ada-2")]
+    for vouched in everywhere:
+        await entered(organisation, vouched)
+    caller = await with_credential(organisation.account, organisation.request, ActorKind.COMMAND_LINE)
+    done = await identities.unbind(caller, member.id, Said())
+    assert done.entry
+    named = [{"issuer": vouched.issuer, "subject": vouched.subject} for vouched in everywhere]
+    assert done.entry.before == {**(done.entry.after or {}), "identities": named}
+    assert not await Identity.exists(member_id=member.id)
+
+
 async def test_all_who_may_not_come_in_are_refused_alike(
     organisation: Organisation, database: Database, refused: Refused
 ) -> None:
