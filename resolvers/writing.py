@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -41,7 +42,12 @@ from resolvers.statements import Statement, dialect, found
 R = TypeVar("R", bound=Row)
 
 sealed: Counter[tuple[ActorKind, str]] = Counter()
-"""How many entries were sealed since the process began, by the kind of actor and the action: "" for one not ours."""
+"""How many entries were sealed and committed since the process began, by the kind of actor and the action.
+
+The action is "" for one not ours.
+"""
+_sealing: ContextVar[Counter[tuple[ActorKind, str]]] = ContextVar("sealing")
+"""Those of the transaction that is open, or of the savepoint: it may still be undone."""
 _ACTIONS = frozenset(Action)
 
 
@@ -166,7 +172,7 @@ async def opened(caller: Caller, said: Said, head: AuditHead | None = None) -> A
     house, account_id = caller.request.house, caller.account.id
     untouched = not is_inside_transaction()
     try:
-        async with in_transaction():
+        async with _counting(sealed if untouched else _sealing.get(sealed)), in_transaction():
             head = head or await _locked(account_id)
             fresh = await again(caller, untouched=untouched)
             await _refuse_replay(fresh, said)
@@ -175,6 +181,18 @@ async def opened(caller: Caller, said: Said, head: AuditHead | None = None) -> A
         house.database.versions.changed(account_id)
     if not is_inside_transaction():
         house.bell.ring(account_id)
+
+
+@asynccontextmanager
+async def _counting(around: Counter[tuple[ActorKind, str]]) -> AsyncIterator[None]:
+    """Count what is sealed while this is open along with what is counted `around` it, but only if nothing is raised."""
+    within: Counter[tuple[ActorKind, str]] = Counter()
+    before = _sealing.set(within)
+    try:
+        yield
+    finally:
+        _sealing.reset(before)
+    around.update(within)
 
 
 async def _locked(account_id: UUID) -> AuditHead:
@@ -351,7 +369,7 @@ def _next(caller: Caller, head: AuditHead, line: Line) -> AuditEntry:
         **{**doing(caller), **line.reported},
     )
     entry.seal = chain.seal(head.seal, entry.sealed())
-    sealed[entry.actor_kind, _action(entry)] += 1
+    _sealing.get()[entry.actor_kind, _action(entry)] += 1
     head.sequence, head.seal, head.latest_at = entry.sequence, entry.seal, latest_at
     return entry
 

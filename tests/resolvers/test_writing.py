@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,18 +20,18 @@ from core import chain
 from core.errors import Conflict, Forbidden, NotFound, Refusal
 from core.ids import global_id
 from core.vocabulary import Action, BuiltInRole
-from models import Account, AuditEntry, AuditHead, Member, MemberState, Role, Row, Token, TokenKind
+from models import Account, ActorKind, AuditEntry, AuditHead, Member, MemberState, Role, Row, Token, TokenKind
 from models.database import Database
 from models.engines.asyncpg import Connection as PostgresConnection
 from models.engines.sqlite import READERS, SqliteClient
 from models.versions import FileVersions
-from resolvers import members, passwords, reports, roles, sessions, tokens
+from resolvers import configuration, members, passwords, reports, roles, sessions, tokens, writing
 from resolvers.callers import Caller
 from resolvers.members import Grant
 from resolvers.roles import NewRole, RoleChange
 from resolvers.scopes import Scope
 from resolvers.tokens import TokenChange
-from resolvers.writing import Done, Said
+from resolvers.writing import Done, Said, opened
 from tests.databases import Elsewhere
 from tests.organisation import PASSWORD, Organisation, founded
 
@@ -95,6 +96,31 @@ async def test_what_changes_nothing_writes_nothing(organisation: Organisation) -
     before = await unbroken(organisation)
     assert (await tokens.revoke(organisation.owner, made.row.id, Said())).entry is None
     assert await unbroken(organisation) == before
+
+
+async def test_only_what_is_committed_is_counted(organisation: Organisation) -> None:
+    async def made(key: str) -> None:
+        await roles.create(organisation.owner, NewRole(key, "Role", [ALLOW]), Said())
+
+    before = writing.sealed.copy()
+    document = {"latchkey": 1, "roles": [{"key": "dry", "name": "Dry", "policy": [ALLOW]}]}
+    await configuration.apply(organisation.owner, document, Said(), dry_run=True)
+    with suppress(LookupError):
+        async with opened(organisation.owner, Said()):
+            await made("lost")
+            raise LookupError
+    assert writing.sealed == before
+    async with opened(organisation.owner, Said()):
+        with suppress(LookupError):
+            async with opened(organisation.owner, Said()):
+                await made("undone")
+                raise LookupError
+        await made("kept")
+        assert writing.sealed == before  # it may still be undone
+    assert writing.sealed - before == {(ActorKind.SESSION, "createRole"): 1}
+    await configuration.apply(organisation.owner, document, Said(), dry_run=False)
+    assert writing.sealed - before == {(ActorKind.SESSION, "createRole"): 2}
+    await unbroken(organisation)
 
 
 Statements = list[tuple[str, str]]
