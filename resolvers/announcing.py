@@ -3,10 +3,9 @@
 Every process looks through all accounts every minute, and each thing is noticed once.
 """
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
@@ -19,7 +18,7 @@ from core.slices import sliced
 from core.vocabulary import Action
 from models import Account, NoticeKind, Token, TokenKind, TokenRole, living, now
 from resolvers import notices
-from resolvers.background import beside
+from resolvers.background import beside, over_and_over
 from resolvers.house import House, Looked
 from resolvers.notices import News
 from resolvers.writing import Said, append_all, opened
@@ -39,6 +38,8 @@ BATCH = 200
 CHUNK = 50
 """Of how many notices are made in one transaction, so that other writers and requests wait a moment only."""
 
+_TROUBLE = "it could not be looked for what is to be announced; that is done again"
+
 _log = logging.getLogger(__name__)
 
 
@@ -48,28 +49,17 @@ def announcing(house: House) -> AbstractAsyncContextManager[None]:
 
 
 async def _announce_forever(house: House) -> None:
-    while True:
-        await announce(house)
-        await asyncio.sleep(LOOK_EVERY_S)
+    await over_and_over(lambda: announce(house), LOOK_EVERY_S, _log, _TROUBLE)
 
 
 async def announce(house: House) -> None:
     """Look through all accounts once. What fails is looked for again the next time, and holds up no other account."""
-    accounts: list[Account] = []
-    with _again_next_time():
-        accounts = await Account.all().order_by("id")
-    for account in accounts:
-        with _again_next_time():
+    for account in await Account.all().order_by("id"):
+        try:
             await _announce_ends(house, account)
             await _notice_legacy_uses(house, account)
-
-
-@contextmanager
-def _again_next_time() -> Iterator[None]:
-    try:
-        yield
-    except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
-        _log.warning("it could not be looked for what is to be announced; that is done again", exc_info=True)
+        except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
+            _log.warning(_TROUBLE, exc_info=True)
 
 
 async def _announce_ends(house: House, account: Account) -> None:

@@ -1,6 +1,7 @@
 """What is done beside requests, for as long as the server runs."""
 
 import asyncio
+import logging
 import os
 import sys
 import threading
@@ -12,6 +13,8 @@ from typing import Any, TypeVar
 from models.database import outside_transaction
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 NICENESS = 5
 """How nice a thread is that computes: where the event loop wants the same core, it gets a third of what that gets."""
@@ -30,16 +33,29 @@ def stand_back() -> None:
 
 @asynccontextmanager
 async def beside(*running: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run something for as long as this is open. At its end that is cancelled, and has ended when this returns."""
+    """Run something for as long as this is open. At its end that is cancelled, and has ended when this returns.
+
+    What ends by an exception before is told in the log at once, and raises it at the end.
+    """
     tasks = [asyncio.create_task(each, context=outside_transaction()) for each in running]
+    for task in tasks:
+        task.add_done_callback(_tell)
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            task.result()
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        what = getattr(task.get_coro(), "__qualname__", "something")
+        _log.error("`%s` has ended, and is not done again until a restart", what, exc_info=error)
 
 
 async def over_and_over(do: Callable[[], Awaitable[None]], pause_s: float, log: Logger, trouble: str) -> None:

@@ -1,8 +1,7 @@
 """Retention: the oldest entries go, chunk by chunk, each with a signed stub to go on from and an entry that says so."""
 
-import asyncio
 import logging
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -16,7 +15,7 @@ from core.vocabulary import Action
 from models import Account, ActorKind, AuditAccess, AuditEntry, AuditHead, AuditStub, SignedHead, new_id, now
 from models.row import plain
 from resolvers import clock
-from resolvers.background import beside
+from resolvers.background import beside, over_and_over
 from resolvers.callers import Caller, Request, with_credential
 from resolvers.chains import stepped, stub_of
 from resolvers.heads import stated
@@ -133,18 +132,20 @@ async def _delete(account: Account, until: int) -> None:
 
 
 def retaining(house: House) -> AbstractAsyncContextManager[None]:
-    """Prune the logs of all accounts as their entries become older than they are kept."""
-    return beside(_prune_forever(house))
+    """Prune the logs of all accounts as their entries become older than they are kept, if that has an end."""
+    return nullcontext() if house.retention_days is None else beside(_prune_forever(house, house.retention_days))
 
 
-async def _prune_forever(house: House) -> None:
-    while house.retention_days is not None:
-        await prune_all(house, house.retention_days)
-        await asyncio.sleep(PAUSE_S)
+async def _prune_forever(house: House, days: int) -> None:
+    trouble = "the audit logs could not be pruned; this is tried again"
+    await over_and_over(lambda: prune_all(house, days), PAUSE_S, _log, trouble)
 
 
 async def prune_all(house: House, days: int) -> None:
-    """Prune what is older than so many days, once there is any a day older. What fails is tried again the next time."""
+    """Prune what is older than so many days, once there is any a day older.
+
+    What fails is tried again the next time, and holds up no other account.
+    """
     request = Request(house, str(new_id()), None, "latchkey retention")
     for account in await Account.all().order_by("id"):
         try:

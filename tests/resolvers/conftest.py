@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
+from tortoise.connection import get_connection
 
 from core.errors import Refusal
+from models.engines.transactions import AwayError
 from resolvers import clock
 from resolvers.destinations import Destinations
 from tests.conftest import SetClock
@@ -17,12 +19,13 @@ from tests.organisation import Organisation
 from tests.web.receiver import Receiver, receiving
 from web.posting import Poster
 
-__all__ = ["LOCAL", "Refused", "SetClock"]
+__all__ = ["LOCAL", "Away", "Refused", "SetClock"]
 
 LOCAL = Destinations.parse(["127.0.0.0/8"])
 """Where a server may post to that is tested: this machine."""
 
 E = TypeVar("E", bound=Refusal)
+Away = Callable[[], AbstractContextManager[None]]
 Refused = Callable[[type[Refusal]], AbstractContextManager[pytest.ExceptionInfo[Any]]]
 
 
@@ -36,6 +39,23 @@ def refused(elsewhere: Elsewhere) -> Refused:
         with pytest.raises(kind) as refusal:
             yield refusal
         assert elsewhere.everything() == before
+
+    return block
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> Away:
+    """Have the database be away for a block, as far as this process can tell."""
+
+    async def gone(*_: object) -> Any:
+        raise AwayError("the database is away")
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        with monkeypatch.context() as patched:
+            for name in ("_read", "_write", "begin"):
+                patched.setattr(type(get_connection("default")), name, gone)
+            yield
 
     return block
 
