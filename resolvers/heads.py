@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,10 +10,11 @@ from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
 from core.signed import Kind, Statement
+from core.slices import sliced
 from core.vocabulary import Action
 from models import Account, AuditHead, AuditStub, SignedHead, now
 from models.row import plain
-from resolvers.background import beside
+from resolvers.background import beside, over_and_over
 from resolvers.callers import Caller
 from resolvers.house import House
 from resolvers.signatures import PublicKeys, Signer
@@ -21,7 +22,9 @@ from resolvers.signatures import PublicKeys, Signer
 PAUSE_S = 60.0
 """How long at most between two looks whether a head is due."""
 BATCH = 100
-"""How many heads are delivered at once."""
+"""How many heads of an account are delivered at once."""
+AT_ONCE = 10
+"""Of how many accounts heads are delivered side by side, as a sink may take long to say that it does not answer."""
 
 _log = logging.getLogger(__name__)
 
@@ -108,22 +111,38 @@ async def deliver(house: House, account_id: UUID, made: SignedHead | None = None
 
 
 def signing(house: House) -> AbstractAsyncContextManager[None]:
-    """Sign the heads of all accounts as they become due, and deliver them."""
-    return beside(_sign_forever(house))
+    """Sign the heads of all accounts as they become due, if they ever do, and deliver them."""
+    return beside(_sign_forever(house)) if house.heads_every_s else nullcontext()
 
 
 async def _sign_forever(house: House) -> None:
-    every_s = house.heads_every_s
-    while every_s:
-        await sign_all(house)
-        await asyncio.sleep(min(PAUSE_S, every_s / 4))
+    trouble = "heads of the audit logs could not be signed and delivered; this is tried again"
+    await over_and_over(lambda: sign_all(house), min(PAUSE_S, house.heads_every_s / 4), _log, trouble)
 
 
 async def sign_all(house: House) -> None:
-    """Sign and deliver what is due. What fails is tried again the next time."""
-    every = timedelta(seconds=house.heads_every_s)
+    """Sign what is due, then deliver it. What fails is tried again the next time, and holds up no other account.
+
+    All are signed before any is delivered: a head is worth what it is early, and a sink may keep everybody waiting.
+    """
+    accounts = await Account.all().order_by("id").only("id", "key")
+    made = {account.id: await _signed(house, account) for account in accounts}
+    for some in sliced(accounts, AT_ONCE):
+        await asyncio.gather(*(_delivered(house, account, made[account.id]) for account in some))
+
+
+async def _signed(house: House, account: Account) -> SignedHead | None:
     try:
-        for account in await Account.all().order_by("id").only("id"):
-            await deliver(house, account.id, await sign(house, account.id, every=every))
-    except Exception:  # noqa: BLE001 - whatever the database or the sink says, the next round tries again
-        _log.warning("heads of the audit log could not be signed and delivered; this is tried again", exc_info=True)
+        return await sign(house, account.id, every=timedelta(seconds=house.heads_every_s))
+    except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
+        _log.warning("the audit log of `%s` got no signed head; this is tried again", account.key, exc_info=True)
+        return None
+
+
+async def _delivered(house: House, account: Account, made: SignedHead | None) -> None:
+    try:
+        await deliver(house, account.id, made)
+    except Exception as error:  # noqa: BLE001 - whatever the sink or the database says, the next round tries again
+        trouble = "heads of the audit log of `%s` could not be delivered; this is tried again: %s"
+        # What a sink says is all there is to it, and it may say that of every account.
+        _log.warning(trouble, account.key, error, exc_info=not isinstance(error, OSError))

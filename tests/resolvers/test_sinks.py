@@ -3,13 +3,19 @@
 import re
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from models import SignedHead
+from resolvers import heads
+from resolvers.house import House
 from resolvers.sinks import SyslogSink
+from tests.organisation import Organisation, founded
 
 LINES = [b'{"head":{"sequence":1}}', b'{"head":{"sequence":2}}']
 MESSAGE = re.compile(rb"<109>1 \d{4}-\d\d-\d\dT[\d:.]+\+00:00 \S+ latchkey \d+ audit-head - (.*)")
@@ -70,3 +76,60 @@ async def test_a_collector_that_is_not_there_is_an_error(tmp_path: Path) -> None
     for url in (f"tcp://127.0.0.1:{port}", f"unix://{tmp_path}/none"):
         with pytest.raises(OSError, match=r"."):
             await SyslogSink.parse(url).deliver(LINES)
+
+
+@dataclass
+class Choosy:
+    """A sink that refuses the heads of some accounts."""
+
+    refused: set[UUID] = field(default_factory=set)
+    longest: None = None
+
+    async def deliver(self, lines: Sequence[bytes]) -> None:
+        if any(str(each).encode() in line for each in self.refused for line in lines):
+            raise OSError("not this one")
+
+
+async def delivered() -> dict[UUID, bool]:
+    return {head.account_id: head.delivered_at is not None for head in await SignedHead.all()}
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+async def test_a_sink_that_refuses_an_account_or_all_keeps_no_head_from_being_signed_and_no_other_from_it(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, is_down: bool
+) -> None:
+    monkeypatch.setattr(heads, "PAUSE_S", 0)
+    other = await founded(organisation.house.database, "other", organisation.house)
+    first, second = sorted([organisation.account, other.account], key=lambda account: account.id)
+    sink = Choosy({first.id, second.id} if is_down else {first.id})
+    house = replace(organisation.house, sink=sink, heads_every_s=3600)
+    for _ in range(2):
+        await heads.sign_all(house)
+        assert await delivered() == {first.id: False, second.id: not is_down}
+    assert f"`{first.key}` could not be delivered; this is tried again: not this one" in caplog.text
+    assert (f"`{second.key}`" in caplog.text) == is_down
+    sink.refused = set()
+    await heads.sign_all(house)
+    assert await delivered() == {first.id: True, second.id: True}
+    assert await SignedHead.all().count() == 2
+
+
+async def test_an_account_whose_head_cannot_be_signed_keeps_no_other_waiting(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = await founded(organisation.house.database, "other", organisation.house)
+    first, second = sorted([organisation.account, other.account], key=lambda account: account.id)
+    sign = heads.sign
+
+    async def signed(house: House, account_id: UUID, **wanted: object) -> SignedHead | None:
+        assert account_id != first.id, "not this one"
+        return await sign(house, account_id, **wanted)  # type: ignore[arg-type] # as they are given
+
+    house = replace(organisation.house, sink=Choosy(), heads_every_s=3600)
+    with monkeypatch.context() as patched:
+        patched.setattr(heads, "sign", signed)
+        await heads.sign_all(house)
+    assert await delivered() == {second.id: True}
+    assert f"the audit log of `{first.key}` got no signed head" in caplog.text
+    await heads.sign_all(house)
+    assert await delivered() == {first.id: True, second.id: True}
