@@ -308,7 +308,7 @@ class Uses:
         finally:
             ending.set()  # never cancelled: nobody could say what of a flush had been written
             await flushing
-            await self.flush()
+            await self._flushed_or("lost")
 
     async def _flush_until(self, ending: asyncio.Event) -> None:
         while not ending.is_set():
@@ -316,10 +316,11 @@ class Uses:
                 async with asyncio.timeout(FLUSH_EVERY_S):
                     await ending.wait()
             except TimeoutError:
-                await self._flushed_or_kept()
+                await self._flushed_or("kept")
 
-    async def _flushed_or_kept(self) -> None:
+    async def _flushed_or(self, otherwise: str) -> None:
+        """Flush, or tell in the log what becomes of what could not be written."""
         try:
             await self.flush()
-        except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
-            _log.warning("uses of tokens could not be written; they are kept", exc_info=True)
+        except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again, or the end goes on
+            _log.warning("uses of tokens could not be written; they are %s", otherwise, exc_info=True)

@@ -76,7 +76,15 @@ async def _work_until(ending: asyncio.Event, house: House) -> None:
         pause = asyncio.sleep(min(most, max(least, REST * (time.monotonic() - begin)))) if held else _called(house)
         await pause
     for job in held:
+        await _let_go(job)
+
+
+async def _let_go(job: Job) -> None:
+    """Leave a job to whoever comes first. If the database is away, that takes as long as this process holds it."""
+    try:
         await _mine(job).update(held_until=None)
+    except Exception:  # noqa: BLE001 - whatever the database says, the end goes on
+        _log.warning("job %s could not be let go of; it is gone on with a little later", job.id, exc_info=True)
 
 
 async def _called(house: House) -> None:

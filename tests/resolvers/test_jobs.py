@@ -1,6 +1,8 @@
 """Revoking many: exactly those named, each once and with one entry, in the name of whoever started it."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -21,7 +23,7 @@ from resolvers.reading import readable_jobs
 from resolvers.tokens import DESCENDANTS
 from resolvers.writing import Said
 from tests.organisation import Organisation, founded
-from tests.resolvers.conftest import Refused, SetClock
+from tests.resolvers.conftest import Away, Refused, SetClock
 
 OLD = TokenFilter(text="old")
 
@@ -360,3 +362,18 @@ async def test_a_request_in_flight_brings_nothing_back_that_was_revoked(organisa
         await identify(secret, organisation.request)
     with pytest.raises(Unauthenticated):
         await tokens.revoke(flying, token_id, Said())
+
+
+async def test_without_a_database_the_end_goes_on_and_a_job_is_gone_on_with_later(
+    organisation: Organisation, away: Away, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(working, "PAUSES_S", (1.0, 3.0))  # so that it ends between two chunks
+    await some(organisation, 4)
+    job = await start(organisation.owner)
+    with ExitStack() as until_then:
+        async with working.working(organisation.house):
+            while not (await Job.get(id=job.id)).done:  # noqa: ASYNC110 - what another task does
+                await asyncio.sleep(0.01)
+            until_then.enter_context(away())
+    assert f"job {job.id} could not be let go of" in caplog.text
+    assert (await Job.get(id=job.id)).held_until

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ from resolvers.uses import Deed, Outcome, Uses, deed
 from resolvers.writing import Said
 from tests.databases import Elsewhere
 from tests.organisation import Organisation
-from tests.resolvers.conftest import SetClock
+from tests.resolvers.conftest import Away, SetClock
 
 FLAG = "proj/web:env/dev:flag/f"
 READS: Any = Scope(
@@ -106,6 +107,18 @@ async def test_what_is_noted_at_the_end_is_not_lost(organisation: Organisation) 
     async with uses.flushed():
         uses.of(token, "192.0.2.8", None).note()
     assert (await Token.get(id=token.id)).last_used_address == "192.0.2.8"
+
+
+async def test_without_a_database_the_end_goes_on_and_says_what_is_lost(
+    organisation: Organisation, away: Away, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = await a_token(organisation)
+    uses = Uses()
+    with ExitStack() as until_then:
+        async with uses.flushed():
+            uses.of(token, "192.0.2.8", None).note()
+            until_then.enter_context(away())
+    assert "uses of tokens could not be written; they are lost" in caplog.text
 
 
 async def test_it_is_flushed_every_few_seconds(organisation: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
