@@ -51,10 +51,10 @@ async def notice(house: House) -> None:
             await _notice(house, secret_id, presented)
         except Exception:  # noqa: BLE001 - whatever the database says, the next round tries again
             _log.warning("the return of an ended secret could not be recorded; it is kept", exc_info=True)
-            house.reuses.note(secret_id, presented)
+            house.reuses.put_back(secret_id, presented)
         except BaseException:
             for each in ((secret_id, presented), *gathered.items()):
-                house.reuses.note(*each)
+                house.reuses.put_back(*each)
             raise
 
 

@@ -29,8 +29,13 @@ class Reuses:
     def note(self, secret_id: UUID, presented: Presented) -> None:
         """Note that an ended secret was presented now."""
         self.times += 1
-        if len(self._first) < MOST:
-            self._first.setdefault(secret_id, presented)
+        if secret_id not in self._first:
+            self.put_back(secret_id, presented)
+
+    def put_back(self, secret_id: UUID, presented: Presented) -> None:
+        """Gather what was taken and could not be recorded: before all that came since, and not counted again."""
+        if secret_id in self._first or len(self._first) < MOST:
+            self._first[secret_id] = presented
             self.waiting.set()
 
     def take(self) -> dict[UUID, Presented]:

@@ -17,7 +17,7 @@ from resolvers.reuses import MOST, Presented, Reuses
 from resolvers.writing import Done, Said
 from tests.databases import Elsewhere
 from tests.organisation import Organisation
-from tests.resolvers.conftest import SetClock
+from tests.resolvers.conftest import Away, SetClock
 
 HOUR = timedelta(hours=1)
 
@@ -173,6 +173,44 @@ async def test_it_is_noticed_soon_and_at_the_end(organisation: Organisation) -> 
             await asyncio.sleep(0.01)
         await comes_back(organisation, second)
     assert len(await noticed(made)) == 2
+
+
+async def test_what_could_not_be_recorded_is_kept_as_it_came_first_and_counts_once(
+    organisation: Organisation, away: Away
+) -> None:
+    made = await organisation.made(organisation.owner)
+    await tokens.reset(organisation.owner, made.row.id, Said())
+    reuses = organisation.house.reuses
+    await comes_back(organisation, made, "first")
+    with away():
+        for _ in range(3):
+            await notice(organisation.house)
+    assert reuses.times == 1
+    taken = reuses.take()
+    await comes_back(organisation, made, "second")
+    for secret_id, presented in taken.items():
+        reuses.put_back(secret_id, presented)
+    await notice(organisation.house)
+    assert reuses.times == 2
+    assert [entry.request_id for entry in await noticed(made)] == ["first"]
+
+
+async def test_a_round_that_is_cancelled_keeps_what_it_had_taken_and_counts_none_of_it_again(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reuses = organisation.house.reuses
+    ids = [Token().id for _ in range(3)]
+    for secret_id in ids:
+        reuses.note(secret_id, Presented("1", None, None))
+
+    async def cancelled(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr("resolvers.noticing._notice", cancelled)
+    with pytest.raises(asyncio.CancelledError):
+        await notice(organisation.house)
+    assert reuses.times == len(ids)
+    assert set(reuses.take()) == set(ids)
 
 
 def test_what_is_gathered_is_bounded() -> None:
