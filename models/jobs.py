@@ -52,7 +52,10 @@ class Job(Owned):
     """How many were over by the time it came to them, or are not for whoever started it."""
     error = fields.CharField(max_length=1024, null=True)
     after_id = fields.UUIDField(null=True)
-    """The last token that was dealt with: those made last come first, so each before the one it was made with."""
+    """All that is left to do has ids before this: those of all tokens at the start, then of the last dealt with.
+
+    Those made last come first, so each before the one it was made with, as far as the clocks of their makers agree.
+    """
     ended_at = fields.DatetimeField(null=True)
     held_until = fields.DatetimeField(null=True)
     """Until when a process works on it; after that, another may."""

@@ -187,9 +187,10 @@ async def _chunk(caller: Caller, job: Job) -> int | None:
 
 
 async def _next(caller: Caller, job: Job) -> list[Token]:
-    """Find the tokens of the next chunk, those made last first, and none made since the job was started."""
+    """Find the tokens of the next chunk, those made last first, from the last one that there was at the start."""
     wanted = await jobs.targets(caller, TokenFilter.parse(job.wanted))
-    rows = Statement.of(wanted.filter(id__lt=job.after_id or job.id).order_by("-id").limit(CHUNK))
+    beyond = job.after_id or job.id  # the latter for a job that an earlier version started
+    rows = Statement.of(wanted.filter(id__lt=beyond).order_by("-id").limit(CHUNK))
     raw = await found(rows.sql, rows.values)
     tokens: list[Token] = []
     for some in sliced(raw, SLICE):

@@ -14,7 +14,7 @@ from core import chain
 from core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from core.secret import Secret
 from core.vocabulary import BuiltInRole
-from models import ActorKind, AuditEntry, Job, JobState, Member, Token, TokenKind, TokenState, now
+from models import ActorKind, AuditEntry, Job, JobState, Member, Token, TokenKind, TokenState, new_id, now
 from resolvers import callers, jobs, members, sessions, tokens, working, writing
 from resolvers.callers import Caller, identify, is_current
 from resolvers.lists import TokenFilter
@@ -96,6 +96,45 @@ async def test_exactly_the_tokens_named_end_each_once_and_with_one_entry(organis
     assert (about[0].after or {})["filter"] == {"text": "old"}
     assert (about[1].after or {})["done"] == 8
     await verify_chain(organisation)
+
+
+def make_by_another_clock(monkeypatch: pytest.MonkeyPatch, ahead_s: int) -> None:
+    """Have tokens made from here on by a process whose clock is ahead of this one's."""
+    monkeypatch.setattr(tokens, "new_id", lambda: UUID(int=new_id().int + (ahead_s * 1000 << 80)))
+
+
+async def test_what_was_there_ends_by_whichever_clock_it_was_made(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = await some(organisation, 2)
+    make_by_another_clock(monkeypatch, 3600)
+    ahead = await some(organisation, 4)
+    job = await start(organisation.owner)
+    assert min(ahead) > job.id
+    later = await some(organisation, 2)
+    done = await finished(organisation, job)
+    assert (done.state, done.total, done.done, done.skipped) == (JobState.DONE, 6, 6, 0)
+    assert await revoked([*behind, *ahead, *later]) == [True] * 6 + [False] * 2
+
+
+async def test_what_was_made_since_does_not_end_even_by_a_clock_that_is_behind_the_jobs(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = await some(organisation, 2)
+    job_id = UUID(int=new_id().int + (3600 * 1000 << 80))
+    monkeypatch.setattr(jobs, "new_id", lambda: job_id)
+    job = await start(organisation.owner)
+    later = await some(organisation, 2)
+    assert max(later) < job.id
+    assert (await finished(organisation, job)).done == 2
+    assert await revoked([*old, *later]) == [True] * 2 + [False] * 2
+
+
+async def test_a_job_for_which_there_is_nothing_to_do_is_done(organisation: Organisation) -> None:
+    job = await start(organisation.owner)
+    await some(organisation, 1)
+    done = await finished(organisation, job)
+    assert (done.state, done.total, done.done, done.skipped) == (JobState.DONE, 0, 0, 0)
 
 
 async def test_a_dry_run_says_what_would_end_and_changes_nothing(organisation: Organisation, refused: Refused) -> None:
