@@ -58,17 +58,26 @@ class Lifetime:
         return {} if shown == _UNSET else shown
 
     def end(self, said: datetime | None, *, never: bool, otherwise: datetime | None = None) -> datetime | None:
-        """Set the end of a new token: as said; by default; `otherwise`; or as late as may be. Raises `Invalid`."""
-        at = now()
+        """Set the end of a new token: as said, or else as early as the default, `otherwise` and the maximum ask for.
+
+        Raises `Invalid` for one that was said and is too late, and where one must be given and none is.
+        """
         if said is None and not never:
-            if self.default_s is not None:
-                said = at + timedelta(seconds=self.default_s)
-            if otherwise is not None and (said is None or otherwise < said):
-                said = otherwise
-            if said is None and self.maximum_s is not None and not self.required:
-                return at + timedelta(seconds=self.maximum_s)
+            said = self._unsaid(otherwise)
+            if said is not None:
+                return said
         self.refuse_beyond(said)
         return said
+
+    def _unsaid(self, otherwise: datetime | None) -> datetime | None:
+        """Find the end of a token of which nobody said one. A maximum alone gives none where one must be given."""
+        at = now()
+        seconds = (self.default_s, self.maximum_s)
+        default, latest = (None if each is None else at + timedelta(seconds=each) for each in seconds)
+        given = [each for each in (default, otherwise) if each is not None]
+        if latest is not None and (given or not self.required):
+            given.append(latest)
+        return min(given, default=None)
 
     def refuse_beyond(self, ends_at: datetime | None) -> None:
         """Refuse an end that is later than may be."""

@@ -143,6 +143,24 @@ async def test_what_is_made_with_a_token_ends_with_it_at_the_latest(organisation
         assert (await organisation.made(parent, kind=kind)).row.expires_at == parent.token.expires_at
 
 
+@pytest.mark.parametrize("lifetime", [{}, {"required": True}, {"defaultS": 6 * DAY_S}])
+async def test_where_nothing_is_said_a_token_that_outlives_the_maximum_makes_one_that_does_not(
+    organisation: Organisation, refused: Refused, lifetime: Mapping[str, Any]
+) -> None:
+    made = await organisation.made(organisation.owner)
+    await limit(organisation, personal={"maximumS": 7 * DAY_S, **lifetime})
+    at = now()
+    parent = await organisation.identify(made)
+    assert parent.token
+    assert parent.token.expires_at
+    assert parent.token.expires_at > at + 13 * DAY
+    end = (await organisation.made(parent)).row.expires_at
+    assert round((end - at).total_seconds(), -1) == lifetime.get("defaultS", 7 * DAY_S)
+    with refused(Invalid) as refusal:
+        await organisation.made(parent, expires_at=parent.token.expires_at)
+    assert refusal.value.field == "expiresAt"
+
+
 async def test_prolonging_obeys_the_owners_own_session_too(
     organisation: Organisation, refused: Refused, set_clock: SetClock
 ) -> None:
