@@ -26,7 +26,7 @@ from resolvers.uses import Uses
 REPORTS_A_MINUTE = 6_000
 """How many deeds one token reports to the log within a minute, at most."""
 LEAKS_A_MINUTE = 1_000
-"""How many leaked secrets are reported from one network address within a minute, at most."""
+"""How many leaked secrets are reported from one network, as `neighbourhood` has it, within a minute, at most."""
 
 
 class Looked(NamedTuple):

@@ -11,6 +11,7 @@ from typing import TypeVar
 from tortoise.queryset import QuerySet
 
 from core.errors import Invalid
+from core.networks import neighbourhood
 from core.secret import Digest, ForeignSecret, Malformed, Secret
 from core.vocabulary import Action
 from models import ActorKind, Link, Member, SecretDigest, Token, TokenKind, now
@@ -34,7 +35,7 @@ async def revoke(request: Request, secrets: Sequence[str]) -> None:
     """
     if not 1 <= len(secrets) <= MOST:
         raise Invalid("tokens", f"must be from 1 to {MOST}")
-    request.house.leaks.take(request.address, len(secrets))
+    request.house.leaks.take(neighbourhood(request.address), len(secrets))
     digests = [digest.hex for text in dict.fromkeys(secrets) for digest in _digests(request, text)]
     proofs = SecretDigest.filter(digest__in=digests).select_related("account", "token")
     links = Link.filter(digest__in=digests).select_related("account")

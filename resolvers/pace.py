@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable
 from core.errors import RateLimited
 
 WINDOW_S = 60
+MOST = 10_000
+"""How many are remembered; of more, whoever has done nothing for longest is forgotten."""
 
 
 class Pace:
@@ -16,9 +18,7 @@ class Pace:
     def __init__(self, most: int, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._clock_s = clock_s
-        self._done: OrderedDict[Hashable, deque[tuple[float, int]]] = (
-            OrderedDict()
-        )  # whoever did something last comes last
+        self._done: OrderedDict[Hashable, deque[tuple[float, int]]] = OrderedDict()  # whoever did something last, last
 
     def take(self, whose: Hashable, many: int) -> None:
         """Count `many`, no more than a minute may hold. Raises `RateLimited`, and counts none, if they are too many."""
@@ -34,6 +34,8 @@ class Pace:
             if too_many <= 0:
                 raise RateLimited(max(1, math.ceil(since_s + WINDOW_S - at_s)))
         done.append((at_s, many))
+        while len(self._done) > MOST:
+            self._done.popitem(last=False)
 
     def _forget(self, until_s: float) -> None:
         for whose in list(self._done):

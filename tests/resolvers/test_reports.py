@@ -400,3 +400,15 @@ def test_a_pace_says_when_to_come_back_and_remembers_nobody_for_long() -> None:
     clock_s[0] += 61
     pace.take(two, 1)
     assert list(pace._done) == [two]  # noqa: SLF001 - what it holds in memory is the point
+
+
+def test_a_pace_remembers_only_so_many_within_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resolvers.pace.MOST", 2)
+    pace = Pace(1, lambda: 0.0)
+    for whose in "abc":
+        pace.take(whose, 1)
+    assert list(pace._done) == ["b", "c"]  # noqa: SLF001 - as above
+    with pytest.raises(RateLimited):
+        pace.take("b", 1)
+    pace.take("a", 1)
+    assert list(pace._done) == ["b", "a"]  # noqa: SLF001 - as above

@@ -5,13 +5,14 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2
 import pytest
 
-from core.errors import Unauthenticated
+from core.errors import RateLimited, Unauthenticated
 from core.secret import Secret, SecretKind
 from core.vocabulary import BuiltInRole
 from models import AuditEntry, Link, SecretDigest, Token, now
@@ -324,6 +325,17 @@ async def test_who_reports_too_much_waits_a_while_and_others_do_not(
     async with httpx2.AsyncClient(transport=elsewhere, base_url="http://127.0.0.1:8000") as other:
         assert (await other.post(PATH, json={"token": made.secret})).status_code == 202
     assert not await works(organisation, made.secret or "")
+
+
+async def test_who_has_a_network_reports_no_more_from_all_of_its_addresses(organisation: Organisation) -> None:
+    async def report(address: str, many: int = 1) -> None:
+        await leaks.revoke(replace(organisation.request, address=address), ["lkp_x"] * many)
+
+    for place in range(LEAKS_A_MINUTE // leaks.MOST):
+        await report(f"2001:db8::{place:x}", leaks.MOST)
+    with pytest.raises(RateLimited):
+        await report("2001:db8::ffff:ffff:ffff:ffff")
+    await report("2001:db8:0:1::1")
 
 
 async def test_a_secret_is_reported_while_it_is_reset_and_one_of_both_comes_first(
