@@ -26,6 +26,7 @@ class Pace:
         self._forget(at_s - WINDOW_S)
         done = self._done.setdefault(whose, deque())
         self._done.move_to_end(whose)
+        _drop(done, at_s - WINDOW_S)  # where others, who did something before, are not forgotten yet
         too_many = sum(each for _, each in done) + many - self._most
         for since_s, each in done:
             if too_many <= 0:
@@ -38,10 +39,14 @@ class Pace:
             self._done.popitem(last=False)
 
     def _forget(self, until_s: float) -> None:
-        for whose in list(self._done):
-            done = self._done[whose]
-            while done and done[0][0] <= until_s:
-                done.popleft()
+        while self._done:
+            whose, done = next(iter(self._done.items()))
+            _drop(done, until_s)
             if done:
                 return
             del self._done[whose]
+
+
+def _drop(done: deque[tuple[float, int]], until_s: float) -> None:
+    while done and done[0][0] <= until_s:
+        done.popleft()

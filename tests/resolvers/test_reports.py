@@ -402,6 +402,17 @@ def test_a_pace_says_when_to_come_back_and_remembers_nobody_for_long() -> None:
     assert list(pace._done) == [two]  # noqa: SLF001 - what it holds in memory is the point
 
 
+def test_a_pace_is_that_of_the_last_minute_whatever_others_did_meanwhile() -> None:
+    clock_s = [0.0]
+    pace = Pace(10, lambda: clock_s[0])
+    for at_s, whose, many in ((0, "busy", 9), (30, "slow", 1), (50, "busy", 1), (60, "busy", 9)):
+        clock_s[0] = at_s
+        pace.take(whose, many)
+    with pytest.raises(RateLimited) as refusal:
+        pace.take("busy", 1)
+    assert refusal.value.retry_after_s == 50
+
+
 def test_a_pace_remembers_only_so_many_within_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resolvers.pace.MOST", 2)
     pace = Pace(1, lambda: 0.0)
