@@ -1,12 +1,13 @@
 """An account's configuration, exported and applied at the server's own terminal."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from cli import json_text
 from cli.accounts import acting_in
+from cli.json_text import Twice
 from core.errors import Invalid
 from resolvers import configuration
 from resolvers import input as typed
@@ -55,21 +56,13 @@ def _parsed(path: Path) -> object:
     if path.stat().st_size > MOST_BYTES * 4:  # written with spaces
         raise Invalid("FILE", f"must have at most {MOST_BYTES} bytes, spaces aside")
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
+        return json_text.parsed(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as problem:
         raise Invalid("FILE", f"is no JSON: line {problem.lineno}, column {problem.colno}: {problem.msg}") from None
-    except (UnicodeDecodeError, RecursionError):
+    except Twice as twice:
+        raise Invalid("FILE", f"has an object with the field `{twice.name[:64]}` twice") from None
+    except ValueError:  # no UTF-8, nested too deep, or a number of more digits than Python reads
         raise Invalid("FILE", "is no JSON") from None
-
-
-def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its fields. Of two with one name most readers silently take the last."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Invalid("FILE", f"has an object with the field `{twice[:64]}` twice")
-    return made
 
 
 def told(applied: Applied) -> Iterator[str]:

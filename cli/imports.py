@@ -14,7 +14,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from cli import json_text
 from cli.accounts import acting_in
+from cli.json_text import Twice
 from core.covers import Allowance
 from core.errors import Invalid, Unfit
 from core.slices import sliced
@@ -141,10 +143,12 @@ def _json_lines(text: str) -> Iterator[Line]:
         if not raw.strip():
             continue
         try:
-            values = json.loads(raw)
+            values = json_text.parsed(raw)
         except json.JSONDecodeError as problem:
             raise Invalid(f"line {number}", f"is no JSON: column {problem.colno}: {problem.msg}") from None
-        except (RecursionError, ValueError):  # the latter for a number of more digits than Python reads
+        except Twice as twice:
+            raise Invalid(f"line {number}", _told_twice(twice)) from None
+        except ValueError:  # nested too deep, or a number of more digits than Python reads
             raise Invalid(f"line {number}", "is no JSON") from None
         if not isinstance(values, dict):
             raise Invalid(f"line {number}", "must be a JSON object")
@@ -152,6 +156,10 @@ def _json_lines(text: str) -> Iterator[Line]:
             if name not in COLUMNS:
                 raise Invalid(f"line {number}", f"has a field, number {place}, that is none of {_listed(COLUMNS)}")
         yield Line(number, {name: value for name, value in values.items() if value is not None})
+
+
+def _told_twice(twice: Twice) -> str:
+    return f"has the field `{twice.name}` twice" if twice.name in COLUMNS else str(twice)
 
 
 def _csv_lines(text: str) -> Iterator[Line]:
@@ -242,8 +250,10 @@ def _scope(values: Mapping[str, Any]) -> Scope:
     statements = values.get("statements")
     if isinstance(statements, str):
         try:
-            statements = json.loads(statements)
-        except (ValueError, RecursionError):
+            statements = json_text.parsed(statements)
+        except Twice as twice:
+            raise Invalid("statements", str(twice)) from None
+        except ValueError:
             raise Invalid("statements", "must be a list in JSON") from None
     if not (statements is None or (isinstance(statements, list) and all(isinstance(one, dict) for one in statements))):
         raise Invalid("statements", "must be a list of objects")

@@ -142,6 +142,8 @@ async def test_of_several_accounts_one_must_be_named(request_: Request, tmp_path
         ("", "line 1"),
         ('{"latchkey": 1,\n}', "line 2"),
         ('{"latchkey": 1, "roles": [], "roles": []}', "`roles` twice"),
+        ('{"latchkey": 1, "roles": [{"key": "a", "name": "A", "key": "b"}]}', "`key` twice"),
+        (f'{{"latchkey": {"1" * 5_000}}}', "no JSON"),
         ("[" * 100_000, "no JSON"),
         ("\ud800", "no JSON"),
     ],

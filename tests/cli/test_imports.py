@@ -136,6 +136,13 @@ GOOD = "Good,api-good-4f1d8e0a"
         (f'name,secret\n{GOOD}\n"Bad"x,hush-hush-hush\n', "`line 3` is no CSV"),
         ('{"name": "Bad", "secret": hush-hush-hush}', "`line 1` is no JSON: column 27"),
         (f'{{"name": "Bad", "secret": {"7" * 5000}}}', "`line 1` is no JSON"),
+        (f'{{"name": {"[" * 100_000}', "`line 1` is no JSON"),
+        ('{"name": "Good", "secret": "hush-hush", "name": "Bad"}', "`line 1` has the field `name` twice"),
+        ('{"name": "Bad", "hush-hush": 1, "hush-hush": 2}', "`line 1` has an object with a field twice"),
+        (
+            '{"name": "Bad", "statements": [{"effect": "deny", "effect": "allow"}]}',
+            "`line 1` has an object with a field twice",
+        ),
         ('{"name": "Bad", "hush-hush-hush": 1}', "`line 1` has a field, number 2, that is none of"),
         ('{"name": "Bad", "secret": ["hush-hush-hush"]}', "`line 1, secret` must be a text"),
         (f"name,secret\n{GOOD}\nBad, hush-hush-hush\n", "`line 3, secret` must not begin or end with a blank"),
@@ -149,6 +156,10 @@ GOOD = "Good,api-good-4f1d8e0a"
         ("name,secret,customRoles\nBad,hush-hush-hush,a b\n", "`line 2, customRoles[0]` is no role you can see: `a`"),
         ("name,secret,statements\nBad,hush-hush-hush,[1]\n", "`line 2, statements` must be a list of objects"),
         ("name,secret,statements\nBad,hush-hush-hush,{\n", "`line 2, statements` must be a list in JSON"),
+        (
+            'name,secret,statements\nBad,hush-hush-hush,"[{""effect"": 1, ""effect"": 2}]"\n',
+            "`line 2, statements` has an object with a field twice",
+        ),
         ('name,secret,statements\nBad,hush-hush-hush,"[{""effect"": 1}]"\n', "`line 2, statements[0]"),
         ("name,secret,expiresAt\nBad,hush-hush-hush,soon\n", "`line 2, expiresAt` must be a time"),
         (
