@@ -430,9 +430,14 @@ class Settings(BaseSettings):
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise ValueError(f"must be `http(s)://host` or `http(s)://host:port`, without a path: `{url}`")
+    wrong = ValueError(f"must be `http(s)://host` or `http(s)://host:port`, without a path: `{url}`")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # which raises for one that is none
+    except ValueError:
+        raise wrong from None
+    if parts.scheme not in {"http", "https"} or not host or parts.path.strip("/") or parts.query:
+        raise wrong
     return f"{parts.scheme}://{parts.netloc}"
 
 
