@@ -16,7 +16,7 @@ from core.covers import covers
 from core.law import Authority, NamedPolicy, Side, SideKind
 from core.policy import CompiledPolicy, check, parse_policy
 from core.specifiers import Malformed, Resource
-from core.vocabulary import OWN_KINDS, OWNER_ONLY, BuiltInRole
+from core.vocabulary import CREDENTIAL_ONLY, OWN_KINDS, OWNER_ONLY, Action, BuiltInRole
 
 TABLE = Path(__file__).with_name("built_in_roles.txt")
 HEAD = """\
@@ -147,6 +147,13 @@ def test_no_policy_but_the_owners_speaks_of_what_is_the_owners_alone() -> None:
 def test_each_role_may_all_that_those_before_it_may() -> None:
     policies = [CompiledPolicy(built_in_policy(role, CATALOGUE, "me"), CATALOGUE) for role in BuiltInRole]
     assert all(covers([wide], [narrow], CATALOGUE) for narrow, wide in pairwise(policies))
+
+
+def test_each_action_stands_on_a_kind_or_is_named_as_one_that_no_policy_grants() -> None:
+    standing = {action.key for kind in OWN_KINDS for action in kind.actions}
+    assert standing.isdisjoint(CREDENTIAL_ONLY)
+    assert standing | CREDENTIAL_ONLY == set(Action)
+    assert {action for action in Action if "no policy grants it" in action.description} == CREDENTIAL_ONLY
 
 
 if __name__ == "__main__":
