@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from core.catalogue import Catalogue
@@ -13,9 +13,10 @@ from core.law import Authority, NamedPolicy, Side, SideKind, Verdict
 from core.policy import CompiledPolicy, Effect, Policy, Statement, check_action, check_resource
 from core.specifiers import Malformed, Resource
 from core.vocabulary import Action, BuiltInRole
-from models import Member, MemberRole, Role, Token, TokenRole
-from resolvers import rights
+from models import Member, Role, Token
+from resolvers import holdings, rights
 from resolvers.callers import Caller, Rights, note_deeds
+from resolvers.holdings import Holdings
 from resolvers.reading import readable
 from resolvers.rights import INLINE
 from resolvers.uses import Deed, Outcome
@@ -291,17 +292,13 @@ def _ungated(catalogue: Catalogue) -> Catalogue:
     )
 
 
-Roles: TypeAlias = Mapping[UUID, list[Role]]
-"""Custom roles by who holds them, in the order of their keys."""
-
-
 async def effective(caller: Caller, tokens: Sequence[Token]) -> Mapping[UUID, Effective]:
     """Read what tokens of the caller's account may do now, in as many queries for many as for one."""
     account_id, catalogue = caller.account.id, caller.catalogue
     owner_ids = list({token.owner_id for token in tokens if token.owner_id})
     owners = {owner.id: owner for owner in await Member.filter(account_id=account_id, id__in=owner_ids)}
-    theirs = await _held_by_members(account_id, owner_ids)
-    own = await _held_by_tokens(account_id, [token.id for token in tokens])
+    theirs = await holdings.of_members(account_id, owner_ids)
+    own = await holdings.of_tokens(account_id, [token.id for token in tokens])
     return {
         token.id: Effective(_sides(token, owners, theirs, own, catalogue), catalogue, caller.request.allowance)
         for token in tokens
@@ -309,7 +306,7 @@ async def effective(caller: Caller, tokens: Sequence[Token]) -> Mapping[UUID, Ef
 
 
 def _sides(
-    token: Token, owners: Mapping[UUID, Member], theirs: Roles, own: Roles, catalogue: Catalogue
+    token: Token, owners: Mapping[UUID, Member], theirs: Holdings, own: Holdings, catalogue: Catalogue
 ) -> tuple[Side, ...]:
     owner = owners.get(token.owner_id) if token.owner_id else None
     held = theirs.get(owner.id, []) if owner else []
@@ -321,9 +318,9 @@ def effective_of(caller: Caller) -> list[Shown]:
     return [Shown(side.kind, named.name, named.policy.policy) for side in caller.sides for named in side.policies]
 
 
-async def roles_of_tokens(caller: Caller, tokens: Sequence[UUID]) -> Roles:
+async def roles_of_tokens(caller: Caller, tokens: Sequence[UUID]) -> Holdings:
     """Read the custom roles in the scopes of tokens, as far as the caller sees them."""
-    return _seen(caller, await _held_by_tokens(caller.account.id, tokens))
+    return _seen(caller, await holdings.of_tokens(caller.account.id, tokens))
 
 
 async def roles_on_trial(caller: Caller, tokens: Sequence[Token]) -> Mapping[Token, list[Role]]:
@@ -334,27 +331,10 @@ async def roles_on_trial(caller: Caller, tokens: Sequence[Token]) -> Mapping[Tok
     return {token: [seen[key] for key in each if key in seen] for token, each in keys.items()}
 
 
-async def roles_of_members(caller: Caller, members: Sequence[UUID]) -> Roles:
+async def roles_of_members(caller: Caller, members: Sequence[UUID]) -> Holdings:
     """Read the custom roles of members, as far as the caller sees them."""
-    return _seen(caller, await _held_by_members(caller.account.id, members))
+    return _seen(caller, await holdings.of_members(caller.account.id, members))
 
 
-def _seen(caller: Caller, held: Roles) -> Roles:
+def _seen(caller: Caller, held: Holdings) -> Holdings:
     return {holder: [role for role in roles if caller.sees(Action.VIEW_ROLE, role)] for holder, roles in held.items()}
-
-
-async def _held_by_members(account_id: UUID, members: Sequence[UUID]) -> Roles:
-    held = MemberRole.filter(account_id=account_id, member_id__in=list(members)).select_related("role")
-    return _by_holder([(row.member_id, row.role) for row in await held])
-
-
-async def _held_by_tokens(account_id: UUID, tokens: Sequence[UUID]) -> Roles:
-    held = TokenRole.filter(account_id=account_id, token_id__in=list(tokens)).select_related("role")
-    return _by_holder([(row.token_id, row.role) for row in await held])
-
-
-def _by_holder(held: Sequence[tuple[UUID, Role]]) -> Roles:
-    by_holder: dict[UUID, list[Role]] = {}
-    for holder, role in sorted(held, key=lambda pair: pair[1].key):
-        by_holder.setdefault(holder, []).append(role)
-    return by_holder

@@ -5,7 +5,6 @@ A personal token never does more than its owner, so those are left aside. Holder
 
 import asyncio
 import json
-from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,8 +15,8 @@ from core.covers import Allowance
 from core.gains import Gain, Standing, gained
 from core.law import Side
 from core.vocabulary import Action
-from models import Account, Member, MemberRole, MemberState, Role, Token, TokenKind, TokenRole, living, now
-from resolvers import rights
+from models import Account, Member, MemberState, Role, Token, TokenKind, living, now
+from resolvers import holdings, rights
 from resolvers.callers import Caller
 from resolvers.reading import readable
 
@@ -56,20 +55,19 @@ async def standings(account: Account, catalogue: Catalogue) -> Standings:
     account_id = account.id
     members = Member.filter(account_id=account_id).exclude(state=MemberState.REMOVED)
     tokens = Token.filter(living(now(), account), account_id=account_id, owner_id=None).exclude(kind=TokenKind.SESSION)
-    of_members = await MemberRole.filter(account_id=account_id).select_related("role")
-    of_tokens = await TokenRole.filter(account_id=account_id).select_related("role")
-    theirs = _by_holder([(held.member_id, held.role) for held in of_members])
-    own = _by_holder([(held.token_id, held.role) for held in of_tokens])
+    theirs, own = await holdings.of_members(account_id), await holdings.of_tokens(account_id)
     holders: dict[Holder, Hashable] = {}
     sides: dict[Hashable, Sides] = {}
     for member in await members:
-        key = holders[Holder(Member, member.id)] = _what_decides_a_member(member, theirs[member.id])
+        held = theirs.get(member.id, [])
+        key = holders[Holder(Member, member.id)] = _what_decides_a_member(member, held)
         if key not in sides:
-            sides[key] = (rights.of_member(member, theirs[member.id], catalogue, ONESELF),)
+            sides[key] = (rights.of_member(member, held, catalogue, ONESELF),)
     for token in await tokens:
-        key = holders[Holder(Token, token.id)] = _what_decides_a_token(token, own[token.id])
+        held = own.get(token.id, [])
+        key = holders[Holder(Token, token.id)] = _what_decides_a_token(token, held)
         if key not in sides:
-            sides[key] = rights.of_token(token, own[token.id], None, (), catalogue)
+            sides[key] = rights.of_token(token, held, None, (), catalogue)
     return Standings(catalogue, holders, sides)
 
 
@@ -82,13 +80,6 @@ def _what_decides_a_member(member: Member, held: Sequence[Role]) -> Hashable:
 def _what_decides_a_token(token: Token, held: Sequence[Role]) -> Hashable:
     scope = (token.scope_kind, token.scope_role, token.scope_policy, token.scope_attributes, token.ceilings)
     return (json.dumps(scope, sort_keys=True), *((role.id, role.version) for role in held))
-
-
-def _by_holder(held: Sequence[tuple[UUID, Role]]) -> defaultdict[UUID, list[Role]]:
-    by_holder: defaultdict[UUID, list[Role]] = defaultdict(list)
-    for holder, role in sorted(held, key=lambda pair: pair[1].key):
-        by_holder[holder].append(role)
-    return by_holder
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from core.catalogue import Catalogue
 from core.law import Authority, NamedPolicy, Side, SideKind
 from core.slices import sliced
 from core.vocabulary import Action, BuiltInRole
-from models import Member, MemberRole, MemberState, Role, ScopeKind, Token, TokenRole, living, now
-from resolvers import rights
+from models import Member, MemberState, Role, ScopeKind, Token, living, now
+from resolvers import holdings, rights
 from resolvers.access import Asked
 from resolvers.callers import Caller
 from resolvers.pages import Page, Place, Window
@@ -47,7 +47,7 @@ async def members(caller: Caller, asked: Asked, window: Window) -> Found[Member]
     shelf = _Shelf(asked, caller.catalogue)
 
     async def read(rows: Sequence[Member]) -> Decide[Member]:
-        held = await _held(caller, rows)
+        held = await holdings.of_members(caller.account.id, {row.id for row in rows})
         return lambda row: _allows(caller, asked, row.id, [shelf.owner(row, held.get(row.id, ()))])
 
     return await _scanned(caller, readable(caller, Member).filter(state=MemberState.ACTIVE), window, read)
@@ -58,8 +58,8 @@ async def tokens(caller: Caller, asked: Asked, window: Window) -> Found[Token]:
     shelf = _Shelf(asked, caller.catalogue)
 
     async def read(rows: Sequence[Token]) -> Decide[Token]:
-        scopes = await _scopes(caller, rows)
-        held = await _held(caller, [row.owner for row in rows if row.owner])
+        scopes = await holdings.of_tokens(caller.account.id, {row.id for row in rows})
+        held = await holdings.of_members(caller.account.id, {row.owner.id for row in rows if row.owner})
 
         def decide(row: Token) -> bool:
             sides = [shelf.scope(row, scopes.get(row.id, ()))]
@@ -166,22 +166,3 @@ class _Shelf:
                 self._kept.clear()
             self._kept[key] = read()
         return self._kept[key]
-
-
-async def _held(caller: Caller, members: Sequence[Member]) -> dict[UUID, list[Role]]:
-    ids = list({member.id for member in members})
-    rows = MemberRole.filter(account_id=caller.account.id, member_id__in=ids).select_related("role")
-    return _by_holder([(row.member_id, row.role) for row in await rows])
-
-
-async def _scopes(caller: Caller, tokens: Sequence[Token]) -> dict[UUID, list[Role]]:
-    ids = [token.id for token in tokens]
-    rows = TokenRole.filter(account_id=caller.account.id, token_id__in=ids).select_related("role")
-    return _by_holder([(row.token_id, row.role) for row in await rows])
-
-
-def _by_holder(held: Sequence[tuple[UUID, Role]]) -> dict[UUID, list[Role]]:
-    by_holder: dict[UUID, list[Role]] = {}
-    for holder, role in held:
-        by_holder.setdefault(holder, []).append(role)
-    return by_holder
