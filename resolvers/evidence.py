@@ -26,15 +26,6 @@ Daily = Mapping[UUID, Mapping[str, int]]
 """How often tokens were allowed each action."""
 
 
-async def accesses(account_id: UUID, token_ids: Sequence[UUID], since: datetime) -> Mapping[UUID, list[TokenAccess]]:
-    """Read what tokens were used for since a moment, the latest first."""
-    found: dict[UUID, list[TokenAccess]] = {token_id: [] for token_id in token_ids}
-    rows = TokenAccess.filter(account_id=account_id, token_id__in=list(token_ids), last_at__gte=since)
-    for row in await rows.order_by("token_id", "-last_at", "-id"):
-        found[row.token_id].append(row)
-    return found
-
-
 async def daily(account_id: UUID, token_ids: Sequence[UUID], since: datetime) -> Daily:
     """Read how often tokens were allowed which actions since the day of a moment."""
     found: dict[UUID, dict[str, int]] = {token_id: {} for token_id in token_ids}

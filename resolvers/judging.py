@@ -108,7 +108,7 @@ class Bench:
     async def _legacy(self, tokens: Sequence[Token]) -> Judged:
         origins = await self._origins(tokens)
         since = self.at - ALIKE
-        uses = await evidence.accesses(self.caller.account.id, [token.id for token in tokens], since)
+        uses = await usage.accesses(self.caller.account.id, [token.id for token in tokens], since)
         return [
             Advice(
                 K.ACCOUNT_TOKEN_USED,
@@ -188,7 +188,7 @@ class Bench:
     async def _uses(self, tokens: Sequence[Token]) -> Mapping[UUID, "_Uses"]:
         account_id, ids = self.caller.account.id, [token.id for token in tokens]
         sides = await access.effective(self.caller, tokens)
-        accesses = await evidence.accesses(account_id, ids, self._since)
+        accesses = await usage.accesses(account_id, ids, self._since)
         counted = await evidence.daily(account_id, ids, self._since)
         return {each: _Uses(sides[each].sides, accesses[each], counted[each]) for each in ids}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from tortoise.connection import get_connections
@@ -82,10 +82,14 @@ async def origins(account_id: UUID, token_ids: Sequence[UUID]) -> Mapping[UUID, 
     return found
 
 
-async def accesses(account_id: UUID, token_ids: Sequence[UUID]) -> Mapping[UUID, list[TokenAccess]]:
-    """Read what tokens were used for, the latest first, in one statement however many there are."""
+async def accesses(
+    account_id: UUID, token_ids: Sequence[UUID], since: datetime | None = None
+) -> Mapping[UUID, list[TokenAccess]]:
+    """Read what tokens were used for, or since a moment, the latest first, in one statement however many there are."""
     found: dict[UUID, list[TokenAccess]] = {token_id: [] for token_id in token_ids}
     rows = TokenAccess.filter(account_id=account_id, token_id__in=list(token_ids))
+    if since is not None:
+        rows = rows.filter(last_at__gte=since)
     for row in await rows.order_by("token_id", "-last_at", "-id"):
         found[row.token_id].append(row)
     return found
