@@ -6,21 +6,15 @@ reports learns nothing: what is known and what is not come to the same.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TypeVar
-
-from tortoise.queryset import QuerySet
 
 from core.errors import Invalid
 from core.networks import neighbourhood
 from core.secret import Digest, ForeignSecret, Malformed, Secret
 from core.vocabulary import Action
-from models import ActorKind, Link, Member, SecretDigest, Token, TokenKind, now
-from resolvers import notices
+from models import ActorKind, Link, SecretDigest, Token, TokenKind, now
+from resolvers import members, notices, tokens
 from resolvers.callers import Caller, Request, with_credential
-from resolvers.tokens import cut_short, revoke_descendants
-from resolvers.writing import At, Deed, Said, change
-
-R = TypeVar("R", Token, Member)
+from resolvers.writing import At, Said, any_row, change
 
 MOST = 100
 """How many secrets are reported at once."""
@@ -38,12 +32,13 @@ async def revoke(request: Request, secrets: Sequence[str]) -> None:
     request.house.leaks.take(neighbourhood(request.address), len(secrets))
     digests = [digest.hex for text in dict.fromkeys(secrets) for digest in _digests(request, text)]
     proofs = SecretDigest.filter(digest__in=digests).select_related("account", "token")
-    links = Link.filter(digest__in=digests).select_related("account")
+    links = Link.filter(digest__in=digests, expires_at__gt=now()).select_related("account")
     for proof in await proofs.order_by("id"):
         if _lives(proof) and proof.token.dead(now(), proof.account) is None:
             await _end(await with_credential(proof.account, request, ActorKind.POSSESSION), proof)
     for link in await links.order_by("id"):
-        await _end_link(await with_credential(link.account, request, ActorKind.POSSESSION), link)
+        caller = await with_credential(link.account, request, ActorKind.POSSESSION)
+        await members.end_link(caller, link.member_id, link.id, SAID)
 
 
 def _digests(request: Request, text: str) -> tuple[Digest, ...]:
@@ -59,7 +54,7 @@ def _lives(proof: SecretDigest) -> bool:
 
 async def _end(caller: Caller, proof: SecretDigest) -> None:
     action = Action.REVOKE_SESSION if proof.token.kind is TokenKind.SESSION else Action.DELETE_ACCESS_TOKEN
-    async with change(caller, action, At(Token, proof.token_id, _any), SAID) as deed:
+    async with change(caller, action, At(Token, proof.token_id, any_row), SAID) as deed:
         # As it is now that the token is locked: a reset may have been faster.
         fresh = await SecretDigest.get_or_none(id=proof.id)
         token = deed.row
@@ -69,25 +64,8 @@ async def _end(caller: Caller, proof: SecretDigest) -> None:
         news = notices.leaked(token, fresh.id)
         deed.following.append(lambda entry: notices.tell(deed.caller, [(entry, news)]))
         if fresh.expires_at is None:
-            await _end_token(deed)
+            await tokens.end(deed, token.leaked_at)
         else:
-            await cut_short(SecretDigest.filter(id=fresh.id))
+            await tokens.cut_short(SecretDigest.filter(id=fresh.id))
             deed.note({"oldSecretExpiresAt": fresh.expires_at.isoformat()}, {"oldSecretExpiresAt": None})
-        await token.save()
-
-
-async def _end_token(deed: Deed[Token]) -> None:
-    deed.row.revoked_at = deed.row.leaked_at
-    if ended := await revoke_descendants(deed.row):
-        deed.note({}, {"revokedDescendants": ended})
-
-
-async def _end_link(caller: Caller, link: Link) -> None:
-    async with change(caller, Action.CREATE_MEMBER, At(Member, link.member_id, _any), SAID) as deed:
-        if await Link.filter(id=link.id, expires_at__gt=now()).delete():
-            deed.note({}, {"linkEndedAt": now().isoformat()})
-
-
-def _any(caller: Caller, model: type[R]) -> QuerySet[R]:
-    """Find any row of the account: whoever holds the secret sees none, and is shown none."""
-    return model.filter(account_id=caller.account.id)
+            await token.save()

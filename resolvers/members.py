@@ -31,7 +31,7 @@ from resolvers.reading import readable
 from resolvers.realms import roles_of_member
 from resolvers.scopes import roles_named
 from resolvers.sessions import proved, require_passwords, set_password
-from resolvers.writing import At, Deed, Done, Said, change
+from resolvers.writing import At, Deed, Done, Said, any_row, change
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ async def _link(deed: Deed[Member]) -> str:
 
 
 async def end_link(caller: Caller, member_id: UUID, link_id: UUID, said: Said) -> None:
-    """End a one-time link of a member. The command line does."""
-    async with change(caller, Action.CREATE_MEMBER, At(Member, member_id), said) as deed:
+    """End a one-time link of a member. The command line does, and whoever holds it, who sees no member."""
+    async with change(caller, Action.CREATE_MEMBER, At(Member, member_id, any_row), said) as deed:
         if await Link.filter(account_id=deed.row.account_id, member_id=member_id, id=link_id).delete():
             deed.note({}, {"linkEndedAt": now().isoformat()})
 

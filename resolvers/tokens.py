@@ -37,7 +37,7 @@ from resolvers.callers import Caller, of_token
 from resolvers.lifetimes import Lifetime
 from resolvers.reading import readable
 from resolvers.scopes import Checked, Scope, checked, refuse_hopeless, scope_side, tried
-from resolvers.writing import At, Deed, Done, Said, asked_for, change
+from resolvers.writing import At, Deed, Done, Said, any_row, asked_for, change
 
 SECRET_KINDS = {TokenKind.PERSONAL: SecretKind.PERSONAL, TokenKind.SERVICE: SecretKind.SERVICE}
 LONGEST_GRACE = timedelta(days=30)
@@ -456,7 +456,7 @@ async def end_secret(
     caller: Caller, token_id: UUID, secret_id: UUID, said: Said, *, at: datetime | None = None
 ) -> None:
     """End one secret of a token, or a session, at once or at a time; the token lives on. The command line does."""
-    async with change(caller, Action.RESET_ACCESS_TOKEN, At(Token, token_id, _any), said) as deed:
+    async with change(caller, Action.RESET_ACCESS_TOKEN, At(Token, token_id, any_row), said) as deed:
         secret = SecretDigest.filter(account_id=deed.row.account_id, token_id=token_id, id=secret_id)
         ends_at = at or ENDED
         ended = 0 if at else await cut_short(secret)
@@ -489,28 +489,25 @@ async def revoke(caller: Caller, token_id: UUID, said: Said) -> Done[Token]:
     Revoking twice changes nothing.
     """
     async with change(caller, Action.DELETE_ACCESS_TOKEN, At(Token, token_id), said) as deed:
-        await _revoke(deed)
+        await end(deed)
     return Done(deed.row, deed.entry)
 
 
 async def revoke_reused(caller: Caller, token_id: UUID, secret_id: UUID) -> None:
     """End a token of which an ended secret was presented, and all that was made with it. Latchkey does, by itself."""
     actions = (Action.REUSE_ACCESS_TOKEN, Action.DELETE_ACCESS_TOKEN)
-    async with change(caller, actions, At(Token, token_id, _any), Said()) as deed:
+    async with change(caller, actions, At(Token, token_id, any_row), Said()) as deed:
         if deed.row.revoked_at is None:
             deed.note({}, {REUSED: str(secret_id)})
             news = notices.reused(deed.row, secret_id, now())
             deed.following.append(lambda entry: notices.tell(deed.caller, [(entry, news)]))
-            await _revoke(deed)
+            await end(deed)
 
 
-def _any(caller: Caller, model: type[Token]) -> QuerySet[Token]:
-    return model.filter(account_id=caller.account.id)
-
-
-async def _revoke(deed: Deed[Token]) -> None:
+async def end(deed: Deed[Token], at: datetime | None = None) -> None:
+    """End the token that a change is about, now or as of a moment, and all that was made with it."""
     if deed.row.revoked_at is None:
-        deed.row.revoked_at = now()
+        deed.row.revoked_at = at or now()
         await deed.row.save()
     if ended := await revoke_descendants(deed.row):
         deed.note({}, {DESCENDANTS: ended})

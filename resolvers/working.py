@@ -28,7 +28,7 @@ from resolvers.house import House
 from resolvers.lists import TokenFilter
 from resolvers.statements import Statement, found
 from resolvers.tokens import DESCENDANTS, revoke_descendants
-from resolvers.writing import At, Line, Said, append_all, because, change, opened
+from resolvers.writing import At, Line, Said, any_row, append_all, because, change, opened
 
 CHUNK = 100
 """How many tokens end in one transaction."""
@@ -148,15 +148,11 @@ async def _is_left(house: House, job: Job) -> bool:
 async def _finish(caller: Caller, job: Job, state: JobState, error: str | None = None) -> None:
     """End a job with an entry: in its starter's name if it is done, in Latchkey's own if it cannot be."""
     action = Action.CREATE_JOB if state is JobState.DONE else Action.CANCEL_JOB
-    async with change(caller, action, At(Job, job.id, _any), Said(job.comment)) as deed:
+    async with change(caller, action, At(Job, job.id, any_row), Said(job.comment)) as deed:
         if await _mine(job).exists():
             # What matched when it was started and does not any more has ended, or was used, or whatever was asked for.
             deed.row.skipped = max(deed.row.skipped, deed.row.total - deed.row.done)
             await jobs.end(deed.row, state, error)
-
-
-def _any(caller: Caller, _: type[Job]) -> QuerySet[Job]:
-    return Job.filter(account_id=caller.account.id)
 
 
 async def _chunk(caller: Caller, job: Job) -> int | None:

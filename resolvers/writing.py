@@ -60,6 +60,11 @@ class At(Generic[R]):
     among: Callable[[Caller, type[R]], QuerySet[R]] = readable
 
 
+def any_row(caller: Caller, model: type[R]) -> QuerySet[R]:
+    """Find any row of the account, seen or not: for Latchkey itself, and whoever holds a secret and sees nothing."""
+    return model.filter(account_id=caller.account.id)
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What a caller says beside the deed itself."""
