@@ -17,7 +17,7 @@ from resolvers import input as typed
 from resolvers.access import Asked, Question
 from resolvers.callers import Caller
 from resolvers.reading import readable
-from resolvers.writing import Line, Said, append, because, opened
+from resolvers.writing import Line, Said, append_all, because, opened
 
 MOST = 100
 """How many deeds are reported at once."""
@@ -111,7 +111,7 @@ async def record(caller: Caller, deeds: Sequence[Deed], said: Said) -> list[Audi
             for each, what, subject in zip(checked, asked, subjects, strict=True)
         ]
         lines[0] = replace(lines[0], idempotency_key=said.idempotency_key)
-        return [await append(fresh, head, line) for line in lines]
+        return await append_all(fresh, head, lines)
 
 
 def _checked(deed: Deed, field: str, comment: str | None) -> _Checked:

@@ -14,6 +14,7 @@ from core.errors import Conflict, Forbidden, Invalid, RateLimited
 from core.secret import Secret, SecretKind
 from core.vocabulary import BuiltInRole
 from models import Account, AuditAccess, AuditEntry, AuditHead, Token, TokenKind, now
+from models.writes import Write, write
 from resolvers import entries, members, reports, tokens, verification, writing
 from resolvers.access import Question
 from resolvers.callers import Caller
@@ -313,23 +314,34 @@ async def test_a_replay_is_a_conflict_that_names_the_first_result(organisation: 
     assert first.idempotency_key == "once"
 
 
-async def test_a_failure_at_the_last_line_leaves_nothing(
+async def test_a_failure_after_the_last_line_leaves_nothing(
     organisation: Organisation, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caller = await integration(organisation)
     before = elsewhere.everything()
     done: list[AuditEntry] = []
 
-    async def breaking(*arguments: Any) -> AuditEntry:
-        if len(done) == 2:
-            raise RuntimeError("the power is out")
-        done.append(await writing.append(*arguments))
-        return done[-1]
+    async def breaking(*arguments: Any) -> None:
+        done.extend(await writing.append_all(*arguments))
+        raise RuntimeError("the power is out")
 
-    monkeypatch.setattr(reports, "append", breaking)
+    monkeypatch.setattr(reports, "append_all", breaking)
     with pytest.raises(RuntimeError):
         await reports.record(caller, [DEED] * 3, Said())
+    assert len(done) == 3
     assert elsewhere.everything() == before
+
+
+async def test_many_are_written_as_few_are(organisation: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    caller, written = await integration(organisation), list[int]()
+
+    async def counted(*writes: Write) -> None:
+        written.append(len(writes))
+        await write(*writes)
+
+    monkeypatch.setattr(writing, "write", counted)
+    assert len(await reports.record(caller, [DEED] * 40, Said())) == 40
+    assert written == [2 * 40 + 1]
 
 
 async def test_forty_at_once_lose_nothing_and_fork_no_chain(organisation: Organisation) -> None:
