@@ -1,7 +1,7 @@
 """The words of a GraphQL document, counted much faster than they are parsed, so that far too many cost next to nothing.
 
 They are those of graphql-core's lexer wherever that reads to the end of a document. Where it does not, there may be
-fewer.
+fewer, or more.
 """
 
 import re
@@ -15,7 +15,7 @@ _WORD = re.compile(
     r'|"(?:[^"\\\n\r]|\\.)*+"?'
     r"|#[^\n\r]*"
     r"|[A-Za-z_][A-Za-z_0-9]*"
-    r"|-?[0-9][0-9A-Za-z_.+-]*"
+    r"|-?[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
     r"|\.\.\."
     r"|[^\s,\ufeff]"
 )

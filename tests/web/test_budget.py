@@ -387,6 +387,8 @@ def test_words_are_counted_as_the_parser_counts_them_and_what_has_too_many_is_no
     odd = [
         '{a(b:"x\\"y#{",c:-1.5e+3,d:"",e:"""a "quoted" \\""" {{{""")#end\n@x...on B{c}}',
         "{\ufeffa,,b(c:$d,e:[1 2])}",
+        "{a(b:[1-1])}",
+        "{a(b:[0-0-0.5-1e5-1E-5-1.5e+5[]-12$c-1])}",
     ]
     for text in (*queries, *odd):
         count = parse(text).token_count or 0
