@@ -1,7 +1,6 @@
 """The audit log at the server's own terminal: its keys and heads, written out, verified, and pruned."""
 
 import csv
-import json
 import os
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -9,9 +8,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 from uuid import UUID
 
+from cli import json_text
 from cli.accounts import acting_in
 from core import exports, findings, tables
 from core.chain import Place
@@ -123,7 +123,7 @@ def _header_of(line: bytes) -> Header:
 def _line_place(line: bytes) -> Place:
     """Read which entry a line of JSON is. Raises `Invalid`."""
     with suppress(ValueError, KeyError, TypeError):
-        told = json.loads(line)
+        told: Any = json_text.parsed(line.decode())
         return Place(int(told["entry"]["sequence"]), str(told["seal"]))
     raise Invalid("--resume", "ends with a line that is no entry: export anew")
 

@@ -20,7 +20,7 @@ PINNED = (
     re.compile(r"pip sync\b.* --require-hashes\b"),
     re.compile(r"npm ci\b"),
     re.compile(r"uv sync\b.* --frozen\b"),
-    re.compile(r"apt-get install( --\S+)* \$\$missing;"),  # for the tests alone; Debian signs it and keeps no older one to pin
+    re.compile(r"apt-get install( --\S+)* \$\$missing;"),  # Debian signs it, and keeps no older one to pin
 )
 
 
