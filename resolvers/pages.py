@@ -285,7 +285,7 @@ async def counts_of_either(rows: QuerySet[M], one: str, other: str, parents: Seq
 def _ranked(rows: QuerySet[M], parent: str, window: Window) -> tuple[str, Parameterizer]:
     """Ask for the ids of each parent's page, and one more, numbered in the order they are cut in."""
     order, numbered = window.order, Parameterizer()
-    listed = window.within(rows).annotate(parent_=F(parent), value_=F(order.column))
+    listed = window.within(rows).annotate(parent_=_column(rows, parent), value_=_column(rows, order.column))
     names = ["id", "parent_", "value_", *(["nulls_"] if order.nullable else [])]
     inner, _ = written(listed.values(*names), numbered)
     by = ", ".join(_sorted(column, order) for column in order.columns(forward=window.forward))
@@ -296,6 +296,11 @@ def _ranked(rows: QuerySet[M], parent: str, window: Window) -> tuple[str, Parame
         f") AS numbered WHERE rank_ <= {window.size + 1}"
     )
     return outer, numbered
+
+
+def _column(rows: QuerySet[M], name: str) -> F | RawSQL:
+    """Name a column along with its table, which `F` leaves out: what a filter joins may have one of that name too."""
+    return F(name) if "__" in name else RawSQL(f'"{rows.model._meta.db_table}"."{name}"')  # noqa: SLF001 - where Tortoise keeps it
 
 
 def _is(column: str, value: Any) -> Q:  # noqa: ANN401 - whatever the column holds

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from core.ids import global_id
 from core.vocabulary import BuiltInRole
-from models import Member, Token
+from models import Member, Token, TokenState
 from tests.organisation import Organisation
 from tests.schema import test_statements as lists
 from tests.schema.conftest import Ask
@@ -244,6 +245,65 @@ async def test_nested_lists_of_many_parents_are_those_of_each_alone(organisation
         assert [node["tokens"] for node in together["data"]["members"]["nodes"]] == [
             answer["data"]["member"]["tokens"] for answer in alone
         ]
+
+
+def conditions(organisation: Organisation, role: str) -> dict[str, list[dict[str, Any]]]:
+    """Give filters that look at each thing that there is to filter by, in turn, beneath what they are asked."""
+    assert organisation.owner.member
+    owner, noon = global_id("Member", organisation.owner.member.id), "2040-01-01T12:00:00Z"
+    states = [{"state": state.value} for state in TokenState]
+    tokens: list[dict[str, Any]] = [{name: owner} for name in ("owner", "creator", "responsible")]
+    tokens += [{f"{name}{side}": noon} for name in ("created", "expires", "lastUsed") for side in ("From", "Before")]
+    tokens += [{name: each} for name in ("unattended", "hasNoExpiry", "neverUsed") for each in (True, False)]
+    tokens += [{"kind": "PERSONAL"}, {"role": role}, {"builtInRole": "READER"}, {"text": "token"}]
+    members = [{"state": "ACTIVE"}, {"baseRole": "READER"}, {"role": role}, {"text": "a"}, {"email": "x@example.com"}]
+    return {"TokenFilterInput": tokens + states, "SessionFilterInput": states, "MemberFilterInput": members}
+
+
+NOTHING = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/none"]}
+NESTED_LISTS = {
+    "members": ("member", "tokens", "TokenFilterInput", "TokenOrder", FIELDS),
+    "members ": ("member", "sessions", "SessionFilterInput", "SessionOrder", ("CREATED_AT", "EXPIRES_AT")),
+    "roles": ("role", "members", "MemberFilterInput", "MemberOrder", ("NAME", "CREATED_AT")),
+}
+
+
+@pytest.mark.parametrize("above", NESTED_LISTS)
+async def test_nested_lists_are_filtered_and_ordered_for_many_as_for_one(
+    above: str, organisation: Organisation, ask: Ask
+) -> None:
+    one, many, filter_type, order_type, fields = NESTED_LISTS[above]
+    first, second = [await organisation.role(key, NOTHING) for key in ("first", "second")]
+    for custom in ([first], [second], [first, second]):
+        await some_tokens(organisation, member := await organisation.member(custom=custom), 5)
+        await organisation.session(member)
+    page = f"{many}(filter: $filter, orderBy: $orderBy, first: 2) {{ {CURSORS} }}"
+    head = f"$filter: {filter_type}, $orderBy: {order_type}"
+    together = f"query({head}) {{ {above} {{ nodes {{ id {page} }} }} }}"
+    alone = f"query($id: ID!, {head}) {{ {one}(id: $id) {{ {page} }} }}"
+    found = 0
+    for wanted in (None, *conditions(organisation, "second")[filter_type]):
+        for order in [{"field": field, "direction": "DESC"} for field in fields]:
+            answer = await ask(organisation.owner, together, filter=wanted, orderBy=order)
+            assert "errors" not in answer, (wanted, order, answer["errors"])
+            nodes = answer["data"][above.strip()]["nodes"]
+            for node in nodes if order["field"] == fields[0] else ():
+                single = await ask(organisation.owner, alone, id=node["id"], filter=wanted, orderBy=order)
+                assert single["data"][one][many] == node[many], (wanted, order)
+            found += sum(node[many]["totalCount"] for node in nodes)
+    assert found
+
+
+async def test_who_holds_a_role_is_found_among_the_holders_of_another(organisation: Organisation, ask: Ask) -> None:
+    first, second = [await organisation.role(key, NOTHING) for key in ("first", "second")]
+    both = await organisation.member(custom=[first, second], name="both")
+    await organisation.member(custom=[first], name="first")
+    answer = await ask(
+        organisation.owner,
+        '{ roles { nodes { key members(filter: {role: "second"}) { nodes { name } totalCount } } } }',
+    )
+    held = {"nodes": [{"name": both.name}], "totalCount": 1}
+    assert answer["data"]["roles"]["nodes"] == [{"key": key, "members": held} for key in ("first", "second")]
 
 
 async def test_walking_page_by_page_shows_every_row_once(organisation: Organisation, ask: Ask) -> None:
