@@ -1,7 +1,7 @@
 """What is done on an asyncpg connection: statements, and the ends of a transaction, with errors that tell no values."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -16,6 +16,14 @@ T = TypeVar("T")
 
 LOCKS_WITHIN_S = 10
 """How long a transaction waits for a lock that another holds, a backup or somebody at `psql` among them."""
+
+PORTION_BYTES = 64 * 1024
+"""How much of many lists of values asyncpg is given at once: less than what it sends without waiting in between.
+
+Where it does wait, of 128 KiB or more, a cancellation or a lost connection would have it wait for good.
+"""
+_ROW_BYTES, _VALUE_BYTES = 64, 32
+"""What a list of values takes beside them, and a value that is no text, at most."""
 
 _COUNTED = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b(?!.*\bRETURNING\b)", re.IGNORECASE | re.DOTALL)
 """A statement that returns no rows, but says how many it changed."""
@@ -53,11 +61,29 @@ async def insert(query: str, values: Sequence[Any], connection: Connection) -> R
 async def insert_many(query: str, values: Sequence[Sequence[Any]], connection: Connection) -> None:
     """Run a statement for each list of values, all or none: in the transaction that is open, or one of its own."""
     if connection.is_in_transaction():
-        await connection.executemany(query, values)
+        for portion in _portions(values):
+            await connection.executemany(query, portion)
         return
     await begun(connection)
-    await connection.executemany(query, values)
+    await insert_many(query, values, connection)
     await committed(connection)
+
+
+def _portions(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
+    portion: list[Sequence[Any]] = []
+    size = 0
+    for row in rows:
+        portion.append(row)
+        size += _ROW_BYTES + sum(map(_size, row))
+        if size >= PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
+def _size(value: object) -> int:
+    return _VALUE_BYTES + (len(value.encode(errors="surrogatepass")) if isinstance(value, str) else 0)
 
 
 async def several(statements: Sequence[tuple[str, Sequence[Any]]], connection: Connection) -> None:
@@ -69,7 +95,7 @@ async def several(statements: Sequence[tuple[str, Sequence[Any]]], connection: C
         for query, alike in groupby(statements, itemgetter(0)):
             first, *rest = (values for _, values in alike)
             if rest:
-                await connection.executemany(query, (first, *rest))
+                await insert_many(query, (first, *rest), connection)
             else:
                 await connection.execute(query, *first)
         return

@@ -127,6 +127,44 @@ async def test_a_cancelled_statement_is_ended_on_the_server_too_and_nobody_waits
     await everything_works()
 
 
+@pytest.mark.parametrize("at_once", ["bulk", "several"])
+async def test_many_rows_that_are_cancelled_while_they_are_sent_keep_nobody_waiting(
+    client: PostgresClient, at_once: str
+) -> None:
+    insert = "INSERT INTO crate (batch, name) VALUES ($1, $2)"
+    rows = [[number, f"{number:032}"] for number in range(6_000)]
+
+    async def write() -> None:
+        async with in_transaction() as transaction:
+            if at_once == "bulk":
+                await transaction.execute_many(insert, rows)
+            else:
+                await get_connection("default").execute_several([(insert, row) for row in rows])  # type: ignore[attr-defined] # the engine's own
+            await asyncio.sleep(20)
+
+    for turns in range(16):
+        task = asyncio.create_task(write())
+        await asyncio.sleep(turns % 4 / 100)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        assert await asyncio.wait([task], timeout=10) == ({task}, set())
+        assert task.cancelled()
+    assert client.connections["open"] == client.connections["idle"]
+    assert await count() == 0
+    await everything_works()
+
+
+async def test_many_rows_are_all_written_in_their_order(client: PostgresClient) -> None:
+    size = asyncpg_units.PORTION_BYTES
+    batches = [0, 1, size // 2, size, 3 * size, 5 * size, 1]
+    for rows in ([(batch, "é" * batch) for batch in batches], [(number, "") for number in range(5_000)]):
+        await client.execute_script("DROP TABLE IF EXISTS text; CREATE TABLE text (id SERIAL, batch INT, said TEXT)")
+        await client.execute_several([("INSERT INTO text (batch, said) VALUES ($1, $2)", row) for row in rows])
+        found = await client.execute_query_dict("SELECT batch, said FROM text ORDER BY id")
+        assert [(row["batch"], row["said"]) for row in found] == rows
+
+
 async def test_a_commit_that_was_sent_is_carried_to_its_end(client: PostgresClient, apart: Elsewhere) -> None:
     await client.execute_script("""
         CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END $$;
