@@ -3,16 +3,19 @@
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from fcntl import LOCK_EX, flock
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from models import now
 from resolvers.sending import Post, Unsent
+
+T = TypeVar("T")
 
 _PRIORITY = 13 * 8 + 5
 """Facility 13, log audit; severity 5, notice."""
@@ -20,6 +23,12 @@ _PATIENCE_S = 10.0
 _TAKEN = range(200, 300)
 _DATAGRAM = 60_000
 """How many bytes of text a datagram takes for sure, a header beside it."""
+_THREADS = ThreadPoolExecutor(32, "sinks")
+"""Threads of their own: those that all share look up hosts, and places that do not answer would keep all of them."""
+
+
+async def _apart(write: Callable[[T], None], what: T) -> None:
+    await asyncio.get_running_loop().run_in_executor(_THREADS, write, what)
 
 
 class Sink(Protocol):
@@ -44,7 +53,7 @@ class FileSink:
 
     async def deliver(self, lines: Sequence[bytes]) -> None:
         """Append lines, and wait until they are on the disk."""
-        await asyncio.to_thread(self._append, b"".join(line + b"\n" for line in lines))
+        await _apart(self._append, b"".join(line + b"\n" for line in lines))
 
     def _append(self, text: bytes) -> None:
         file = os.open(self.path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
@@ -96,7 +105,7 @@ class SyslogSink:
 
     async def deliver(self, lines: Sequence[bytes]) -> None:
         """Send each line as a message of its own."""
-        await asyncio.to_thread(self._send, [self._message(line) for line in lines])
+        await _apart(self._send, [self._message(line) for line in lines])
 
     def _send(self, messages: Sequence[bytes]) -> None:
         if self.scheme == "tcp":

@@ -1,11 +1,14 @@
 """Signed heads arrive where they are sent, framed as the RFCs say."""
 
+import asyncio
 import re
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from uuid import UUID
 
@@ -14,7 +17,7 @@ import pytest
 from models import SignedHead
 from resolvers import heads
 from resolvers.house import House
-from resolvers.sinks import SyslogSink
+from resolvers.sinks import FileSink, SyslogSink
 from tests.organisation import Organisation, founded
 
 LINES = [b'{"head":{"sequence":1}}', b'{"head":{"sequence":2}}']
@@ -68,6 +71,20 @@ def gather(collector: socket.socket, gathered: bytearray) -> Callable[[], None]:
                 gathered.extend(received)
 
     return run
+
+
+async def test_places_that_do_not_answer_leave_threads_to_all_else(tmp_path: Path) -> None:
+    path = tmp_path / "heads.jsonl"
+    path.touch()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    with path.open("ab") as held:
+        flock(held, LOCK_EX)
+        waiting = [asyncio.create_task(FileSink(path).deliver([line])) for line in LINES]
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(asyncio.to_thread(path.exists), 10)
+        assert not any(task.done() for task in waiting)
+    await asyncio.gather(*waiting)
+    assert sorted(path.read_bytes().splitlines()) == LINES
 
 
 async def test_a_collector_that_is_not_there_is_an_error(tmp_path: Path) -> None:
