@@ -122,7 +122,7 @@ def _header_of(line: bytes) -> Header:
 
 def _line_place(line: bytes) -> Place:
     """Read which entry a line of JSON is. Raises `Invalid`."""
-    with suppress(ValueError, KeyError, TypeError):
+    with suppress(ValueError, KeyError, TypeError, OverflowError):
         told: Any = json_text.parsed(line.decode())
         return Place(int(told["entry"]["sequence"]), str(told["seal"]))
     raise Invalid("--resume", "ends with a line that is no entry: export anew")

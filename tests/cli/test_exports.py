@@ -349,6 +349,7 @@ async def test_what_is_not_gone_on_with_stays_as_it_was(organisation: Organisati
         ("main", header + b"{}\n" + torn, "ends with a line"),
         ("main", header + b"[" * 100_000 + b"\n" + torn, "ends with a line"),
         ("main", header + b'{"entry": {"sequence": ' + b"1" * 5_000 + b"}}\n" + torn, "ends with a line"),
+        ("main", header + b'{"entry": {"sequence": 1e999}, "seal": "x"}\n' + torn, "ends with a line"),
         ("main", header + entry.replace(b'"seal":"', b'"seal":"x') + torn, "does not fit: its entry 3"),
         ("main", named + b"1,2\r\n" + torn, "does not fit: its entry 1"),
         ("main", named + b"x\r\n" + torn, "ends with a line"),
