@@ -59,7 +59,7 @@ sbom: $(VENV)/.synced
 
 # What failed runs once more by itself, where nothing else takes its time: what is broken fails again.
 test:
-	$(MAKE) --jobs=3 --output-sync=target install debian lint audited
+	$(MAKE) --jobs=3 install debian lint audited
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" || \
 	  { [ $$? = 1 ] && $(BIN)/pytest --last-failed --last-failed-no-failures none; }
 
