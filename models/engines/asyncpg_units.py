@@ -73,11 +73,12 @@ def _portions(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]
     portion: list[Sequence[Any]] = []
     size = 0
     for row in rows:
-        portion.append(row)
-        size += _ROW_BYTES + sum(map(_size, row))
-        if size >= PORTION_BYTES:
+        row_size = _ROW_BYTES + sum(map(_size, row))
+        if portion and size + row_size > PORTION_BYTES:
             yield portion
             portion, size = [], 0
+        portion.append(row)
+        size += row_size
     if portion:
         yield portion
 
