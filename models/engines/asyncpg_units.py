@@ -24,6 +24,8 @@ Where it does wait, of 128 KiB or more, a cancellation or a lost connection woul
 """
 _ROW_BYTES, _VALUE_BYTES = 64, 32
 """What a list of values takes beside them, and a value that is no text, at most."""
+_UTF8_BYTES = 4
+"""What a letter takes at most: a text is written once, by asyncpg, and not to be measured too."""
 
 _COUNTED = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b(?!.*\bRETURNING\b)", re.IGNORECASE | re.DOTALL)
 """A statement that returns no rows, but says how many it changed."""
@@ -84,7 +86,7 @@ def _portions(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]
 
 
 def _size(value: object) -> int:
-    return _VALUE_BYTES + (len(value.encode(errors="surrogatepass")) if isinstance(value, str) else 0)
+    return _VALUE_BYTES + (len(value) * (1 if value.isascii() else _UTF8_BYTES) if isinstance(value, str) else 0)
 
 
 async def several(statements: Sequence[tuple[str, Sequence[Any]]], connection: Connection) -> None:
