@@ -261,32 +261,32 @@ def conditions(organisation: Organisation, role: str) -> dict[str, list[dict[str
 
 
 NOTHING = {"effect": "allow", "actions": ["viewProject"], "resources": ["proj/none"]}
-NESTED_LISTS = {
-    "members": ("member", "tokens", "TokenFilterInput", "TokenOrder", FIELDS),
-    "members ": ("member", "sessions", "SessionFilterInput", "SessionOrder", ("CREATED_AT", "EXPIRES_AT")),
-    "roles": ("role", "members", "MemberFilterInput", "MemberOrder", ("NAME", "CREATED_AT")),
-}
+NESTED_LISTS = (
+    ("member", "tokens", "TokenFilterInput", "TokenOrder", FIELDS),
+    ("member", "sessions", "SessionFilterInput", "SessionOrder", ("CREATED_AT", "EXPIRES_AT")),
+    ("role", "members", "MemberFilterInput", "MemberOrder", ("NAME", "CREATED_AT")),
+)
 
 
-@pytest.mark.parametrize("above", NESTED_LISTS)
+@pytest.mark.parametrize("nested", NESTED_LISTS, ids=lambda nested: f"{nested[0]}.{nested[1]}")
 async def test_nested_lists_are_filtered_and_ordered_for_many_as_for_one(
-    above: str, organisation: Organisation, ask: Ask
+    nested: tuple[str, str, str, str, tuple[str, ...]], organisation: Organisation, ask: Ask
 ) -> None:
-    one, many, filter_type, order_type, fields = NESTED_LISTS[above]
+    one, many, filter_type, order_type, fields = nested
     first, second = [await organisation.role(key, NOTHING) for key in ("first", "second")]
     for custom in ([first], [second], [first, second]):
         await some_tokens(organisation, member := await organisation.member(custom=custom), 5)
         await organisation.session(member)
     page = f"{many}(filter: $filter, orderBy: $orderBy, first: 2) {{ {CURSORS} }}"
     head = f"$filter: {filter_type}, $orderBy: {order_type}"
-    together = f"query({head}) {{ {above} {{ nodes {{ id {page} }} }} }}"
+    together = f"query({head}) {{ {one}s {{ nodes {{ id {page} }} }} }}"
     alone = f"query($id: ID!, {head}) {{ {one}(id: $id) {{ {page} }} }}"
     found = 0
     for wanted in (None, *conditions(organisation, "second")[filter_type]):
         for order in [{"field": field, "direction": "DESC"} for field in fields]:
             answer = await ask(organisation.owner, together, filter=wanted, orderBy=order)
             assert "errors" not in answer, (wanted, order, answer["errors"])
-            nodes = answer["data"][above.strip()]["nodes"]
+            nodes = answer["data"][f"{one}s"]["nodes"]
             for node in nodes if order["field"] == fields[0] else ():
                 single = await ask(organisation.owner, alone, id=node["id"], filter=wanted, orderBy=order)
                 assert single["data"][one][many] == node[many], (wanted, order)
